@@ -1,0 +1,100 @@
+"""How does NumPy run a scenario? The rules by hand, in the order of a training step; also the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from backends.numpy_manual.arithmetic import FLOATS, Arithmetic, make_arithmetic
+from backends.numpy_manual.rules import LAYERS, LOSSES, OPTIMIZERS
+from harness.backend import Backend, Session
+from harness.inputs import Array, Inputs
+from harness.scenario import Scenario
+
+
+class NumpyBackend(Backend):
+    """Forward and backward by hand, in the scenario's dtype or in the ``arithmetic`` that its name gives.
+
+    Args:
+        arithmetic: float16, float32, float64, mp50 (50 digits), or rational (exact; not for sigmoid).
+        rounded: return every quantity rounded to the scenario's dtype; the reference returns what it has.
+    """
+
+    distribution = "numpy"
+    layers = LAYERS
+    losses = LOSSES
+    optimizers = OPTIMIZERS
+    dtypes = dict.fromkeys(FLOATS)
+
+    def __init__(self, arithmetic: str | None = None, rounded: bool = True) -> None:
+        self.arithmetic = arithmetic and make_arithmetic(arithmetic)
+        self.rounded = rounded
+
+    def environment(self) -> dict[str, str]:
+        """NumPy's version, and the arithmetic where it is not the scenario's dtype."""
+        arithmetic = {"arithmetic": self.arithmetic.name} if isinstance(self.arithmetic, Arithmetic) else {}
+        return {"numpy": np.__version__, "device": "cpu", **arithmetic}
+
+    def session(self, scenario: Scenario, inputs: Inputs) -> Session:
+        """The scenario's rules, in order."""
+        arithmetic = self.arithmetic or make_arithmetic(scenario.dtype)
+        dtype = np.dtype(scenario.dtype) if self.rounded else np.dtype(np.float64)
+        return NumpySession(scenario, inputs, arithmetic, dtype)
+
+    def missing(self, scenario: Scenario) -> list[str]:
+        """Also the layers that rationals cannot run."""
+        exact = isinstance(self.arithmetic, Arithmetic) and self.arithmetic.exact
+        inexact = [f"layer {y.kind} in rationals" for y in scenario.layers if exact and not LAYERS[y.kind].exact]
+        return super().missing(scenario) + inexact
+
+
+class NumpySession(Session):
+    """A step is a walk forward over the layers, a walk back, and an update."""
+
+    def __init__(self, scenario: Scenario, inputs: Inputs, arithmetic: Arithmetic, dtype: np.dtype[Any]) -> None:
+        self.arithmetic = arithmetic
+        self.dtype = dtype
+        self.convert = arithmetic.dtype != dtype
+        self.rules = [(layer.name, LAYERS[layer.kind]) for layer in scenario.layers]
+        self.loss = LOSSES[scenario.loss.kind]
+        self.update = OPTIMIZERS[scenario.optimizer.kind]
+        self.lr = arithmetic.constant(inputs.lr)
+        self.p: dict[str, dict[str, Any]] = {
+            layer.name: {key: arithmetic.constant(value) for key, value in layer if isinstance(value, float)}
+            for layer in scenario.layers
+        }
+        self.load(inputs.initial)
+
+    def load(self, state: Mapping[str, Array]) -> None:
+        """Take the parameters over into this session's arithmetic."""
+        for name, value in state.items():
+            layer, _, param = name.partition(".")
+            self.p[layer][param] = self.arithmetic.array(value)
+
+    def step(self, x: Array, y: Array) -> Mapping[str, Array]:
+        """One step, by the rules."""
+        if self.convert:
+            x, y = self.arithmetic.array(x), self.arithmetic.array(y)
+        q: dict[str, Any] = {"lr": self.lr}
+        values = [x]
+        for name, rule in self.rules:
+            values.append(rule.forward(self.p[name], values[-1]))
+            q["forward/" + name] = values[-1]
+        q["loss"] = self.loss.value(values[-1], y)
+
+        gradients = {}
+        d = self.loss.gradient(values[-1], y)
+        for i in range(len(self.rules) - 1, -1, -1):
+            name, rule = self.rules[i]
+            q["backward/" + name] = d
+            d, gradients[name] = rule.backward(self.p[name], values[i], values[i + 1], d)
+
+        for name, grads in gradients.items():
+            p = self.p[name]
+            for param, g in grads.items():
+                key = f"{name}.{param}"
+                p[param] = q["weight/" + key] = self.update(p[param], g, self.lr)
+                q["grad/" + key] = g
+        return {name: np.asarray(value, self.dtype) for name, value in q.items()} if self.convert else q

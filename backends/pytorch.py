@@ -1,0 +1,101 @@
+"""How does PyTorch run a scenario? Its own modules, autograd and optimizers, used as its users do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from harness.backend import Backend, LazyModule, Session
+from harness.inputs import Array, Inputs
+from harness.scenario import Scenario
+
+torch = LazyModule("torch")
+
+
+def _half_squared_error(spec: Any, yhat: Any, y: Any) -> Any:
+    return 0.5 * torch.nn.functional.mse_loss(yhat, y, reduction="sum") / len(y)
+
+
+LAYERS = {
+    "linear": lambda spec, width: torch.nn.Linear(width, spec.units, bias=spec.bias is not None),
+    "sigmoid": lambda spec, width: torch.nn.Sigmoid(),
+    "relu": lambda spec, width: torch.nn.ReLU(),
+    "scale": lambda spec, width: lambda z: spec.factor * z,
+}
+LOSSES = {
+    "half_squared_error": _half_squared_error,
+    "mse": lambda spec, yhat, y: torch.nn.functional.mse_loss(yhat, y),
+}
+OPTIMIZERS = {"sgd": lambda spec, lr, parameters: torch.optim.SGD(parameters, lr=lr)}
+
+
+class TorchBackend(Backend):
+    """PyTorch on the CPU, with deterministic algorithms."""
+
+    distribution = "torch"
+    layers = LAYERS
+    losses = LOSSES
+    optimizers = OPTIMIZERS
+    dtypes = dict.fromkeys(("float16", "float32", "float64"))
+
+    def environment(self) -> dict[str, str]:
+        """Version, device, threads and flags."""
+        return {
+            "torch": torch.__version__,
+            "device": "cpu",
+            "threads": str(torch.get_num_threads()),
+            "deterministic": str(torch.are_deterministic_algorithms_enabled()),
+            "mkldnn": str(torch.backends.mkldnn.is_available()),
+        }
+
+    def session(self, scenario: Scenario, inputs: Inputs) -> Session:
+        """The model as modules, with the scenario's initial values."""
+        torch.use_deterministic_algorithms(True)
+        return TorchSession(scenario, inputs)
+
+
+class TorchSession(Session):
+    """Forward, loss, `zero_grad`, `backward`, `step`: PyTorch's usual loop. Weights are (out, in) here already."""
+
+    def __init__(self, scenario: Scenario, inputs: Inputs) -> None:
+        self.dtype = np.dtype(scenario.dtype)
+        features = scenario.features()
+        self.layers = [(spec.name, LAYERS[spec.kind](spec, features[spec.name])) for spec in scenario.layers]
+        model = torch.nn.ModuleDict({k: layer for k, layer in self.layers if isinstance(layer, torch.nn.Module)})
+        model.to(getattr(torch, scenario.dtype))
+        self.parameters = dict(model.named_parameters())
+        self.load(inputs.initial)
+        # `detach().numpy()` shares the parameter's memory: made once, it shows every later update
+        self.weights = {f"weight/{name}": p.detach().numpy() for name, p in self.parameters.items()}
+        self.loss = LOSSES[scenario.loss.kind]
+        self.loss_spec = scenario.loss
+        self.optimizer = OPTIMIZERS[scenario.optimizer.kind](scenario.optimizer, inputs.lr, model.parameters())
+
+    def load(self, state: Mapping[str, Array]) -> None:
+        """Copy the parameters in."""
+        with torch.no_grad():
+            for name, value in state.items():
+                self.parameters[name].copy_(torch.tensor(value))
+
+    def step(self, x: Array, y: Array) -> Mapping[str, Array]:
+        """One step of the loop, with every layer's output kept for its gradient."""
+        outputs = {}
+        a = torch.from_numpy(x)
+        for name, layer in self.layers:
+            a = layer(a)
+            a.retain_grad()
+            outputs[name] = a
+        loss = self.loss(self.loss_spec, a, torch.from_numpy(y))
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return {
+            "lr": self.dtype.type(self.optimizer.param_groups[0]["lr"]),
+            **{f"forward/{name}": a.detach().numpy() for name, a in outputs.items()},
+            "loss": loss.detach().numpy(),
+            **{f"backward/{name}": a.grad.numpy() for name, a in outputs.items()},
+            **{f"grad/{name}": p.grad.numpy() for name, p in self.parameters.items()},
+            **self.weights,
+        }

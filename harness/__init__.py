@@ -1,0 +1,63 @@
+"""isograd: does the same training run give the same numbers in every framework, and if not, which tensor differs first?
+
+The public names. Each is imported when it is first used, so that ``import harness`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.api import compare, record, run
+    from harness.backend import Backend, Session
+    from harness.catalogue import load_scenario
+    from harness.errors import IsogradError
+    from harness.judge import Verdict
+    from harness.pytest_plugin import assert_equivalent
+    from harness.report import Report
+    from harness.scenario import Scenario
+    from harness.trace import Trace, load_trace, save_trace
+
+_WHERE = {
+    "Backend": "backend",
+    "IsogradError": "errors",
+    "Report": "report",
+    "Scenario": "scenario",
+    "Session": "backend",
+    "Trace": "trace",
+    "Verdict": "judge",
+    "assert_equivalent": "pytest_plugin",
+    "compare": "api",
+    "load_scenario": "catalogue",
+    "load_trace": "trace",
+    "record": "api",
+    "run": "api",
+    "save_trace": "trace",
+}
+__all__ = [
+    "Backend",
+    "IsogradError",
+    "Report",
+    "Scenario",
+    "Session",
+    "Trace",
+    "Verdict",
+    "assert_equivalent",
+    "compare",
+    "load_scenario",
+    "load_trace",
+    "record",
+    "run",
+    "save_trace",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'harness' has no attribute {name!r}")
+    return getattr(import_module(f"harness.{_WHERE[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,123 @@
+"""What can one ask for? Run scenarios and judge them; record one run; compare two traces."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.backend import backend_class, backend_names, installed_version, parse_name
+from harness.catalogue import find_scenarios, parse_scenario
+from harness.errors import BackendError, IsogradError
+from harness.plan import Plan, Progress
+from harness.quantities import quantity_shapes
+from harness.report import Report
+from harness.scenario import Scenario
+from harness.trace import MODES, Mode
+
+
+def run(
+    scenarios: str | Path | Scenario | Sequence[str | Path | Scenario] = (),
+    *,
+    backends: Sequence[str] | None = None,
+    dtype: str | None = None,
+    mode: str = "both",
+    every: int = 1,
+    quantities: str = "*",
+    jobs: int | None = None,
+    timeout: float = 300.0,
+    traces: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Run scenarios on backends, compare everything with the reference, and judge it.
+
+    Args:
+        scenarios: catalogue names, globs, TOML paths, or `Scenario`s; the whole catalogue without any.
+        backends: names, as in ``["numpy", "torch", "mypackage.mybackend:MyBackend"]``; None: all that are installed.
+        dtype: instead of the scenarios' own.
+        mode: "free", "resync" or "both".
+        every: record every so many steps, and the last.
+        quantities: globs, parted by commas, of the quantities to record.
+        jobs: how many children at once; None: as many as there are processors.
+        timeout: seconds that a child may take for one job, or to start.
+        traces: a folder to keep the trace files in; None: they are not kept.
+        progress: told of each job that is done.
+
+    Returns:
+        The report; nothing is written until its `write`.
+
+    Raises:
+        IsogradError: a request that cannot be carried out, before any child is started.
+
+    Example:
+        >>> from harness import run
+        >>> run("article/sum_regression", backends=["numpy", "torch", "paddle"]).green  # doctest: +SKIP
+        True
+    """
+    chosen, modes = _scenarios(scenarios, dtype), _modes(mode)
+    present, absent = _backends(backends)
+    _check(chosen, every, quantities, jobs, timeout)
+    started = time.time()
+    with tempfile.TemporaryDirectory(prefix="isograd-") as folder:
+        plan = Plan(chosen, present, modes, every, quantities, Path(folder), Path(traces or folder))
+        plan.record(jobs or os.cpu_count() or 1, timeout, progress)
+        asked_in_vain = absent if backends is not None else {}
+        results = tuple(plan.assessor(scenario).assess(plan.runs(scenario), asked_in_vain) for scenario in chosen)
+    request = {"modes": list(modes), "every": every, "quantities": quantities, "started": started}
+    return Report(results, absent, request | {"seconds": time.time() - started})
+
+
+def _scenarios(wanted: Any, dtype: str | None) -> list[Scenario]:
+    given = [wanted] if isinstance(wanted, (str, Path, Scenario)) else list(wanted)
+    patterns = [str(item) for item in given if not isinstance(item, Scenario)]
+    found = find_scenarios(patterns) if patterns or not given else []
+    found += [item for item in given if isinstance(item, Scenario)]
+    if dtype is not None:
+        found = [_with_dtype(scenario, dtype) for scenario in found]
+    names = [scenario.name for scenario in found]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise IsogradError(f"two different scenarios are called {twice[0]!r}; rename one of the files")
+    return found
+
+
+def _with_dtype(scenario: Scenario, dtype: str) -> Scenario:
+    raw = scenario.model_dump() | {"dtype": dtype, "folder": scenario.folder}
+    return parse_scenario(raw, f"{scenario.name} with --dtype")
+
+
+def _check(scenarios: list[Scenario], every: int, quantities: str, jobs: int | None, timeout: float) -> None:
+    if every < 1 or timeout <= 0 or (jobs is not None and jobs < 1):
+        raise IsogradError(f"expected every ≥ 1, jobs ≥ 1 and timeout > 0; got {every}, {jobs}, {timeout:g}")
+    for scenario in scenarios:
+        if not quantity_shapes(scenario, quantities):
+            names = ", ".join(quantity_shapes(scenario))
+            raise IsogradError(f"{scenario.name}: no quantity matches {quantities!r}; it has {names}")
+
+
+def _modes(mode: str) -> tuple[Mode, ...]:
+    if mode == "both":
+        return MODES
+    if mode not in MODES:
+        raise IsogradError(f"mode: expected free, resync or both; got {mode!r}")
+    return (mode,)
+
+
+def _backends(asked: Sequence[str] | None) -> tuple[list[str], dict[str, str]]:
+    """The backends to run, and those that are not installed, each with what to do about it."""
+    if asked is not None and not asked:
+        raise BackendError("expected at least one backend; got none")
+    present, absent = [], {}
+    for name in dict.fromkeys(asked if asked is not None else backend_names()):
+        cls = backend_class(name)
+        if installed_version(cls) is None:
+            extra = f"pip install 'isograd[{parse_name(name).base}]' or " if ":" not in name else ""
+            absent[name] = f"not installed; try {extra}pip install {cls.distribution}"
+        else:
+            present.append(name)
+    if not present and asked is None:
+        raise BackendError(f"none of {', '.join(absent)} is installed")
+    return present, absent

@@ -1,0 +1,216 @@
+"""What do all runs of one scenario come to? From traces to cells, pairs and findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from harness.children import Answer
+from harness.comparison import Comparison, compare_traces
+from harness.errors import TraceError
+from harness.findings import BROKEN, HOLDS, RED, Row, findings, published_trace
+from harness.identity import mean_of_sample_gradients
+from harness.inputs import Inputs
+from harness.judge import Judgement, Noise, Verdict, drifts, judge, settle
+from harness.measure import measure
+from harness.quantities import quantity_shapes
+from harness.recorder import recorded_steps
+from harness.reference import Reference
+from harness.scenario import Scenario
+from harness.trace import Mode, Trace, load_trace
+
+
+@dataclass(frozen=True)
+class Run:
+    """One job's answer, and where its trace was to be written."""
+
+    answer: Answer
+    path: Path
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One backend on one scenario in one mode: what it did, and what that comes to."""
+
+    backend: str
+    mode: Mode
+    judgement: Judgement
+    trace: Trace | None = None
+    comparison: Comparison | None = None
+    answer: Answer = field(default_factory=Answer)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The judgement's."""
+        return self.judgement.verdict
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two backends against each other, the second taken for the truth."""
+
+    mode: Mode
+    first: str
+    second: str
+    comparison: Comparison
+    judgement: Judgement
+
+
+@dataclass(frozen=True)
+class ScenarioResult:
+    """Everything that came of one scenario.
+
+    Attributes:
+        scenario: what was run.
+        inputs: its numbers.
+        truth: for each mode, the reference at the recorded steps.
+        cells: by backend and mode.
+        pairs: every two backends that both ran.
+        findings: rows of the findings table.
+    """
+
+    scenario: Scenario
+    inputs: Inputs
+    truth: Mapping[Mode, Trace]
+    cells: Mapping[tuple[str, Mode], Cell]
+    pairs: tuple[Pair, ...]
+    findings: tuple[Row, ...]
+
+    @property
+    def green(self) -> bool:
+        """Whether every cell is, and no finding is unexplained or stale."""
+        return all(cell.verdict.green for cell in self.cells.values()) and not any(
+            row["status"] in RED for row in self.findings
+        )
+
+
+@dataclass(frozen=True)
+class Assessor:
+    """All that is known of one scenario before its runs are looked at.
+
+    Attributes:
+        scenario: what was run.
+        inputs: its numbers.
+        reference: the truth, at every step.
+        every: which steps were recorded.
+        quantities: which quantities were.
+    """
+
+    scenario: Scenario
+    inputs: Inputs
+    reference: Reference
+    every: int = 1
+    quantities: str = "*"
+
+    def assess(self, runs: Mapping[tuple[str, Mode], Run], absent: Mapping[str, str]) -> ScenarioResult:
+        """Measure and judge all runs.
+
+        Args:
+            runs: by backend and mode, what the children came back with.
+            absent: backends that were asked for and are not installed, each with the reason.
+        """
+        modes = tuple(self.reference.truth)
+        cells = {(backend, mode): self._cell(backend, mode, run) for (backend, mode), run in runs.items()}
+        for backend in {backend for backend, _ in runs} if len(modes) == 2 else ():
+            free, resync = cells[backend, "free"], cells[backend, "resync"]
+            cells[backend, "free"] = replace(free, judgement=drifts(free.judgement, resync.judgement))
+        for backend, why in absent.items():
+            error = Judgement(Verdict.ERROR, message=why)
+            cells |= {(backend, mode): Cell(backend, mode, error) for mode in modes}
+        traces = {b: c.trace for (b, mode), c in cells.items() if mode == modes[0] and c.trace}
+        rows = findings(self.scenario, self.inputs, self.reference.truth[modes[0]], traces)
+        rows += self._identity(cells)
+        truth = {mode: self._recorded(trace) for mode, trace in self.reference.truth.items()}
+        return ScenarioResult(self.scenario, self.inputs, truth, cells, tuple(self._pairs(cells)), tuple(rows))
+
+    def _recorded(self, trace: Trace) -> Trace:
+        """A trace of the reference, at the steps and of the quantities that the backends recorded."""
+        names = quantity_shapes(self.scenario, self.quantities)
+        return trace.every(recorded_steps(self.inputs.steps, self.every), names)
+
+    def _noise(self, mode: Mode, sides: int = 1) -> Noise:
+        """What rounding can do here: the reference backend's own run in the scenario's dtype is one sample of it."""
+        truth, twin = self._recorded(self.reference.truth[mode]), self._recorded(self.reference.twin[mode])
+        sample = {name: measure(column, truth.columns[name]).max_abs for name, column in twin.columns.items()}
+        return Noise(self.scenario.dtype, mode, longest_sum(self.scenario, self.inputs), sample, sides)
+
+    def _cell(self, backend: str, mode: Mode, run: Run) -> Cell:
+        answer = run.answer
+        if answer.error:
+            return Cell(backend, mode, Judgement(Verdict.ERROR, message=answer.error), answer=answer)
+        if answer.unsupported:
+            text = f"no row for {', '.join(answer.unsupported)}"
+            return Cell(backend, mode, Judgement(Verdict.UNSUPPORTED, message=text), answer=answer)
+        try:
+            trace = load_trace(run.path)
+        except TraceError as error:
+            return Cell(backend, mode, Judgement(Verdict.ERROR, message=str(error)), answer=answer)
+        partial = self.scenario.truth == "published"
+        truth = published_trace(self.scenario, mode) if partial else self._recorded(self.reference.truth[mode])
+        comparison = compare_traces(trace, truth, partial=partial, dtype=self.scenario.dtype)
+        same = identical(trace, self._recorded(self.reference.twin[mode]))
+        judgement = settle(judge(comparison, self._noise(mode)), self.scenario.expect, same)
+        return Cell(backend, mode, judgement, trace, comparison, answer)
+
+    def _pairs(self, cells: Mapping[tuple[str, Mode], Cell]) -> Iterator[Pair]:
+        for mode in self.reference.truth:
+            ran = [cell for cell in cells.values() if cell.mode == mode and cell.trace]
+            noise = self._noise(mode, sides=2)
+            for a, b in combinations(ran, 2):
+                assert a.trace is not None and b.trace is not None  # for mypy: `ran` has those with a trace
+                comparison = compare_traces(a.trace, b.trace)
+                yield Pair(mode, a.backend, b.backend, comparison, judge(comparison, noise))
+
+    def _identity(self, cells: Mapping[tuple[str, Mode], Cell]) -> list[Row]:
+        """A row per backend and gradient: is the batch's the mean of its samples'?"""
+        if not self.scenario.batch_gradient_is_mean or "resync" not in self.reference.truth:
+            return []
+        mean = mean_of_sample_gradients(self.scenario, self.inputs, self.reference)
+        mean = mean.every(recorded_steps(self.inputs.steps, self.every))
+        ran = {cell.backend: cell.trace for cell in cells.values() if cell.mode == "resync" and cell.trace}
+        return [
+            row
+            for backend, trace in {"reference": self.reference.truth["resync"], **ran}.items()
+            for row in self._identity_rows(backend, trace, mean)
+        ]
+
+    def _identity_rows(self, backend: str, trace: Trace, mean: Trace) -> Iterator[Row]:
+        dtype = "float64" if backend == "reference" else self.scenario.dtype
+        thin = trace.every(mean.steps)
+        comparison = compare_traces(thin, mean, partial=True, dtype=dtype)
+        judged = judge(comparison, self._noise("resync"))
+        for name, m in comparison.measures.items():
+            row, ratio = int(np.argmax(m.max_abs)), float((judged.ratios or {})[name].max())
+            yield {
+                "scenario": self.scenario.name,
+                "id": "batch-gradient-is-mean",
+                "quantity": name,
+                "step": comparison.steps[row],
+                "index": str(list(comparison.index(name, row))),
+                "printed": "",
+                "computed": float(m.value[row]),
+                "difference": float(m.max_abs[row]),
+                "status": HOLDS if ratio <= 1.0 else BROKEN,
+                "text": f"{backend}: the batch's gradient is the mean of its samples' gradients "
+                f"({len(comparison.steps)} steps, largest difference {ratio:.2g} of its bound)",
+            }
+
+
+def identical(trace: Trace, twin: Trace) -> bool:
+    """Whether two traces hold the same quantities with the same bits; −0 is not 0 here."""
+    return trace.columns.keys() == twin.columns.keys() and all(
+        column.shape == trace.columns[name].shape
+        and column.dtype == trace.columns[name].dtype
+        and column.tobytes() == trace.columns[name].tobytes()
+        for name, column in twin.columns.items()
+    )
+
+
+def longest_sum(scenario: Scenario, inputs: Inputs) -> int:
+    """Terms of the longest sum of a step: a layer's inputs, a batch, or the outputs of a batch."""
+    outputs = inputs.y.shape[1]
+    return max(*scenario.features().values(), outputs * inputs.batch_size)

@@ -1,0 +1,158 @@
+"""What must a backend give, and how is one found by its name?"""
+
+from __future__ import annotations
+
+import re
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, entry_points, version
+from typing import Any, ClassVar
+
+from harness.errors import BackendError
+from harness.inputs import Array, Inputs
+from harness.scenario import Scenario
+
+GROUP = "isograd.backends"
+
+
+class Session(ABC):
+    """One scenario built on one backend, ready to step."""
+
+    @abstractmethod
+    def step(self, x: Array, y: Array) -> Mapping[str, Array]:
+        """Train on one batch and return every quantity of the step, in canonical layout.
+
+        Args:
+            x: samples, (B, features), in the scenario's dtype.
+            y: labels, (B, outputs), in the scenario's dtype.
+
+        Returns:
+            ``lr`` (), ``loss`` (); ``forward/<layer>`` and ``backward/<layer>`` (B, width), the latter ∂loss/∂output;
+            ``grad/<layer>.<param>`` and ``weight/<layer>.<param>`` (after the update), with weights (out, in). The
+            caller copies what it keeps before the next step, so views of live memory are welcome.
+        """
+
+    @abstractmethod
+    def load(self, state: Mapping[str, Array]) -> None:
+        """Set every parameter, "layer.param" to its canonical array, as if training had come to that point."""
+
+
+class Backend(ABC):
+    """An implementation that can run scenarios; made with the options of its name, as in ``numpy[arithmetic=float64]``.
+
+    The class attributes say what it can do and are read without importing any framework: a spec's ``kind`` (or a
+    dtype) that is not in its table is UNSUPPORTED.
+    """
+
+    distribution: ClassVar[str]
+    """The package on PyPI whose version is the framework's."""
+    layers: ClassVar[Mapping[str, Any]]
+    losses: ClassVar[Mapping[str, Any]]
+    optimizers: ClassVar[Mapping[str, Any]]
+    dtypes: ClassVar[Mapping[str, Any]]
+
+    @abstractmethod
+    def environment(self) -> dict[str, str]:
+        """What could change the numbers: versions, threads, flags, device."""
+
+    @abstractmethod
+    def session(self, scenario: Scenario, inputs: Inputs) -> Session:
+        """Build the scenario's model with its initial values, its loss and its optimizer."""
+
+    def missing(self, scenario: Scenario) -> list[str]:
+        """What the scenario needs and this backend has no row for, as in "layer relu"; empty: it is supported."""
+        kinds = [f"layer {layer.kind}" for layer in scenario.layers if layer.kind not in self.layers]
+        kinds += [f"loss {scenario.loss.kind}"] if scenario.loss.kind not in self.losses else []
+        kinds += [f"optimizer {scenario.optimizer.kind}"] if scenario.optimizer.kind not in self.optimizers else []
+        kinds += [f"dtype {scenario.dtype}"] if scenario.dtype not in self.dtypes else []
+        return list(dict.fromkeys(kinds))
+
+
+@dataclass(frozen=True)
+class BackendName:
+    """A backend's name taken apart: ``numpy[arithmetic=float64]`` is ("numpy", {"arithmetic": "float64"})."""
+
+    text: str
+    base: str
+    options: Mapping[str, str]
+
+
+def parse_name(text: str) -> BackendName:
+    """Take ``name``, ``name[option=value,…]`` or ``module:Class`` (with options too) apart; BackendError otherwise."""
+    match = re.fullmatch(r"([\w.\-]+(?::[\w.]+)?)(?:\[([^\[\]]*)\])?", text)
+    if not match:
+        raise BackendError(f"backend {text!r}: expected a name, name[option=value,…] or module:Class")
+    pairs = [item.partition("=") for item in (match[2] or "").split(",") if item]
+    if any(not key or not value for key, _, value in pairs):
+        raise BackendError(f"backend {text!r}: expected options as option=value,…; got [{match[2]}]")
+    return BackendName(text, match[1], {key.strip(): value.strip() for key, _, value in pairs})
+
+
+def split_names(text: str) -> list[str]:
+    """Split a list of backends at the commas outside brackets: "numpy[a=1,b=2],torch" is two names."""
+    return [name.strip() for name in re.split(r",(?![^\[]*\])", text) if name.strip()]
+
+
+def backend_names() -> list[str]:
+    """Names of all registered backends, in alphabetical order; no backend is imported."""
+    return sorted({point.name for point in entry_points(group=GROUP)})
+
+
+def backend_class(name: str) -> type[Backend]:
+    """The class of a registered name or of ``module:Class``; imports the backend's file, and no framework.
+
+    Raises:
+        BackendError: no such name or module, or something that is not a Backend.
+    """
+    base = parse_name(name).base
+    target = base
+    if ":" not in base:
+        found = [point.value for point in entry_points(group=GROUP) if point.name == base]
+        if not found:
+            raise BackendError(f"backend {base!r}: expected one of {', '.join(backend_names())}, or module:Class")
+        target = found[0]
+    module, _, attribute = target.partition(":")
+    try:
+        cls = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise BackendError(f"backend {base!r}: cannot import {target}: {error}") from error
+    if not (isinstance(cls, type) and issubclass(cls, Backend)):
+        raise BackendError(f"backend {base!r}: expected {target} to be a subclass of harness.Backend")
+    return cls
+
+
+def make_backend(name: str) -> Backend:
+    """The backend of that name, with its options; BackendError for an option that it does not have."""
+    cls, options = backend_class(name), parse_name(name).options
+    try:
+        return cls(**options)
+    except (TypeError, ValueError) as error:
+        raise BackendError(f"backend {name!r}: {error}") from None
+
+
+def installed_version(cls: type[Backend]) -> str | None:
+    """Version of the framework that a backend stands on, without importing it; None where it is not installed."""
+    try:
+        return version(cls.distribution)
+    except PackageNotFoundError:
+        return None
+
+
+class LazyModule:
+    """A framework that is imported at its first use, so that a backend's tables can be read without it.
+
+    Example:
+        >>> torch = LazyModule("torch")  # at the top of a backend's file; nothing is imported yet
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        module = sys.modules.get(self._name) or import_module(self._name)
+        value = getattr(module, attribute)
+        setattr(self, attribute, value)  # looked up once: the next access costs what a plain one does
+        return value

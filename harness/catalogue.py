@@ -1,0 +1,142 @@
+"""Which scenarios are there, and how is a TOML file read into one?"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from harness.errors import ScenarioError
+from harness.scenario import LayerSpec, Scenario, Spec
+
+CATALOGUE = Path(str(files("scenarios")))
+
+
+def catalogue_names() -> list[str]:
+    """Names of the scenarios that come with isograd, as in "article/sum_regression"."""
+    return sorted(path.relative_to(CATALOGUE).with_suffix("").as_posix() for path in CATALOGUE.rglob("*.toml"))
+
+
+def find_scenarios(patterns: list[str] | tuple[str, ...] = ()) -> list[Scenario]:
+    """Scenarios by catalogue name, glob ("article/*") or TOML path; all of the catalogue without any.
+
+    Raises:
+        ScenarioError: nothing has that name, or a file is not a valid scenario.
+    """
+    found = [name for pattern in patterns or ["*"] for name in _matches(pattern)]
+    return [load_scenario(name) for name in dict.fromkeys(found)]
+
+
+def _matches(pattern: str) -> list[str]:
+    if pattern.endswith(".toml"):
+        return [pattern]
+    names = [name for name in catalogue_names() if fnmatchcase(name, pattern)]
+    if not names:
+        close = get_close_matches(pattern, catalogue_names(), n=3, cutoff=0.4)
+        hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        raise ScenarioError(f"scenario {pattern!r}: not in the catalogue, and not a .toml file{hint} See `isograd list`.")
+    return names
+
+
+def load_scenario(source: str | Path) -> Scenario:
+    """Read and check one scenario, by catalogue name ("article/sum_regression") or by the path of a TOML file.
+
+    Raises:
+        ScenarioError: no such file; not TOML; an unknown key; a value or shape that does not fit. The message gives
+            file, key, and what was expected.
+    """
+    path = Path(source)
+    if path.suffix != ".toml":
+        path = CATALOGUE / f"{_matches(str(source))[0]}.toml"
+    inside = path.resolve().is_relative_to(CATALOGUE.resolve())
+    name = path.resolve().relative_to(CATALOGUE.resolve()).with_suffix("").as_posix() if inside else path.stem
+    return parse_scenario(_read(path) | {"name": name, "folder": str(path.resolve().parent)}, str(path))
+
+
+def parse_scenario(raw: dict[str, Any], where: str = "scenario") -> Scenario:
+    """Check a scenario given as plain data, as a TOML file would hold it; ``where`` stands in the messages.
+
+    Raises:
+        ScenarioError: with one line a mistake: file, key, what was expected, what came.
+    """
+    try:
+        return Scenario.model_validate(raw)
+    except ValidationError as error:
+        raise ScenarioError("\n".join(f"{where}: {_say(item, raw)}" for item in error.errors())) from None
+
+
+def _say(item: Any, raw: Any) -> str:
+    """One line of a validation error: the key, what was expected, what came."""
+    keys, parent = _path(item, raw)
+    key, message = ".".join(keys), item["msg"].removeprefix("Value error, ")
+    if item["type"] == "extra_forbidden":
+        return f"{key}: unknown key; expected one of {', '.join(_expected_keys(parent))}"
+    if item["type"] == "missing":
+        return f"{key}: expected this key; it is missing"
+    if item["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        tags = item["ctx"].get("expected_tags", "the kind, as a string")
+        return f"{key}.kind: expected {tags}; got {item['ctx'].get('tag', 'none')!r}"
+    if item["type"] == "value_error":  # our own: they name the rest of the key themselves
+        return f"{key}{'.' if re.match(r'[a-z_]+: ', message) else ': '}{message}" if key else message
+    came = json.dumps(item["input"], default=str)
+    return f"{key}: {message}; got {came if len(came) < 80 else came[:77] + '...'}"
+
+
+def _path(item: Any, raw: Any) -> tuple[list[str], Any]:
+    """The keys that lead to a mistake in the user's own file, and the table that the last one stands in.
+
+    pydantic's location also holds the tags of unions ("linear", "mse"), which are no keys of the file.
+    """
+    keys, node, parent = [], raw, raw
+    for part in item["loc"]:
+        inside = part in node if isinstance(node, dict) else isinstance(node, (list, tuple)) and isinstance(part, int)
+        if inside:
+            parent, node = node, node[part]
+        if inside or (item["type"] == "missing" and part == item["loc"][-1]):
+            keys.append(str(part))
+    return keys, parent
+
+
+def _expected_keys(table: dict[str, Any]) -> list[str]:
+    """The keys of the spec that has most in common with ``table``."""
+    specs = [Scenario, *Spec.__subclasses__(), *LayerSpec.__subclasses__()]
+    near = max(specs, key=lambda spec: len(table.keys() & spec.model_fields.keys()))
+    return sorted(near.model_fields.keys() - {"name", "folder"} if near is Scenario else near.model_fields.keys())
+
+
+def _read(path: Path, chain: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The file's keys, laid over those of the file that it ``extends``."""
+    path = path.resolve()
+    if path in chain:
+        raise ScenarioError(f"{path}: extends: a circle, {' -> '.join(p.name for p in (*chain, path))}")
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ScenarioError(f"{path}: expected a scenario file; {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ScenarioError(f"{path}: expected TOML: {error}") from None
+    for key in ("name", "folder"):
+        if key in raw:
+            raise ScenarioError(f"{path}: {key}: unknown key; a scenario's name is that of its file")
+    base = raw.pop("extends", None)
+    if base is None:
+        return raw
+    if not isinstance(base, str):
+        raise ScenarioError(f"{path}: extends: expected the name of a file beside this one; got {base!r}")
+    return _overlay(_read(path.parent / base, (*chain, path)), raw)
+
+
+def _overlay(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+    """``top`` over ``base``; tables are merged, everything else (lists too) is replaced."""
+    merged = dict(base)
+    for key, value in top.items():
+        old = merged.get(key)
+        merged[key] = _overlay(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged

@@ -1,0 +1,74 @@
+"""The child process: one backend, one job after another; the only place where a framework is imported.
+
+Run as ``python -m harness.child BACKEND``. Jobs come as JSON lines on standard input, answers go as JSON lines to what
+was standard output; whatever the framework prints goes to standard error, where the parent keeps it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO
+
+from harness.backend import Backend, make_backend
+from harness.catalogue import parse_scenario
+from harness.inputs import Inputs
+from harness.recorder import record_here
+from harness.trace import load_arrays, save_trace
+
+
+def main() -> None:
+    """Make the backend, say that it is ready, then answer jobs until standard input ends."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # a framework that prints must not write into the answers
+    backend = _answer(answers, lambda: _ready(sys.argv[1]))
+    if backend is None:
+        sys.exit(1)
+    for line in sys.stdin:
+        _answer(answers, lambda job=json.loads(line): (_run(backend, job), None))
+
+
+def _answer(answers: TextIO, work: Callable[[], tuple[dict[str, Any], Any]]) -> Any:
+    """Do ``work`` and write down what came of it; an exception is an answer too."""
+    start = time.perf_counter()
+    try:
+        answer, result = work()
+    except Exception as error:  # any exception of any framework: it becomes an ERROR cell, with its words
+        traceback.print_exc()
+        answer, result = {"error": f"{type(error).__name__}: {error}"}, None
+    answers.write(json.dumps(answer | {"seconds": time.perf_counter() - start}) + "\n")
+    return result
+
+
+def _ready(name: str) -> tuple[dict[str, Any], Backend]:
+    backend = make_backend(name)
+    return {"environment": backend.environment()}, backend
+
+
+def _run(backend: Backend, job: dict[str, Any]) -> dict[str, Any]:
+    scenario = parse_scenario(job["scenario"])
+    missing = backend.missing(scenario)
+    if missing:
+        return {"unsupported": missing}
+    inputs = Inputs.from_arrays(load_arrays(Path(job["inputs"]))[0])
+    states = load_arrays(Path(job["states"]))[0] if job["states"] else None
+    trace = record_here(
+        backend,
+        job["backend"],
+        scenario,
+        inputs,
+        states=states,
+        every=job["every"],
+        quantities=job["quantities"],
+    )
+    save_trace(trace, job["out"])
+    return {}
+
+
+if __name__ == "__main__":
+    main()

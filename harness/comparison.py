@@ -1,0 +1,101 @@
+"""How do two traces differ? First their structure, then every quantity's numbers; no thresholds, no opinion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.errors import TraceError
+from harness.measure import Measures, measure
+from harness.trace import Trace
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that keeps a quantity from being compared: it is missing, or of another shape, dtype or length."""
+
+    quantity: str
+    step: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One trace against another, quantity by quantity in execution order.
+
+    Attributes:
+        steps: the steps that both recorded.
+        measures: for each quantity that could be compared, its measures, a row a step.
+        shapes: for each of them, the shape of one step's tensor.
+        problems: what could not be compared, first things first.
+    """
+
+    steps: tuple[int, ...]
+    measures: dict[str, Measures]
+    shapes: dict[str, tuple[int, ...]]
+    problems: tuple[Problem, ...]
+
+    def index(self, quantity: str, row: int) -> tuple[int, ...]:
+        """Index, within its tensor, of the element that differs most."""
+        worst = np.unravel_index(self.measures[quantity].worst[row], self.shapes[quantity] or (1,))
+        return tuple(int(i) for i in worst) if self.shapes[quantity] else ()
+
+
+def compare_traces(trace: Trace, truth: Trace, *, partial: bool = False, dtype: str | None = None) -> Comparison:
+    """Compare ``trace`` with ``truth``, which is believed.
+
+    Args:
+        trace: what a backend did.
+        truth: the reference, or another backend's trace.
+        partial: ``truth`` knows some of the quantities only (published values); others are left alone.
+        dtype: the dtype that the trace's quantities must have; None: that of the truth's.
+
+    Raises:
+        TraceError: the two recorded different steps by choice (another ``--every``), so that no step is common.
+    """
+    problems = [*_names(trace, truth, partial), *_steps(trace, truth)]
+    common = np.intersect1d(trace.steps, truth.steps)
+    if not len(common):
+        raise TraceError(
+            f"{trace.manifest.backend} and {truth.manifest.backend} have no step in common: "
+            f"{trace.steps[:3]}… and {truth.steps[:3]}…; record both with the same --every"
+        )
+    a, b = trace.every(common), truth.every(common)
+    measures, shapes = {}, {}
+    for name, expected in b.columns.items():
+        if name in a.columns:
+            problem = _layout(name, a.columns[name], expected, dtype or str(expected.dtype), int(common[0]))
+            problems += [problem] if problem else []
+            if not problem:
+                measures[name] = measure(a.columns[name], expected)
+                shapes[name] = expected.shape[1:]
+    return Comparison(tuple(common.tolist()), measures, shapes, tuple(problems))
+
+
+def _names(trace: Trace, truth: Trace, partial: bool) -> list[Problem]:
+    step = int(trace.steps[0]) if len(trace.steps) else 0
+    missing = [Problem(name, step, "missing from the trace") for name in truth.columns if name not in trace.columns]
+    extra = [Problem(name, step, "not a quantity of this scenario") for name in trace.columns if name not in truth.columns]
+    return missing if partial else [*missing, *extra]
+
+
+def _steps(trace: Trace, truth: Trace) -> list[Problem]:
+    lost = np.setdiff1d(truth.steps, trace.steps)
+    added = np.setdiff1d(trace.steps, truth.steps)
+    first = next(iter(truth.columns), "")
+    if len(lost):
+        text = f"recorded {len(trace.steps)} steps, expected {len(truth.steps)}; step {lost[0]} is the first that is missing"
+        return [Problem(first, int(lost[0]), text)]
+    if len(added):
+        text = f"recorded {len(trace.steps)} steps, expected {len(truth.steps)}; step {added[0]} is the first too many"
+        return [Problem(first, int(added[0]), text)]
+    return []
+
+
+def _layout(name: str, got: np.ndarray, expected: np.ndarray, dtype: str, step: int) -> Problem | None:
+    if got.shape[1:] != expected.shape[1:]:
+        return Problem(name, step, f"has shape {got.shape[1:]}, expected {expected.shape[1:]}")
+    if str(got.dtype) != dtype:
+        return Problem(name, step, f"has dtype {got.dtype}, expected {dtype}")
+    return None

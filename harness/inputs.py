@@ -1,0 +1,161 @@
+"""Which numbers does a scenario hand to every backend? Data, initial values and batch order, made once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import ScenarioError
+from harness.scenario import Draw, GaussianData, InlineData, Scenario, TableData
+
+Array = NDArray[Any]
+
+TARGETS = {"sum": lambda x: x.sum(axis=1, keepdims=True)}
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All numbers of a run, rounded to the scenario's dtype.
+
+    Attributes:
+        x: samples, (N, features).
+        y: labels, (N, width), or (N, outputs) where the scenario broadcasts labels of width 1.
+        initial: initial value of each parameter, "layer.param" to its canonical array.
+        order: the order of the samples in each epoch, (epochs, N).
+        lr: the learning rate, rounded to the dtype as the frameworks' kernels round it.
+    """
+
+    x: Array
+    y: Array
+    initial: Mapping[str, Array]
+    order: NDArray[np.int64]
+    lr: float
+    batch_size: int
+
+    def batches(self) -> Iterator[tuple[Array, Array]]:
+        """The batches (x, y) of every step, in order; a last batch of an epoch may be smaller."""
+        for epoch in self.order:
+            x, y = self.x[epoch], self.y[epoch]
+            for start in range(0, len(epoch), self.batch_size):
+                batch = slice(start, start + self.batch_size)
+                yield x[batch], y[batch]
+
+    @cached_property
+    def steps_per_epoch(self) -> int:
+        """Updates in one pass over the samples."""
+        return -(-self.order.shape[1] // self.batch_size)
+
+    @property
+    def steps(self) -> int:
+        """Updates in the whole run."""
+        return len(self.order) * self.steps_per_epoch
+
+    def arrays(self) -> dict[str, Array]:
+        """Everything as named arrays, for a file; `from_arrays` is its inverse."""
+        named = {f"initial/{name}": value for name, value in self.initial.items()}
+        scalars = {"lr": np.float64(self.lr), "batch_size": np.int64(self.batch_size)}
+        return {"x": self.x, "y": self.y, "order": self.order, **named, **{k: np.asarray(v) for k, v in scalars.items()}}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Array]) -> Inputs:
+        """The inputs that `arrays` gave."""
+        initial = {name.removeprefix("initial/"): value for name, value in arrays.items() if name.startswith("initial/")}
+        lr, batch_size = float(arrays["lr"]), int(arrays["batch_size"])
+        return cls(arrays["x"], arrays["y"], initial, arrays["order"], lr, batch_size)
+
+
+def make_inputs(scenario: Scenario) -> Inputs:
+    """Draw, read and round everything that ``scenario`` needs; the same arrays for the same scenario, always.
+
+    Raises:
+        ScenarioError: a data file that is missing, lacks a column, or holds something that is not a finite number.
+    """
+    rng = np.random.Generator(np.random.PCG64(scenario.seed))
+    dtype = np.dtype(scenario.dtype)
+    x, y = _data(scenario, rng)
+    features = scenario.features()
+    initial = {
+        f"{layer.name}.{param}": _initial(value, shape, rng).astype(dtype)
+        for layer in scenario.layers
+        for param, (shape, value) in layer.parameters(features[layer.name]).items()
+    }
+    rows = np.arange(len(x))
+    order = np.array([rng.permutation(rows) if scenario.shuffle else rows for _ in range(scenario.epochs)])
+    x, y = x.astype(dtype), y.astype(dtype)
+    for name, values in {"data.x": x, "data.y": y, **initial}.items():
+        if not np.isfinite(values).all():
+            raise ScenarioError(f"{scenario.name}: {name}: expected numbers that {dtype} can hold; got one beyond it")
+    lr = float(dtype.type(scenario.optimizer.lr))
+    return Inputs(x, y, initial, order, lr, min(scenario.batch_size, len(x)))
+
+
+def fingerprint(scenario: Scenario, inputs: Inputs) -> str:
+    """SHA-256 over what decides the run (model, numbers, loss, optimizer), not over titles or findings."""
+    spec = scenario.model_dump_json(include={"dtype", "epochs", "layers", "loss", "optimizer"})
+    digest = hashlib.sha256(spec.encode())
+    for name, values in sorted(inputs.arrays().items()):
+        digest.update(f"{name} {values.dtype} {values.shape}".encode())
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
+
+
+def _initial(value: Any, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    if not isinstance(value, Draw):
+        return np.array(value, dtype=np.float64)
+    if value.draw == "normal":
+        return rng.standard_normal(shape) * value.scale
+    return rng.uniform(-value.scale, value.scale, shape)
+
+
+def _data(scenario: Scenario, rng: np.random.Generator) -> tuple[Array, Array]:
+    data = scenario.data
+    if isinstance(data, InlineData):
+        x, y = np.array(data.x, dtype=np.float64), np.array(data.y, dtype=np.float64)
+    elif isinstance(data, GaussianData):
+        x = rng.standard_normal((data.samples, data.features))
+        y = TARGETS[data.target](x)
+    else:
+        x, y = _table(scenario.name, Path(scenario.folder) / data.file, data)
+    return x, np.repeat(y, _outputs(scenario), axis=1) if _broadcasts(scenario) else y
+
+
+def _outputs(scenario: Scenario) -> int:
+    last = scenario.layers[-1]
+    return last.width(scenario.features()[last.name])
+
+
+def _broadcasts(scenario: Scenario) -> bool:
+    return scenario.data.label_width == 1 and _outputs(scenario) > 1
+
+
+def _table(name: str, path: Path, data: TableData) -> tuple[Array, Array]:
+    import pandas as pd  # heavy, and only this kind of data needs it
+
+    columns = [*data.x, *data.y]
+    try:
+        read = pd.read_parquet if path.suffix == ".parquet" else pd.read_csv
+        frame = read(path)
+    except OSError as error:
+        raise ScenarioError(f"{name}: data.file: expected a table at {path}; {error.strerror or error}") from None
+    except ValueError as error:  # pandas' and pyarrow's parser errors are ValueErrors
+        raise ScenarioError(f"{name}: data.file: {path} cannot be read as {path.suffix[1:]}: {error}") from None
+    missing = [column for column in columns if column not in frame.columns]
+    if missing:
+        raise ScenarioError(f"{name}: data: {path} has no column {missing[0]!r}; it has {', '.join(map(str, frame.columns))}")
+    if not len(frame):
+        raise ScenarioError(f"{name}: data.file: {path} has no rows")
+    try:
+        values = frame[columns].to_numpy(dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ScenarioError(f"{name}: data: {path}: expected numbers in {', '.join(columns)}; {error}") from None
+    row, column = np.argwhere(~np.isfinite(values))[0] if not np.isfinite(values).all() else (None, None)
+    if row is not None:
+        raise ScenarioError(f"{name}: data: {path}: row {row + 1}, column {columns[column]!r}: expected a finite number")
+    return values[:, : len(data.x)], values[:, len(data.x) :]

@@ -1,0 +1,195 @@
+"""Does a difference matter? The only file with an opinion, and the only one with thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.comparison import Comparison
+from harness.quantities import kind
+from harness.scenario import Expect
+from harness.trace import Mode
+
+Floats = NDArray[np.float64]
+
+
+class Verdict(StrEnum):
+    """What a cell (scenario × backend × dtype × mode) comes to."""
+
+    IDENTICAL = "IDENTICAL"  # bit for bit what the reference backend gives in the same dtype
+    EQUIVALENT = "EQUIVALENT"  # every element within its bound
+    EXPECTED = "EXPECTED"  # diverges exactly as written down
+    DRIFTS = "DRIFTS"  # within bounds in resync, outside in free
+    DIVERGES = "DIVERGES"  # outside its bound
+    STALE = "STALE"  # a written-down divergence that does not show
+    VACUOUS = "VACUOUS"  # nothing was really compared
+    UNSUPPORTED = "UNSUPPORTED"  # the backend has no row for something in the scenario
+    ERROR = "ERROR"  # crashed, hung, or could not be imported
+
+    @property
+    def green(self) -> bool:
+        """Whether a run with this verdict is fine."""
+        return self in (Verdict.IDENTICAL, Verdict.EQUIVALENT, Verdict.EXPECTED)
+
+
+# ---------------------------------------------------------------- the bound
+
+# Unit roundoff of round-to-nearest, half the spacing of the numbers in [1, 2): IEEE 754-2019, table 3.5.
+UNIT_ROUNDOFF = {"float16": 2.0**-11, "float32": 2.0**-24, "float64": 2.0**-53}
+# The smallest number above zero: what an underflow can cost. Same table.
+SMALLEST = {"float16": 2.0**-24, "float32": 2.0**-149, "float64": 2.0**-1074}
+
+# How many times its noise a quantity may be off. Over the article's scenarios, PyTorch 2.13.0, PaddlePaddle 3.3.1 and
+# NumPy 2.4.6 came to at most FILLME (`isograd run`, column error_over_bound × 16); 16 leaves a margin of several
+# times, and a fault of 1e-5 in a gradient is still 10 times outside. A learning rate is a constant: nothing may be off.
+FACTOR = {"lr": 0.0, "forward": 16.0, "loss": 16.0, "backward": 16.0, "grad": 16.0, "weight": 16.0}
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What rounding can do in a scenario, as far as is known.
+
+    Attributes:
+        dtype: the dtype that the run was in.
+        mode: in free, errors accumulate over the steps.
+        terms: terms of the longest sum in a step.
+        sample: largest error, by quantity and step, of the reference backend's run in the same dtype: one sample of
+            what rounding alone does. Empty where there is no reference.
+        sides: how many runs have noise: 1 against the reference, 2 between two backends.
+    """
+
+    dtype: str
+    mode: Mode
+    terms: int
+    sample: Mapping[str, Floats]
+    sides: int = 1
+
+
+def bound(quantity: str, noise: Noise, magnitude: Floats, steps: Floats) -> Floats:
+    """The largest error that rounding accounts for, for each step of one quantity.
+
+    A sum of n rounded terms is off by about √n u times their size (Higham, *Accuracy and Stability of Numerical
+    Algorithms*, 2002, section 4.2 with the probabilistic rule of thumb of section 2.8). Their size is taken as the largest
+    magnitude that the quantity has reached so far, since a sum that cancels is small while its terms are not. After t
+    free steps independent errors have added up to √t of one step's. Where rounding is amplified (1 − a of a saturated
+    sigmoid), neither is enough, and what it did to the reference backend itself is taken.
+
+    Args:
+        quantity: its name.
+        noise: what is known of the run.
+        magnitude: largest magnitude of the truth at each step.
+        steps: the step numbers, from 0.
+    """
+    u = UNIT_ROUNDOFF[noise.dtype]
+    level = u * np.sqrt(noise.terms) * np.maximum.accumulate(magnitude)
+    if noise.mode == "free":
+        level = level * np.sqrt(steps + 1)
+    if quantity in noise.sample:
+        level = np.maximum(level, np.maximum.accumulate(noise.sample[quantity]))
+    factor = FACTOR.get(kind(quantity), FACTOR["grad"]) * noise.sides
+    return np.asarray(factor * (level + SMALLEST[noise.dtype]))
+
+
+# ---------------------------------------------------------------- the verdict
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a comparison comes to.
+
+    Attributes:
+        verdict: see `Verdict`.
+        first: the first quantity outside its bound, in execution order within the earliest step; "" if none.
+        step: its step; None if none.
+        error_over_bound: the largest of all.
+        max_abs: the largest absolute error of all.
+        max_ulp: the largest distance in units in the last place.
+        message: what a person should read first.
+        ratios: for each quantity, error over bound at each step.
+        bounds: for each quantity, the bound at each step.
+    """
+
+    verdict: Verdict
+    first: str = ""
+    step: int | None = None
+    error_over_bound: float = 0.0
+    max_abs: float = 0.0
+    max_ulp: float = 0.0
+    message: str = ""
+    ratios: Mapping[str, Floats] | None = None
+    bounds: Mapping[str, Floats] | None = None
+
+
+def judge(comparison: Comparison, noise: Noise) -> Judgement:
+    """Structure first, then NaN and infinities by class (their error is infinite), then numbers."""
+    steps = np.array(comparison.steps, dtype=np.float64)
+    bounds = {name: bound(name, noise, m.magnitude, steps) for name, m in comparison.measures.items()}
+    ratios = {name: _ratio(m.max_abs, bounds[name]) for name, m in comparison.measures.items()}
+    found = Judgement(
+        Verdict.EQUIVALENT,
+        error_over_bound=max((float(r.max()) for r in ratios.values()), default=0.0),
+        max_abs=max((float(m.max_abs.max()) for m in comparison.measures.values()), default=0.0),
+        max_ulp=max((float(m.max_ulp.max()) for m in comparison.measures.values()), default=0.0),
+        ratios=ratios,
+        bounds=bounds,
+    )
+    if comparison.problems:
+        problem = comparison.problems[0]
+        text = f"{problem.quantity}: {problem.text}"
+        return replace(found, verdict=Verdict.DIVERGES, first=problem.quantity, step=problem.step, message=text)
+    if not _anything_proven(comparison):
+        text = f"{len(comparison.measures)} quantities over {len(steps)} steps, and not one number other than zero or NaN"
+        return replace(found, verdict=Verdict.VACUOUS, message=text)
+    outside = [(int(rows[0]), name) for name, r in ratios.items() if len(rows := np.flatnonzero(~(r <= 1.0)))]
+    if not outside:
+        return found
+    row, name = min(outside, key=lambda pair: pair[0])  # of one step the first in order: dicts keep it, min is stable
+    text = describe(comparison, name, row, bounds[name][row])
+    return replace(found, verdict=Verdict.DIVERGES, first=name, step=comparison.steps[row], message=text)
+
+
+def describe(comparison: Comparison, name: str, row: int, limit: float) -> str:
+    """One line on the worst element of a quantity at a step: where, what came, what was expected, how far off."""
+    m = comparison.measures[name]
+    where = f"{name}{list(comparison.index(name, row)) or ''} at step {comparison.steps[row]}"
+    off = f"off by {m.max_abs[row]:.3g}, bound {limit:.3g}"
+    others = f"; {m.unequal[row]} of {m.size[row]} elements differ" if m.size[row] > 1 else ""
+    return f"{where}: got {m.value[row]:.9g}, expected {m.other[row]:.9g} ({off}{others})"
+
+
+def settle(judgement: Judgement, expect: Expect | None, identical: bool) -> Judgement:
+    """The verdict, once it is known what the scenario expects and whether all bits are those of the reference backend."""
+    if expect is None:
+        same = identical and judgement.verdict is Verdict.EQUIVALENT
+        return replace(judgement, verdict=Verdict.IDENTICAL) if same else judgement
+    if judgement.verdict is not Verdict.DIVERGES:
+        text = f"expected to diverge at {expect.first}, step {expect.step} ({expect.reason}); it does not"
+        return replace(judgement, verdict=Verdict.STALE, message=text)
+    if (judgement.first, judgement.step) != (expect.first, expect.step):
+        text = f"{judgement.message}; expected the first divergence at {expect.first}, step {expect.step}"
+        return replace(judgement, message=text)
+    return replace(judgement, verdict=Verdict.EXPECTED, message=expect.reason)
+
+
+def drifts(free: Judgement, resync: Judgement) -> Judgement:
+    """A free run that is outside its bound although each step of it is inside: the same rules, amplified rounding."""
+    if free.verdict is Verdict.DIVERGES and resync.verdict in (Verdict.IDENTICAL, Verdict.EQUIVALENT):
+        return replace(free, verdict=Verdict.DRIFTS)
+    return free
+
+
+def _ratio(error: Floats, limit: Floats) -> Floats:
+    """error / limit, with 0 / 0 = 0: an exact zero is within every bound."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.where(error == 0, 0.0, error / limit))
+
+
+def _anything_proven(comparison: Comparison) -> bool:
+    """Whether there is one finite number other than zero on either side; the learning rate does not count."""
+    seen: list[Any] = [m for name, m in comparison.measures.items() if name != "lr"]
+    return any(((m.magnitude > 0) | (m.max_abs > 0)).any() for m in seen)

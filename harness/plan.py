@@ -1,0 +1,112 @@
+"""Which jobs does a request come to, and what came of each? All children, with the reference computed meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+
+from harness.assess import Assessor, Run
+from harness.children import Answer, Children, Job
+from harness.inputs import Inputs, make_inputs
+from harness.reference import Reference, make_reference
+from harness.scenario import Scenario
+from harness.trace import Mode, save_arrays
+
+Progress = Callable[[str, str, str, Answer], None]
+"""Called with backend, scenario, mode and answer as each job is done (from another thread)."""
+
+
+class Plan:
+    """What is to be recorded for one `run`, and what has come of it so far."""
+
+    def __init__(
+        self,
+        scenarios: list[Scenario],
+        backends: list[str],
+        modes: tuple[Mode, ...],
+        every: int,
+        quantities: str,
+        folder: Path,
+        kept: Path,
+    ) -> None:
+        self.backends, self.modes, self.every, self.quantities = backends, modes, every, quantities
+        self.folder, self.kept = folder, kept
+        kept.mkdir(parents=True, exist_ok=True)
+        self.scenarios = scenarios
+        self.inputs: dict[str, Inputs] = {s.name: make_inputs(s) for s in scenarios}
+        self.references: dict[str, Future[Reference]] = {s.name: Future() for s in scenarios}
+        self.answers: dict[tuple[str, str, Mode], Answer] = {}
+
+    def record(self, jobs: int, timeout: float, progress: Progress | None) -> None:
+        """Run every job; the reference is computed here while the children import their frameworks."""
+        for i, scenario in enumerate(self.scenarios):
+            save_arrays(self.inputs[scenario.name].arrays(), self.folder / f"inputs-{i}.safetensors")
+        children = Children(self.folder, jobs, timeout)
+        lock = threading.Lock()
+
+        def done(job: Job, answer: Answer) -> None:
+            backend, scenario, mode = job.request["backend"], job.request["scenario"]["name"], job.request["mode"]
+            with lock:
+                self.answers[backend, scenario, mode] = answer
+                if progress:
+                    progress(backend, scenario, mode, answer)
+
+        try:
+            for backend in self.backends:
+                children.submit(backend, self._jobs(backend), done)
+            for i, scenario in enumerate(self.scenarios):
+                self._make_reference(i, scenario)
+            children.wait()
+        except BaseException:  # Ctrl-C too: no child may outlive its parent
+            for future in self.references.values():
+                future.cancel()
+            children.stop()
+            raise
+
+    def _jobs(self, backend: str) -> list[Job]:
+        """Free runs first: they do not need the reference, which is still being computed."""
+        return [
+            Job(
+                {
+                    "backend": backend,
+                    "scenario": scenario.model_dump(mode="json") | {"folder": scenario.folder},
+                    "inputs": str(self.folder / f"inputs-{i}.safetensors"),
+                    "mode": mode,
+                    "states": (lambda i=i, s=scenario: self._states(i, s)) if mode == "resync" else None,
+                    "every": self.every,
+                    "quantities": self.quantities,
+                    "out": str(self._path(scenario, backend, mode)),
+                }
+            )
+            for mode in self.modes
+            for i, scenario in enumerate(self.scenarios)
+        ]
+
+    def _states(self, i: int, scenario: Scenario) -> str:
+        self.references[scenario.name].result()
+        return str(self.folder / f"states-{i}.safetensors")
+
+    def _make_reference(self, i: int, scenario: Scenario) -> None:
+        reference = make_reference(scenario, self.inputs[scenario.name], self.modes)
+        if reference.states:
+            save_arrays(reference.states, self.folder / f"states-{i}.safetensors")
+        self.references[scenario.name].set_result(reference)
+
+    def _path(self, scenario: Scenario, backend: str, mode: Mode) -> Path:
+        name = f"{scenario.name}-{backend}-{scenario.dtype}-{mode}"
+        return self.kept / f"{''.join(c if c.isalnum() or c in '-_=.' else '_' for c in name)}.safetensors"
+
+    def assessor(self, scenario: Scenario) -> Assessor:
+        """What is known of a scenario, ready to look at its runs."""
+        reference = self.references[scenario.name].result()
+        return Assessor(scenario, self.inputs[scenario.name], reference, self.every, self.quantities)
+
+    def runs(self, scenario: Scenario) -> dict[tuple[str, Mode], Run]:
+        """What each backend's child came back with."""
+        return {
+            (backend, mode): Run(self.answers[backend, scenario.name, mode], self._path(scenario, backend, mode))
+            for backend in self.backends
+            for mode in self.modes
+        }

@@ -1,0 +1,79 @@
+"""What does a run come to, for people and for programs? The tables, and the folder that they are written to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.assess import ScenarioResult
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Report:
+    """The outcome of `run`: every table is a pandas DataFrame, made when it is first asked for.
+
+    Attributes:
+        results: one entry a scenario, with its traces, comparisons and verdicts.
+        absent: backends that are not installed, each with what to do about it.
+        request: what was asked for, and how long it took.
+    """
+
+    results: tuple[ScenarioResult, ...]
+    absent: Mapping[str, str]
+    request: Mapping[str, Any]
+
+    @property
+    def green(self) -> bool:
+        """Whether every cell and every finding is as it should be, and there is at least one cell."""
+        return any(result.cells for result in self.results) and all(result.green for result in self.results)
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """A row per scenario, backend and mode: the verdict, the first divergence, the largest errors."""
+        from harness.report.tables import summary
+
+        return summary(self.results)
+
+    @cached_property
+    def losses(self) -> pd.DataFrame:
+        """A row per recorded step: the reference's loss, every backend's, the largest difference between any two."""
+        from harness.report.tables import losses
+
+        return losses(self.results)
+
+    @cached_property
+    def weights(self) -> pd.DataFrame:
+        """A row per parameter and epoch: the reference, every backend, and the difference of each pair."""
+        from harness.report.tables import weights
+
+        return weights(self.results)
+
+    @cached_property
+    def quantities(self) -> pd.DataFrame:
+        """Everything: a row per scenario, backend, what it is measured against, mode, quantity and step."""
+        from harness.report.tables import quantities
+
+        return quantities(self.results)
+
+    @cached_property
+    def findings(self) -> pd.DataFrame:
+        """Published values against computed ones, what a careful reader notices in the source, and identities."""
+        from harness.report.tables import findings
+
+        return findings(self.results)
+
+    def write(self, folder: str | Path) -> Path:
+        """Write the report's files into ``folder``, whole or not at all, and return the folder.
+
+        Raises:
+            ReportError: the folder holds something other than a report, or cannot be written.
+        """
+        from harness.report.folder import write
+
+        return write(self, Path(folder))

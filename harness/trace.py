@@ -1,0 +1,137 @@
+"""What was seen in one run, where did it come from, and how is it kept in a file?"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from harness.errors import TraceError
+from harness.inputs import Array
+
+FORMAT = 1
+KEY = "isograd"  # the one entry of a file's metadata that is ours
+STEPS = "steps"  # the one tensor of a file that is no quantity
+
+Mode = Literal["free", "resync"]
+MODES: tuple[Mode, ...] = ("free", "resync")
+
+
+class Manifest(BaseModel):
+    """Where a trace came from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    format: int = FORMAT
+    scenario: str
+    fingerprint: str
+    backend: str
+    dtype: str
+    mode: Mode
+    steps: int
+    environment: dict[str, str] = {}
+    platform: str = ""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """All quantities of one run, as columns.
+
+    Attributes:
+        columns: quantity to array, (recorded steps, *shape of the quantity). Of a batch smaller than the others, the
+            rows that it lacks are zero, on every backend alike.
+        steps: which steps were recorded, counted from 0.
+        manifest: where it came from.
+    """
+
+    columns: Mapping[str, Array]
+    steps: NDArray[np.int64]
+    manifest: Manifest
+
+    def every(self, steps: NDArray[np.int64], names: Mapping[str, Any] | None = None) -> Self:
+        """The trace at ``steps`` only, all of which it must hold, and of the quantities ``names`` only."""
+        rows = np.searchsorted(self.steps, steps)
+        chosen = self.columns if names is None else {name: self.columns[name] for name in names}
+        return replace(self, columns={name: column[rows] for name, column in chosen.items()}, steps=steps)
+
+
+def save_trace(trace: Trace, path: str | Path) -> None:
+    """Write a trace file: safetensors, with the manifest in its metadata. Whole or not at all.
+
+    Raises:
+        TraceError: the file cannot be written there (no such folder, disk full).
+    """
+    path = Path(path)
+    arrays = {STEPS: trace.steps, **trace.columns}
+    save_arrays(arrays, path, {KEY: trace.manifest.model_dump_json()})
+
+
+def load_trace(path: str | Path) -> Trace:
+    """Read a trace file.
+
+    Raises:
+        TraceError: no such file; truncated or not safetensors; not written by isograd; of a newer format.
+    """
+    path = Path(path)
+    arrays, metadata = load_arrays(path)
+    manifest = _manifest(path, metadata.get(KEY))
+    if STEPS not in arrays:
+        raise TraceError(f"{path}: expected the steps of a trace; the file has no tensor {STEPS!r}")
+    steps = arrays.pop(STEPS)
+    if steps.ndim != 1 or steps.dtype != np.int64 or (np.diff(steps) <= 0).any():
+        raise TraceError(f"{path}: expected ascending steps as int64; got {steps.dtype} of shape {steps.shape}")
+    for name, column in arrays.items():
+        if column.ndim < 1 or len(column) != len(steps):
+            raise TraceError(f"{path}: {name}: expected {len(steps)} steps; got shape {column.shape}")
+    return Trace(arrays, steps, manifest)
+
+
+def _manifest(path: Path, text: str | None) -> Manifest:
+    if text is None:
+        raise TraceError(f"{path}: a safetensors file, but not a trace: expected {KEY!r} in its metadata")
+    try:
+        raw = json.loads(text)
+        newer = isinstance(raw.get("format"), int) and raw["format"] > FORMAT
+    except (ValueError, AttributeError) as error:
+        raise TraceError(f"{path}: the manifest is not a JSON object: {error}") from None
+    if newer:
+        raise TraceError(f"{path}: trace format {raw['format']}; this isograd reads up to {FORMAT}. Try a newer isograd")
+    try:
+        return Manifest.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise TraceError(f"{path}: manifest: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+def save_arrays(arrays: Mapping[str, Array], path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write named arrays as safetensors, beside and then renamed, so that no half file is ever at ``path``."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        # safetensors writes the bytes as they lie: a view must be made contiguous first
+        save_file({name: np.ascontiguousarray(a).reshape(a.shape) for name, a in arrays.items()}, part, metadata)
+        part.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise TraceError(f"{path}: cannot be written: {error}") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def load_arrays(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
+    """Tensors and metadata of a safetensors file; the library checks every size against the file's before it allocates."""
+    if not path.is_file():
+        raise TraceError(f"{path}: expected a trace file; there is none")
+    try:
+        with safe_open(path, framework="np") as file:
+            # an own copy, so that nothing depends on the file once it is read
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (OSError, SafetensorError, TypeError) as error:
+        raise TraceError(f"{path}: expected a whole safetensors file; it is truncated or something else: {error}") from None
