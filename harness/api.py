@@ -9,14 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.assess import between
 from harness.backend import backend_class, backend_names, installed_version, parse_name
 from harness.catalogue import find_scenarios, parse_scenario
 from harness.errors import BackendError, IsogradError
 from harness.plan import Plan, Progress
 from harness.quantities import quantity_shapes
-from harness.report import Report
+from harness.report import Difference, Report
 from harness.scenario import Scenario
-from harness.trace import MODES, Mode
+from harness.trace import MODES, Mode, Trace, load_trace
 
 
 def run(
@@ -121,3 +122,65 @@ def _backends(asked: Sequence[str] | None) -> tuple[list[str], dict[str, str]]:
     if not present and asked is None:
         raise BackendError(f"none of {', '.join(absent)} is installed")
     return present, absent
+
+
+def record(
+    scenario: str | Path | Scenario,
+    backend: str,
+    *,
+    dtype: str | None = None,
+    mode: str = "free",
+    every: int = 1,
+    quantities: str = "*",
+    timeout: float = 300.0,
+) -> Trace:
+    """Record one scenario on one backend, in a child process.
+
+    Args:
+        scenario: a catalogue name, a TOML path, or a `Scenario`.
+        backend: its name, or ``module:Class``.
+        dtype: instead of the scenario's own.
+        mode: "free" or "resync".
+        every: record every so many steps, and the last.
+        quantities: globs, parted by commas, of the quantities to record.
+        timeout: seconds that the child may take.
+
+    Raises:
+        IsogradError: the request is wrong, the backend is not installed, cannot run the scenario, or failed.
+
+    Example:
+        >>> from harness import record
+        >>> trace = record("article/worked_backprop", "numpy")
+        >>> trace.columns["grad/hidden.weight"][0].tolist()
+        [[396.0, 594.0], [272.0, 408.0], [272.0, 408.0], [396.0, 594.0]]
+    """
+    chosen, modes = _scenarios(scenario, dtype), _modes(mode)
+    if len(chosen) != 1 or len(modes) != 1:
+        raise IsogradError(f"expected one scenario and one mode to record; got {len(chosen)} and {mode!r}")
+    _check(chosen, every, quantities, 1, timeout)
+    present, absent = _backends([backend])
+    if absent:
+        raise BackendError(f"backend {backend!r}: {absent[backend]}")
+    with tempfile.TemporaryDirectory(prefix="isograd-") as folder:
+        plan = Plan(chosen, present, modes, every, quantities, Path(folder), Path(folder))
+        plan.record(1, timeout, None)
+        run = plan.runs(chosen[0])[backend, modes[0]]
+        if run.answer.unsupported:
+            raise BackendError(f"backend {backend!r} has no row for {', '.join(run.answer.unsupported)}")
+        if run.answer.error:
+            raise BackendError("\n".join(filter(None, [f"backend {backend!r}: {run.answer.error}", run.answer.tail])))
+        return load_trace(run.path)
+
+
+def compare(a: str | Path | Trace, b: str | Path | Trace) -> Difference:
+    """Compare two traces: measure every quantity that both hold, and judge it as rounding on both sides.
+
+    Args:
+        a: a trace or the path of its file.
+        b: the one that is taken for the truth where a direction is needed (relative differences).
+
+    Raises:
+        TraceError: a file that is not a whole trace file; no step in common.
+    """
+    first, second = (load_trace(side) if isinstance(side, (str, Path)) else side for side in (a, b))
+    return Difference(first.manifest, second.manifest, *between(first, second))

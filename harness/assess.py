@@ -15,7 +15,7 @@ from harness.errors import TraceError
 from harness.findings import BROKEN, HOLDS, RED, Row, findings, published_trace
 from harness.identity import mean_of_sample_gradients
 from harness.inputs import Inputs
-from harness.judge import Judgement, Noise, Verdict, drifts, judge, settle
+from harness.judge import UNIT_ROUNDOFF, Judgement, Noise, Verdict, drifts, judge, settle
 from harness.measure import measure
 from harness.quantities import quantity_shapes
 from harness.recorder import recorded_steps
@@ -198,6 +198,17 @@ class Assessor:
                 "text": f"{backend}: the batch's gradient is the mean of its samples' gradients "
                 f"({len(comparison.steps)} steps, largest difference {ratio:.2g} of its bound)",
             }
+
+
+def between(a: Trace, b: Trace) -> tuple[Comparison, Judgement]:
+    """Two traces without a reference: ``b`` is taken for the truth, and rounding is allowed to both sides."""
+    dtypes = (a.manifest.dtype, b.manifest.dtype)
+    dtype = max(dtypes, key=UNIT_ROUNDOFF.__getitem__)
+    mode: Mode = "free" if "free" in (a.manifest.mode, b.manifest.mode) else "resync"
+    # without the scenario, the longest axis of any tensor stands for the longest sum
+    terms = max((max(column.shape[1:], default=1) for column in b.columns.values()), default=1)
+    comparison = compare_traces(a, b)
+    return comparison, judge(comparison, Noise(dtype, mode, terms, {}, sides=2))
 
 
 def identical(trace: Trace, twin: Trace) -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Protocol
 
 from harness.assess import Assessor, Run
 from harness.children import Answer, Children, Job
@@ -14,8 +14,14 @@ from harness.reference import Reference, make_reference
 from harness.scenario import Scenario
 from harness.trace import Mode, save_arrays
 
-Progress = Callable[[str, str, str, Answer], None]
-"""Called with backend, scenario, mode and answer as each job is done (from another thread)."""
+class Progress(Protocol):
+    """Whoever wants to know how far a run is; `done` is called from other threads, one at a time."""
+
+    def planned(self, backend: str, jobs: int) -> None:
+        """So many jobs will be asked of a backend."""
+
+    def done(self, backend: str, scenario: str, mode: str, answer: Answer) -> None:
+        """A job is done."""
 
 
 class Plan:
@@ -51,11 +57,14 @@ class Plan:
             with lock:
                 self.answers[backend, scenario, mode] = answer
                 if progress:
-                    progress(backend, scenario, mode, answer)
+                    progress.done(backend, scenario, mode, answer)
 
         try:
             for backend in self.backends:
-                children.submit(backend, self._jobs(backend), done)
+                jobs_of_backend = self._jobs(backend)
+                if progress:
+                    progress.planned(backend, len(jobs_of_backend))
+                children.submit(backend, jobs_of_backend, done)
             for i, scenario in enumerate(self.scenarios):
                 self._make_reference(i, scenario)
             children.wait()

@@ -17,6 +17,7 @@ from safetensors.numpy import save_file
 
 from harness.errors import TraceError
 from harness.inputs import Array
+from harness.scenario import DType
 
 FORMAT = 1
 KEY = "isograd"  # the one entry of a file's metadata that is ours
@@ -35,7 +36,7 @@ class Manifest(BaseModel):
     scenario: str
     fingerprint: str
     backend: str
-    dtype: str
+    dtype: DType
     mode: Mode
     steps: int
     environment: dict[str, str] = {}

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.assess import ScenarioResult
+from harness.comparison import Comparison
+from harness.judge import Judgement
+from harness.trace import Manifest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,3 +80,49 @@ class Report:
         from harness.report.folder import write
 
         return write(self, Path(folder))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The outcome of `compare`: how one trace differs from another, and whether rounding accounts for it.
+
+    Attributes:
+        a: where the first trace came from.
+        b: where the second did, which is taken for the truth.
+        comparison: the measures of every quantity that both hold.
+        judgement: what they come to.
+    """
+
+    a: Manifest
+    b: Manifest
+    comparison: Comparison
+    judgement: Judgement
+
+    @property
+    def green(self) -> bool:
+        """Whether every quantity is within its bound."""
+        return self.judgement.verdict.green
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """One row, with the columns of a report's summary and the name of the other side."""
+        from harness.report.tables import difference_summary
+
+        return difference_summary(self)
+
+    @cached_property
+    def quantities(self) -> pd.DataFrame:
+        """A row per quantity and step."""
+        from harness.report.tables import difference_quantities
+
+        return difference_quantities(self)
+
+    def write(self, folder: str | Path) -> Path:
+        """Write ``summary.csv`` and ``quantities.parquet`` into ``folder``, whole or not at all.
+
+        Raises:
+            ReportError: the folder holds something other than a report, or cannot be written.
+        """
+        from harness.report.folder import write_difference
+
+        return write_difference(self, Path(folder))

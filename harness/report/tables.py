@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,8 +16,15 @@ from harness.judge import Judgement
 from harness.measure import Measures
 from harness.trace import Mode
 
+if TYPE_CHECKING:
+    from harness.report import Difference
+
 WEIGHT_ROWS = 256
 """Of a larger tensor only the elements on which the backends differ most are listed, this many."""
+
+SUMMARY = "scenario backend dtype mode verdict first step error_over_bound max_abs max_ulp cause message".split()
+FINDINGS = "scenario id section status quantity step index printed computed difference text".split()
+NAMES = "scenario backend against dtype mode quantity".split()
 
 Results = Sequence[ScenarioResult]
 
@@ -25,25 +32,32 @@ Results = Sequence[ScenarioResult]
 def summary(results: Results) -> pd.DataFrame:
     """A row a cell."""
     rows = [
-        {
-            "scenario": result.scenario.name,
-            "backend": cell.backend,
-            "dtype": result.scenario.dtype,
-            "mode": cell.mode,
-            "verdict": str(cell.verdict),
-            "first": cell.judgement.first,
-            "step": cell.judgement.step,
-            "error_over_bound": cell.judgement.error_over_bound,
-            "max_abs": cell.judgement.max_abs,
-            "max_ulp": cell.judgement.max_ulp,
-            "cause": "",
-            "message": cell.judgement.message,
-        }
+        {"scenario": result.scenario.name, "backend": cell.backend, "dtype": result.scenario.dtype, "mode": cell.mode}
+        | _verdict(cell.judgement)
         for result in results
         for cell in result.cells.values()
     ]
-    columns = "scenario backend dtype mode verdict first step error_over_bound max_abs max_ulp cause message".split()
-    return pd.DataFrame(rows, columns=columns).astype({"step": "Int64"})
+    return pd.DataFrame(rows, columns=SUMMARY).astype({"step": "Int64"})
+
+
+def difference_summary(difference: Difference) -> pd.DataFrame:
+    """One row, with both sides' names."""
+    a, b = difference.a, difference.b
+    head = {"scenario": a.scenario, "backend": a.backend, "against": b.backend, "dtype": a.dtype, "mode": a.mode}
+    return pd.DataFrame([head | _verdict(difference.judgement)]).astype({"step": "Int64"})
+
+
+def _verdict(judgement: Judgement) -> dict[str, Any]:
+    return {
+        "verdict": str(judgement.verdict),
+        "first": judgement.first,
+        "step": judgement.step,
+        "error_over_bound": judgement.error_over_bound,
+        "max_abs": judgement.max_abs,
+        "max_ulp": judgement.max_ulp,
+        "cause": "",
+        "message": judgement.message,
+    }
 
 
 def losses(results: Results) -> pd.DataFrame:
@@ -109,33 +123,41 @@ def _most_different(sides: list[Any]) -> Any:
 
 def quantities(results: Results) -> pd.DataFrame:
     """A row per quantity and step of every comparison: cells against the truth, and every pair of backends."""
-    blocks = []
+    blocks: list[pd.DataFrame] = []
     for result in results:
-        truth = result.scenario.truth
         for cell in result.cells.values():
             if cell.comparison:
-                blocks += _measured(result, cell.mode, cell.backend, truth, cell.comparison, cell.judgement)
+                head = _head(result, cell.backend, result.scenario.truth, cell.mode)
+                blocks += _measured(head, cell.comparison, cell.judgement)
         for pair in result.pairs:
-            blocks += _measured(result, pair.mode, pair.first, pair.second, pair.comparison, pair.judgement)
-    frame = _concat(blocks)
-    for name in frame.columns.intersection(["scenario", "backend", "against", "dtype", "mode", "quantity"]):
-        frame[name] = frame[name].astype("category")
-    return frame
+            head = _head(result, pair.first, pair.second, pair.mode)
+            blocks += _measured(head, pair.comparison, pair.judgement)
+    return _categories(blocks)
 
 
-def _measured(
-    result: ScenarioResult, mode: Mode, backend: str, against: str, comparison: Comparison, judgement: Judgement
-) -> Iterator[pd.DataFrame]:
+def difference_quantities(difference: Difference) -> pd.DataFrame:
+    """A row per quantity and step."""
+    a, b = difference.a, difference.b
+    head = {"scenario": a.scenario, "backend": a.backend, "against": b.backend, "dtype": a.dtype, "mode": a.mode}
+    return _categories(_measured(head, difference.comparison, difference.judgement))
+
+
+def _head(result: ScenarioResult, backend: str, against: str, mode: Mode) -> dict[str, str]:
+    scenario = result.scenario
+    return {"scenario": scenario.name, "backend": backend, "against": against, "dtype": scenario.dtype, "mode": mode}
+
+
+def _measured(head: dict[str, str], comparison: Comparison, judgement: Judgement) -> Iterator[pd.DataFrame]:
     ratios, bounds = judgement.ratios or {}, judgement.bounds or {}
     for name, m in comparison.measures.items():
-        head = {"scenario": result.scenario.name, "backend": backend, "against": against}
-        head |= {"dtype": result.scenario.dtype, "mode": mode, "quantity": name}
         columns: dict[str, Any] = {"step": comparison.steps}
         columns |= {field.name: getattr(m, field.name) for field in fields(Measures)}
-        yield pd.DataFrame(head | columns | {"bound": bounds[name], "error_over_bound": ratios[name]})
+        yield pd.DataFrame(head | {"quantity": name} | columns | {"bound": bounds[name], "error_over_bound": ratios[name]})
 
 
-FINDINGS = "scenario id section status quantity step index printed computed difference text".split()
+def _categories(blocks: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    frame = _concat(blocks)
+    return frame.astype({name: "category" for name in NAMES if name in frame.columns})
 
 
 def findings(results: Results) -> pd.DataFrame:

@@ -1,0 +1,164 @@
+"""What does the command line offer? Arguments and exit codes only; the work is done elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from harness.errors import IsogradError
+
+if TYPE_CHECKING:
+    from harness.report import Report
+
+app = typer.Typer(
+    help="Does the same training run give the same numbers in every framework? If not, which tensor differs first?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+out, err = Console(), Console(stderr=True)
+
+
+class Modes(StrEnum):
+    """What ``--mode`` takes."""
+
+    free = "free"
+    resync = "resync"
+    both = "both"
+
+
+Dtype = Annotated[str | None, typer.Option(help="float16, float32 or float64, instead of the scenario's own.")]
+Every = Annotated[int, typer.Option(help="Record every so many steps, and the last.", min=1)]
+Globs = Annotated[str, typer.Option(help="Quantities to record: globs, parted by commas, as in 'grad/*,loss'.")]
+Seconds = Annotated[float, typer.Option(help="Seconds that a child process may take for one job.", min=0.001)]
+
+
+@app.command()
+def run(
+    scenarios: Annotated[list[str] | None, typer.Argument(help="Names, globs or TOML files; none: the whole catalogue.")] = None,
+    backends: Annotated[str | None, typer.Option(help="As in numpy,torch,module:Class; default: all installed.")] = None,
+    dtype: Dtype = None,
+    mode: Annotated[Modes, typer.Option(help="Train freely, start each step from the reference's state, or both.")] = Modes.both,
+    out_folder: Annotated[Path | None, typer.Option("--out", help="Write the report to this folder.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Child processes at once; default: one a processor.", min=1)] = None,
+    timeout: Seconds = 300.0,
+    every: Every = 1,
+    quantities: Globs = "*",
+) -> None:
+    """Run scenarios on backends, compare everything with the reference, and judge it."""
+    from harness.api import run as run_scenarios
+    from harness.backend import split_names
+    from harness.report.text import verdict_table
+
+    traces = _staging(out_folder) if out_folder else None
+    options: dict[str, Any] = {"dtype": dtype, "mode": mode.value, "jobs": jobs, "timeout": timeout, "every": every}
+    names = split_names(backends) if backends is not None else None
+    try:
+        with _progress() as told:
+            report = run_scenarios(
+                scenarios or (), backends=names, quantities=quantities, traces=traces, progress=told, **options
+            )
+    except KeyboardInterrupt:
+        if traces and traces.exists():
+            err.print(f"interrupted; the traces that were finished are in {traces}", style="yellow", soft_wrap=True)
+        raise
+    out.print(verdict_table(report))
+    _tails(report)
+    if out_folder:
+        out.print(f"report: {report.write(out_folder) / 'index.html'}", soft_wrap=True)
+    raise typer.Exit(0 if report.green else 1)
+
+
+@app.command(name="list")
+def list_all() -> None:
+    """Show the scenarios, the backends, and which backend supports what."""
+    from harness.report.listing import listing
+
+    out.print(listing())
+
+
+@app.command()
+def record(
+    scenario: Annotated[str, typer.Argument(help="A name or a TOML file.")],
+    backend: Annotated[str, typer.Option(help="A backend's name, or module:Class.")],
+    out_file: Annotated[Path, typer.Option("--out", help="The trace file to write.")],
+    dtype: Dtype = None,
+    mode: Annotated[str, typer.Option(help="free or resync.")] = "free",
+    timeout: Seconds = 300.0,
+    every: Every = 1,
+    quantities: Globs = "*",
+) -> None:
+    """Record one scenario on one backend into a trace file."""
+    from harness.api import record as record_trace
+    from harness.trace import save_trace
+
+    options: dict[str, Any] = {"dtype": dtype, "mode": mode, "timeout": timeout, "every": every}
+    trace = record_trace(scenario, backend, quantities=quantities, **options)
+    save_trace(trace, out_file)
+    out.print(f"{out_file}: {len(trace.columns)} quantities, {len(trace.steps)} steps", soft_wrap=True)
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(help="A trace file.")],
+    b: Annotated[Path, typer.Argument(help="Another, which is taken for the truth.")],
+    out_folder: Annotated[Path | None, typer.Option("--out", help="Write the tables to this folder.")] = None,
+) -> None:
+    """Compare two trace files; no framework is needed."""
+    from harness.api import compare as compare_traces
+    from harness.report.text import difference_text
+
+    difference = compare_traces(a, b)
+    out.print(difference_text(difference), end="")
+    if out_folder:
+        out.print(f"tables: {difference.write(out_folder)}", soft_wrap=True)
+    raise typer.Exit(0 if difference.green else 1)
+
+
+def _staging(folder: Path) -> Path:
+    """Where the traces go while the report is not there yet; checked now, not after minutes of work."""
+    import shutil
+
+    from harness.report.folder import check_replaceable, staging_of
+
+    check_replaceable(folder)
+    staging = staging_of(folder)
+    if staging.exists():
+        shutil.rmtree(staging)
+    return staging / "traces"
+
+
+def _progress() -> Any:
+    from harness.report.progress import Progress
+
+    return Progress(err)
+
+
+def _tails(report: Report) -> None:
+    """What failed children said last."""
+    for result in report.results:
+        for cell in result.cells.values():
+            if cell.answer.tail:
+                err.print(f"{cell.backend} on {result.scenario.name} ({cell.mode}) said:", style="red")
+                err.print(cell.answer.tail, markup=False, highlight=False, soft_wrap=True)
+
+
+def main() -> None:
+    """The entry point: exit code 0 all green, 1 something is not, 2 the request was wrong, 130 interrupted."""
+    try:
+        app(standalone_mode=True)
+    except IsogradError as error:
+        err.print(f"isograd: {error}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""How does someone else's test suite ask isograd? An assertion, and a fixture over the backends that are asked for.
+
+pytest imports this file in every project where isograd is installed: nothing heavy may be imported before it is used.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from harness.report import Report
+
+FIXTURE = "isograd_backend"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--isograd-backends NAMES``."""
+    parser.getgroup("isograd").addoption(
+        "--isograd-backends",
+        metavar="NAMES",
+        help="backends for the fixture isograd_backend, as in torch,paddle or module:Class; default: all that are installed",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test per backend, for every test that uses the fixture ``isograd_backend``."""
+    if FIXTURE in metafunc.fixturenames:
+        metafunc.parametrize(FIXTURE, asked_for(metafunc.config), indirect=True)
+
+
+def asked_for(config: pytest.Config) -> list[str]:
+    """The backends that ``--isograd-backends`` names, or all that are registered."""
+    from harness.backend import backend_names, split_names
+
+    named = config.getoption("--isograd-backends")
+    return split_names(named) if named else backend_names()
+
+
+@pytest.fixture
+def isograd_backend(request: pytest.FixtureRequest) -> str:
+    """The name of one backend; the test is run once for each that was asked for with ``--isograd-backends``.
+
+    A backend whose framework is not installed skips with its reason; one that was asked for by name fails, and so does
+    every one where ``CI`` is set and no names were given.
+    """
+    from harness.backend import backend_class, installed_version
+
+    name = str(request.param)
+    cls = backend_class(name)
+    if installed_version(cls) is None:
+        reason = f"backend {name}: {cls.distribution} is not installed"
+        if request.config.getoption("--isograd-backends") or os.environ.get("CI") == "true":
+            pytest.fail(f"{reason}, and it was asked for")
+        pytest.skip(reason)
+    return name
+
+
+def assert_equivalent(scenario: Any, backends: Sequence[str] | None = None, **options: Any) -> Report:
+    """Fail unless every backend agrees with the reference on ``scenario``.
+
+    Args:
+        scenario: whatever `harness.run` takes; or a `Report`, which is then only looked at.
+        backends: names of backends; None: all that are installed.
+        **options: of `harness.run`: dtype, mode, every, quantities, jobs, timeout.
+
+    Returns:
+        The report, for further assertions.
+
+    Raises:
+        AssertionError: with the first divergence and the worst of each cell that is not green, and how to see the report.
+
+    Example:
+        >>> from harness import assert_equivalent
+        >>> def test_my_backend():
+        ...     assert_equivalent("article/sum_regression", backends=["mypackage.mybackend:MyBackend"])
+    """
+    __tracebackhide__ = True
+    from harness.api import run
+    from harness.report import Report
+
+    report = scenario if isinstance(scenario, Report) else run(scenario, backends=backends, **options)
+    if not report.green:
+        from harness.report.text import failure
+
+        raise AssertionError(failure(report))
+    return report

@@ -1,0 +1,63 @@
+"""What is there to run, and on what? Scenarios, backends, and the support matrix, read off the backends' tables."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from harness.backend import Backend, backend_class, backend_names, installed_version
+from harness.catalogue import find_scenarios
+from harness.scenario import DType, LayerSpec, Loss, Optimizer, Spec
+
+
+def listing() -> RenderableType:
+    """Three tables; no framework is imported."""
+    classes = {name: backend_class(name) for name in backend_names()}
+    return Group(_scenarios(), _backends(classes), _support(classes))
+
+
+def _scenarios() -> Table:
+    table = Table(title="scenarios", title_justify="left", header_style="bold")
+    for column in ("name", "dtype", "epochs", "batch", "what"):
+        table.add_column(column)
+    for s in find_scenarios():
+        table.add_row(s.name, s.dtype, str(s.epochs), str(s.batch_size), s.title)
+    return table
+
+
+def _backends(classes: dict[str, type[Backend]]) -> Table:
+    table = Table(title="backends", title_justify="left", header_style="bold")
+    for column in ("name", "package", "version"):
+        table.add_column(column)
+    for name, cls in classes.items():
+        version = installed_version(cls)
+        table.add_row(name, cls.distribution, version or "[red]not installed[/]")
+    return table
+
+
+def _support(classes: dict[str, type[Backend]]) -> Table:
+    table = Table(title="support", title_justify="left", header_style="bold")
+    table.add_column("row")
+    for name in classes:
+        table.add_column(name, justify="center")
+    for what, attribute, kinds in support_rows():
+        for kind in kinds:
+            marks = ["yes" if kind in getattr(cls, attribute) else "[dim]no[/]" for cls in classes.values()]
+            table.add_row(f"{what} {kind}", *marks)
+    return table
+
+
+def support_rows() -> list[tuple[str, str, list[str]]]:
+    """What a scenario can ask for, read off the specs: word, table of a backend, kinds."""
+    return [
+        ("layer", "layers", [_kind(spec) for spec in LayerSpec.__subclasses__()]),
+        ("loss", "losses", [_kind(spec) for spec in get_args(get_args(Loss)[0])]),
+        ("optimizer", "optimizers", [_kind(Optimizer)]),
+        ("dtype", "dtypes", list(get_args(DType))),
+    ]
+
+
+def _kind(spec: type[Spec]) -> str:
+    return str(get_args(spec.model_fields["kind"].annotation)[0])

@@ -1,0 +1,100 @@
+"""What does a person see in the terminal? The table of verdicts, and what is behind the red ones."""
+
+from __future__ import annotations
+
+import math
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from harness.assess import Cell, ScenarioResult
+from harness.findings import RED
+from harness.judge import Verdict, describe
+from harness.report import Difference, Report
+
+STYLE = {Verdict.IDENTICAL: "green", Verdict.EQUIVALENT: "green", Verdict.EXPECTED: "cyan", Verdict.DRIFTS: "yellow"}
+
+
+def verdict_table(report: Report) -> RenderableType:
+    """One row a scenario, one column a backend; under a verdict that is not green, where and why."""
+    backends = list(dict.fromkeys(cell.backend for result in report.results for cell in result.cells.values()))
+    table = Table(header_style="bold", show_lines=not report.green)
+    table.add_column("scenario", no_wrap=True)
+    for backend in backends:
+        table.add_column(backend)
+    for result in report.results:
+        cells = [[c for c in result.cells.values() if c.backend == backend] for backend in backends]
+        table.add_row(result.scenario.name, *(_cell_text(of_backend) for of_backend in cells))
+    notes = [Text(f"{name}: {why}", style="dim") for name, why in report.absent.items()]
+    notes += [Text(line, style="red") for result in report.results for line in red_findings(result)]
+    return Group(table, *notes)
+
+
+def _cell_text(cells: list[Cell]) -> Text:
+    """A verdict once where the modes agree, otherwise one for each."""
+    text = Text()
+    same = len({(cell.verdict, cell.judgement.message) for cell in cells}) == 1
+    for cell in cells[:1] if same else cells:
+        text.append("\n" if text else "")
+        text.append("" if same else f"{cell.mode} ")
+        text.append(str(cell.verdict), STYLE.get(cell.verdict, "bold red"))
+        if not cell.verdict.green:
+            text.append(f"\n{cell.judgement.message}", "red")
+    return text
+
+
+def red_findings(result: ScenarioResult) -> list[str]:
+    """A line for each finding that is not as it should be."""
+    return [
+        f"{row['scenario']}: {row['status']}: {row.get('quantity', '')} {row.get('index', '')} printed "
+        f"{row.get('printed', '')}, computed {row.get('computed', math.nan):.9g} ({row['id']}: {row['text']})"
+        for row in result.findings
+        if row["status"] in RED
+    ]
+
+
+def failure(report: Report) -> str:
+    """Everything that is not green, for an assertion's message: the first divergence, the worst, and what to do."""
+    lines = ["the backends do not agree with the reference:" if report.results else "nothing was run"]
+    for result in report.results:
+        for cell in result.cells.values():
+            if not cell.verdict.green:
+                lines += _account(result, cell)
+        lines += [f"  {line}" for line in red_findings(result)]
+    names = " ".join(result.scenario.name for result in report.results)
+    lines.append(f"to see the report: isograd run {names} --out report, then open report/index.html")
+    return "\n".join(lines)
+
+
+def _account(result: ScenarioResult, cell: Cell) -> list[str]:
+    lines = [f"  {result.scenario.name}, {cell.backend}, {cell.mode}: {cell.verdict}"]
+    lines.append(f"    first: {cell.judgement.message}" if cell.judgement.first else f"    {cell.judgement.message}")
+    worst = worst_of(cell)
+    if worst:
+        lines.append(f"    worst: {worst}")
+    return lines + [f"    | {line}" for line in cell.answer.tail.splitlines()]
+
+
+def worst_of(cell: Cell | Difference) -> str:
+    """One line on the quantity and step that is furthest outside its bound; "" where nothing was measured."""
+    ratios, bounds = cell.judgement.ratios or {}, cell.judgement.bounds or {}
+    if not ratios or cell.comparison is None:
+        return ""
+    name = max(ratios, key=lambda quantity: float(ratios[quantity].max()))
+    row = int(ratios[name].argmax())
+    return describe(cell.comparison, name, row, bounds[name][row]) if ratios[name][row] > 1 else ""
+
+
+def difference_text(difference: Difference) -> RenderableType:
+    """A comparison of two traces in a few lines."""
+    a, b, found = difference.a, difference.b, difference.judgement
+    text = Text(f"{a.scenario}: {a.backend} ({a.dtype}, {a.mode}) against {b.backend} ({b.dtype}, {b.mode})\n")
+    if a.fingerprint != b.fingerprint:
+        text.append("these are runs of different scenarios: their fingerprints differ\n", "yellow")
+    text.append(str(found.verdict), STYLE.get(found.verdict, "bold red"))
+    text.append(f"  {len(difference.comparison.measures)} quantities, {len(difference.comparison.steps)} steps, ")
+    text.append(f"largest error {found.error_over_bound:.3g} of its bound, {found.max_ulp:.3g} ULP\n")
+    for label, line in (("first", found.message), ("worst", worst_of(difference))):
+        text.append(f"{label}: {line}\n" if line else "")
+    return text
