@@ -78,7 +78,7 @@ def run(
 @app.command(name="list")
 def list_all() -> None:
     """Show the scenarios, the backends, and which backend supports what."""
-    from harness.report.listing import listing
+    from harness.listing import listing
 
     out.print(listing())
 

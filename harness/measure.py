@@ -20,6 +20,7 @@ Job = tuple[slice, slice]
 BLOCK = 1 << 18  # elements at a time: few enough for the caches, enough to hide what calling NumPy costs
 NARROW = 64  # tensors with fewer elements are worked on transposed
 THREADED = 1 << 20  # elements from which on threads pay for their start
+ACC=np.float64
 MAX_THREADS = 4  # more would wait for memory, and each needs up to 15 MB of its own
 
 
@@ -229,14 +230,13 @@ def _relative(x: Array, y: Array, b: Array, peak: Floats) -> Array:
 
 
 def _root_mean_square(x: Array, peak: Floats, buffer: Array) -> Array:
-    """√(Σ x² / width) of each row, in float64, which holds the square of any float32."""
-    x, scale = _cast(x, np.float64, buffer), np.ones_like(peak)
-    extreme = (peak > 0) & (peak < np.inf) & ((peak < 1e-140) | (peak > 1e140))
-    if extreme.any():  # float64 whose squares it does not hold: divide by the largest first
-        scale[extreme] = peak[extreme]
-        x = x / scale[:, np.newaxis]
-    # Not `vecdot`: BLAS would start threads of its own, against ours.
-    return np.asarray(scale * np.sqrt(np.einsum("ij,ij->i", x, x) / x.shape[1]))
+    """√(Σ x² / width) of each row."""
+    low, high = (1e-16, 1e15) if x.dtype == np.float32 else (1e-140, 1e140)  # x² of these, and sums, are in range
+    scale = np.where((peak > 0) & (peak < low) | (peak > high) & (peak < np.inf), peak, 1.0)
+    if (scale != 1).any():
+        x = x / scale[:, np.newaxis]  # in float64
+    squares = np.square(x, out=_view(buffer, x.dtype, x))
+    return np.asarray(scale * np.sqrt(np.add.reduce(squares, axis=1, dtype=ACC) / x.shape[1]))
 
 
 def _count_ulp(a: Array, b: Array, out: Measures, buffer: Array) -> None:

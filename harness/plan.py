@@ -14,6 +14,10 @@ from harness.reference import Reference, make_reference
 from harness.scenario import Scenario
 from harness.trace import Mode, save_arrays
 
+TO_READ = {"truth", "published", "findings", "expect", "batch_gradient_is_mean"}
+"""What a scenario says about its source: a child has no use for it."""
+
+
 class Progress(Protocol):
     """Whoever wants to know how far a run is; `done` is called from other threads, one at a time."""
 
@@ -80,7 +84,7 @@ class Plan:
             Job(
                 {
                     "backend": backend,
-                    "scenario": scenario.model_dump(mode="json") | {"folder": scenario.folder},
+                    "scenario": scenario.model_dump(mode="json", exclude=TO_READ),
                     "inputs": str(self.folder / f"inputs-{i}.safetensors"),
                     "mode": mode,
                     "states": (lambda i=i, s=scenario: self._states(i, s)) if mode == "resync" else None,

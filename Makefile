@@ -1,0 +1,54 @@
+# make report   set everything up, run every scenario on every backend, write reports/latest/, print the summary
+# make test     set everything up, run the tests
+# make lint     format and type checks          make bench    timings as ratios against bare loops
+# make publish  make reports/published/ again    make clean    remove what make made
+
+PYTHON     ?= python3
+FRAMEWORKS ?= torch paddle
+
+VENV  := .venv
+BIN   := $(VENV)/bin
+PIP   := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
+
+.DEFAULT_GOAL := report
+.PHONY: setup report test lint bench publish clean
+
+setup: $(VENV)/ready $(FRAMEWORKS:%=$(VENV)/ready-%)
+
+report: setup
+	$(BIN)/isograd run --out reports/latest
+
+test: setup
+	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/python -m tests.bench
+
+publish: setup
+	$(BIN)/isograd run --out reports/published
+	rm -rf reports/published/traces
+
+clean:
+	rm -rf $(VENV) reports/latest reports/latest.partial
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"isograd needs Python 3.11 or newer; {sys.executable} is {v.major}.{v.minor}. Try make PYTHON=python3.11")'
+	@echo "setting up $(VENV); the first time this takes a few minutes"
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) -e '.[dev]'
+	@touch $@
+
+# The CPU build of PyTorch where one is to be had (README, "Which PyTorch"), and not gigabytes of CUDA packages.
+$(VENV)/ready-torch: $(VENV)/ready
+	$(PIP) 'torch==$(TORCH)+cpu' 2>/dev/null || $(PIP) torch
+	@touch $@
+
+$(VENV)/ready-paddle: $(VENV)/ready
+	$(PIP) paddlepaddle
+	@touch $@
