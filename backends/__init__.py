@@ -1,0 +1,1 @@
+"""Who runs a scenario? One file, or one folder, a backend."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,17 +18,21 @@ def _half_squared_error(spec: Any, yhat: Any, y: Any) -> Any:
     return 0.5 * paddle.nn.functional.mse_loss(yhat, y, reduction="sum") / len(y)
 
 
-LAYERS = {
-    "linear": lambda spec, width: paddle.nn.Linear(width, spec.units, bias_attr=None if spec.bias is not None else False),
+LAYERS: dict[str, Callable[[Any, int], Any]] = {
+    "linear": lambda spec, width: paddle.nn.Linear(
+        width, spec.units, bias_attr=None if spec.bias is not None else False
+    ),
     "sigmoid": lambda spec, width: paddle.nn.Sigmoid(),
     "relu": lambda spec, width: paddle.nn.ReLU(),
     "scale": lambda spec, width: lambda z: spec.factor * z,
 }
-LOSSES = {
+LOSSES: dict[str, Callable[[Any, Any, Any], Any]] = {
     "half_squared_error": _half_squared_error,
     "mse": lambda spec, yhat, y: paddle.nn.functional.mse_loss(yhat, y),
 }
-OPTIMIZERS = {"sgd": lambda spec, lr, parameters: paddle.optimizer.SGD(learning_rate=lr, parameters=parameters)}
+OPTIMIZERS: dict[str, Callable[[Any, float, Any], Any]] = {
+    "sgd": lambda spec, lr, parameters: paddle.optimizer.SGD(learning_rate=lr, parameters=parameters)
+}
 TRANSPOSED = {"linear": {"weight"}}  # PaddlePaddle keeps a Linear's weight as (in, out), for z = x W + b
 
 
@@ -62,7 +66,7 @@ class PaddleSession(Session):
 
     def __init__(self, scenario: Scenario, inputs: Inputs) -> None:
         self.dtype = np.dtype(scenario.dtype)
-        features = scenario.features()
+        features = scenario.input_widths()
         self.layers = [(spec.name, LAYERS[spec.kind](spec, features[spec.name])) for spec in scenario.layers]
         model = paddle.nn.LayerDict({k: layer for k, layer in self.layers if isinstance(layer, paddle.nn.Layer)})
         model.to(dtype=scenario.dtype)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,17 +18,19 @@ def _half_squared_error(spec: Any, yhat: Any, y: Any) -> Any:
     return 0.5 * torch.nn.functional.mse_loss(yhat, y, reduction="sum") / len(y)
 
 
-LAYERS = {
+LAYERS: dict[str, Callable[[Any, int], Any]] = {
     "linear": lambda spec, width: torch.nn.Linear(width, spec.units, bias=spec.bias is not None),
     "sigmoid": lambda spec, width: torch.nn.Sigmoid(),
     "relu": lambda spec, width: torch.nn.ReLU(),
     "scale": lambda spec, width: lambda z: spec.factor * z,
 }
-LOSSES = {
+LOSSES: dict[str, Callable[[Any, Any, Any], Any]] = {
     "half_squared_error": _half_squared_error,
     "mse": lambda spec, yhat, y: torch.nn.functional.mse_loss(yhat, y),
 }
-OPTIMIZERS = {"sgd": lambda spec, lr, parameters: torch.optim.SGD(parameters, lr=lr)}
+OPTIMIZERS: dict[str, Callable[[Any, float, Any], Any]] = {
+    "sgd": lambda spec, lr, parameters: torch.optim.SGD(parameters, lr=lr)
+}
 
 
 class TorchBackend(Backend):
@@ -61,7 +63,7 @@ class TorchSession(Session):
 
     def __init__(self, scenario: Scenario, inputs: Inputs) -> None:
         self.dtype = np.dtype(scenario.dtype)
-        features = scenario.features()
+        features = scenario.input_widths()
         self.layers = [(spec.name, LAYERS[spec.kind](spec, features[spec.name])) for spec in scenario.layers]
         model = torch.nn.ModuleDict({k: layer for k, layer in self.layers if isinstance(layer, torch.nn.Module)})
         model.to(getattr(torch, scenario.dtype))

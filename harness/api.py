@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.assess import between
-from harness.backend import backend_class, backend_names, installed_version, parse_name
+from harness.backend import backend_class, backend_names, installed_version, make_backend, parse_name
 from harness.catalogue import find_scenarios, parse_scenario
 from harness.errors import BackendError, IsogradError
 from harness.plan import Plan, Progress
@@ -118,6 +118,7 @@ def _backends(asked: Sequence[str] | None) -> tuple[list[str], dict[str, str]]:
             extra = f"pip install 'isograd[{parse_name(name).base}]' or " if ":" not in name else ""
             absent[name] = f"not installed; try {extra}pip install {cls.distribution}"
         else:
+            make_backend(name)  # an option that it does not have is a wrong request, not a failed run
             present.append(name)
     if not present and asked is None:
         raise BackendError(f"none of {', '.join(absent)} is installed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from harness.errors import TraceError
 from harness.findings import BROKEN, HOLDS, RED, Row, findings, published_trace
 from harness.identity import mean_of_sample_gradients
 from harness.inputs import Inputs
-from harness.judge import UNIT_ROUNDOFF, Judgement, Noise, Verdict, drifts, judge, settle
+from harness.judge import Judgement, Verdict, drifts, judge, settle
 from harness.measure import measure
+from harness.noise import UNIT_ROUNDOFF, Floats, Rounding, noise_levels
 from harness.quantities import quantity_shapes
 from harness.recorder import recorded_steps
 from harness.reference import Reference
@@ -132,11 +134,21 @@ class Assessor:
         names = quantity_shapes(self.scenario, self.quantities)
         return trace.every(recorded_steps(self.inputs.steps, self.every), names)
 
-    def _noise(self, mode: Mode, sides: int = 1) -> Noise:
-        """What rounding can do here: the reference backend's own run in the scenario's dtype is one sample of it."""
-        truth, twin = self._recorded(self.reference.truth[mode]), self._recorded(self.reference.twin[mode])
-        sample = {name: measure(column, truth.columns[name]).max_abs for name, column in twin.columns.items()}
-        return Noise(self.scenario.dtype, mode, longest_sum(self.scenario, self.inputs), sample, sides)
+    @cached_property
+    def levels(self) -> dict[Mode, dict[str, Floats]]:
+        """Rounding's noise at every step; the reference backend's own run in the same dtype is one sample of it."""
+        return {mode: self._levels(mode) for mode in self.reference.truth}
+
+    def _levels(self, mode: Mode) -> dict[str, Floats]:
+        truth, twin = self.reference.truth[mode], self.reference.twin[mode]
+        measures = {name: measure(column, truth.columns[name]) for name, column in twin.columns.items()}
+        magnitudes = {name: m.magnitude for name, m in measures.items()}
+        sample = {name: m.max_abs for name, m in measures.items()}
+        return noise_levels(rounding(self.scenario, self.inputs, mode), magnitudes, truth.steps, sample)
+
+    def _judge(self, comparison: Comparison, mode: Mode, sides: int = 1) -> Judgement:
+        levels = {name: level[list(comparison.steps)] for name, level in self.levels[mode].items()}
+        return judge(comparison, levels, self.scenario.dtype, sides)
 
     def _cell(self, backend: str, mode: Mode, run: Run) -> Cell:
         answer = run.answer
@@ -153,17 +165,15 @@ class Assessor:
         truth = published_trace(self.scenario, mode) if partial else self._recorded(self.reference.truth[mode])
         comparison = compare_traces(trace, truth, partial=partial, dtype=self.scenario.dtype)
         same = identical(trace, self._recorded(self.reference.twin[mode]))
-        judgement = settle(judge(comparison, self._noise(mode)), self.scenario.expect, same)
+        judgement = settle(self._judge(comparison, mode), self.scenario.expect, same)
         return Cell(backend, mode, judgement, trace, comparison, answer)
 
     def _pairs(self, cells: Mapping[tuple[str, Mode], Cell]) -> Iterator[Pair]:
         for mode in self.reference.truth:
-            ran = [cell for cell in cells.values() if cell.mode == mode and cell.trace]
-            noise = self._noise(mode, sides=2)
-            for a, b in combinations(ran, 2):
-                assert a.trace is not None and b.trace is not None  # for mypy: `ran` has those with a trace
-                comparison = compare_traces(a.trace, b.trace)
-                yield Pair(mode, a.backend, b.backend, comparison, judge(comparison, noise))
+            ran = [(cell.backend, cell.trace) for cell in cells.values() if cell.mode == mode and cell.trace]
+            for (first, a), (second, b) in combinations(ran, 2):
+                comparison = compare_traces(a, b)
+                yield Pair(mode, first, second, comparison, self._judge(comparison, mode, sides=2))
 
     def _identity(self, cells: Mapping[tuple[str, Mode], Cell]) -> list[Row]:
         """A row per backend and gradient: is the batch's the mean of its samples'?"""
@@ -180,9 +190,10 @@ class Assessor:
 
     def _identity_rows(self, backend: str, trace: Trace, mean: Trace) -> Iterator[Row]:
         dtype = "float64" if backend == "reference" else self.scenario.dtype
-        thin = trace.every(mean.steps)
-        comparison = compare_traces(thin, mean, partial=True, dtype=dtype)
-        judged = judge(comparison, self._noise("resync"))
+        comparison = compare_traces(trace.every(mean.steps), mean, partial=True, dtype=dtype)
+        finer = UNIT_ROUNDOFF[dtype] / UNIT_ROUNDOFF[self.scenario.dtype]  # the reference rounds in float64
+        levels = {name: finer * level[mean.steps] for name, level in self.levels["resync"].items()}
+        judged = judge(comparison, levels, dtype)
         for name, m in comparison.measures.items():
             row, ratio = int(np.argmax(m.max_abs)), float((judged.ratios or {})[name].max())
             yield {
@@ -202,13 +213,14 @@ class Assessor:
 
 def between(a: Trace, b: Trace) -> tuple[Comparison, Judgement]:
     """Two traces without a reference: ``b`` is taken for the truth, and rounding is allowed to both sides."""
-    dtypes = (a.manifest.dtype, b.manifest.dtype)
-    dtype = max(dtypes, key=UNIT_ROUNDOFF.__getitem__)
+    dtype = max(a.manifest.dtype, b.manifest.dtype, key=UNIT_ROUNDOFF.__getitem__)
     mode: Mode = "free" if "free" in (a.manifest.mode, b.manifest.mode) else "resync"
     # without the scenario, the longest axis of any tensor stands for the longest sum
     terms = max((max(column.shape[1:], default=1) for column in b.columns.values()), default=1)
     comparison = compare_traces(a, b)
-    return comparison, judge(comparison, Noise(dtype, mode, terms, {}, sides=2))
+    magnitudes = {name: m.magnitude for name, m in comparison.measures.items()}
+    levels = noise_levels(Rounding(dtype, mode, terms), magnitudes, np.array(comparison.steps), {})
+    return comparison, judge(comparison, levels, dtype, sides=2)
 
 
 def identical(trace: Trace, twin: Trace) -> bool:
@@ -221,7 +233,14 @@ def identical(trace: Trace, twin: Trace) -> bool:
     )
 
 
-def longest_sum(scenario: Scenario, inputs: Inputs) -> int:
-    """Terms of the longest sum of a step: a layer's inputs, a batch, or the outputs of a batch."""
-    outputs = inputs.y.shape[1]
-    return max(*scenario.features().values(), outputs * inputs.batch_size)
+def rounding(scenario: Scenario, inputs: Inputs, mode: Mode) -> Rounding:
+    """What decides how a scenario rounds; its longest sum goes over a layer's inputs, or a batch's outputs."""
+    outputs = inputs.batch_size * int(inputs.y.shape[1])
+    return Rounding(
+        dtype=scenario.dtype,
+        mode=mode,
+        terms=max(*scenario.input_widths().values(), outputs),
+        layers=tuple((layer.name, layer.kind) for layer in scenario.layers),
+        residual=1 / inputs.batch_size if scenario.loss.kind == "half_squared_error" else 2 / outputs,
+        lr=inputs.lr,
+    )

@@ -41,7 +41,9 @@ def _matches(pattern: str) -> list[str]:
     if not names:
         close = get_close_matches(pattern, catalogue_names(), n=3, cutoff=0.4)
         hint = f"; did you mean {' or '.join(close)}?" if close else ""
-        raise ScenarioError(f"scenario {pattern!r}: not in the catalogue, and not a .toml file{hint} See `isograd list`.")
+        raise ScenarioError(
+            f"scenario {pattern!r}: not in the catalogue, and not a .toml file{hint} See `isograd list`."
+        )
     return names
 
 
@@ -106,7 +108,7 @@ def _path(item: Any, raw: Any) -> tuple[list[str], Any]:
 
 def _expected_keys(table: dict[str, Any]) -> list[str]:
     """The keys of the spec that has most in common with ``table``."""
-    specs = [Scenario, *Spec.__subclasses__(), *LayerSpec.__subclasses__()]
+    specs: list[type[Spec]] = [Scenario, *Spec.__subclasses__(), *LayerSpec.__subclasses__()]
     near = max(specs, key=lambda spec: len(table.keys() & spec.model_fields.keys()))
     return sorted(near.model_fields.keys() - {"name", "folder"} if near is Scenario else near.model_fields.keys())
 

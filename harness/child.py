@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -30,7 +31,7 @@ def main() -> None:
     if backend is None:
         sys.exit(1)
     for line in sys.stdin:
-        _answer(answers, lambda job=json.loads(line): (_run(backend, job), None))
+        _answer(answers, partial(_run, backend, json.loads(line)))
     answers.flush()
     sys.stderr.flush()
     os._exit(0)  # everything is written; a framework's own teardown takes a second and has nothing to add
@@ -41,7 +42,7 @@ def _answer(answers: TextIO, work: Callable[[], tuple[dict[str, Any], Any]]) -> 
     start = time.perf_counter()
     try:
         answer, result = work()
-    except Exception as error:  # any exception of any framework: it becomes an ERROR cell, with its words
+    except Exception as error:  # noqa: BLE001  # whatever a framework raises becomes an ERROR cell, with its words
         traceback.print_exc()
         answer, result = {"error": f"{type(error).__name__}: {error}"}, None
     answers.write(json.dumps(answer | {"seconds": time.perf_counter() - start}) + "\n")
@@ -53,11 +54,11 @@ def _ready(name: str) -> tuple[dict[str, Any], Backend]:
     return {"environment": backend.environment()}, backend
 
 
-def _run(backend: Backend, job: dict[str, Any]) -> dict[str, Any]:
+def _run(backend: Backend, job: dict[str, Any]) -> tuple[dict[str, Any], None]:
     scenario = parse_scenario(job["scenario"])
     missing = backend.missing(scenario)
     if missing:
-        return {"unsupported": missing}
+        return {"unsupported": missing}, None
     inputs = Inputs.from_arrays(load_arrays(Path(job["inputs"]))[0])
     states = load_arrays(Path(job["states"]))[0] if job["states"] else None
     trace = record_here(
@@ -70,7 +71,7 @@ def _run(backend: Backend, job: dict[str, Any]) -> dict[str, Any]:
         quantities=job["quantities"],
     )
     save_trace(trace, job["out"])
-    return {}
+    return {}, None
 
 
 if __name__ == "__main__":

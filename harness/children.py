@@ -33,7 +33,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a job: nothing wrong, or ``unsupported`` rows, or an ``error`` with the last lines that the child said."""
+    """What came of a job: all well, or ``unsupported`` rows, or an ``error`` with the child's last lines."""
 
     seconds: float = 0.0
     unsupported: tuple[str, ...] = ()
@@ -47,7 +47,7 @@ class Child:
 
     def __init__(self, backend: str, log: Path) -> None:
         self.log: BinaryIO = log.open("w+b")
-        paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
+        paths = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
         # One thread, unless the user says otherwise: the order of a sum must not depend on the number of cores.
         env = dict.fromkeys(THREADS, "1") | {"PYTHONFAULTHANDLER": "1"} | dict(os.environ) | {"PYTHONPATH": paths}
         self.process = subprocess.Popen(

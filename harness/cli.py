@@ -41,10 +41,16 @@ Seconds = Annotated[float, typer.Option(help="Seconds that a child process may t
 
 @app.command()
 def run(
-    scenarios: Annotated[list[str] | None, typer.Argument(help="Names, globs or TOML files; none: the whole catalogue.")] = None,
-    backends: Annotated[str | None, typer.Option(help="As in numpy,torch,module:Class; default: all installed.")] = None,
+    scenarios: Annotated[
+        list[str] | None, typer.Argument(help="Names, globs or TOML files; none: the whole catalogue.")
+    ] = None,
+    backends: Annotated[
+        str | None, typer.Option(help="As in numpy,torch,module:Class; default: all installed.")
+    ] = None,
     dtype: Dtype = None,
-    mode: Annotated[Modes, typer.Option(help="Train freely, start each step from the reference's state, or both.")] = Modes.both,
+    mode: Annotated[
+        Modes, typer.Option(help="Train freely, start each step from the reference's state, or both.")
+    ] = Modes.both,
     out_folder: Annotated[Path | None, typer.Option("--out", help="Write the report to this folder.")] = None,
     jobs: Annotated[int | None, typer.Option(help="Child processes at once; default: one a processor.", min=1)] = None,
     timeout: Seconds = 300.0,

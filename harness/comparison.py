@@ -76,7 +76,9 @@ def compare_traces(trace: Trace, truth: Trace, *, partial: bool = False, dtype: 
 def _names(trace: Trace, truth: Trace, partial: bool) -> list[Problem]:
     step = int(trace.steps[0]) if len(trace.steps) else 0
     missing = [Problem(name, step, "missing from the trace") for name in truth.columns if name not in trace.columns]
-    extra = [Problem(name, step, "not a quantity of this scenario") for name in trace.columns if name not in truth.columns]
+    extra = [
+        Problem(name, step, "not a quantity of this scenario") for name in trace.columns if name not in truth.columns
+    ]
     return missing if partial else [*missing, *extra]
 
 
@@ -85,7 +87,7 @@ def _steps(trace: Trace, truth: Trace) -> list[Problem]:
     added = np.setdiff1d(trace.steps, truth.steps)
     first = next(iter(truth.columns), "")
     if len(lost):
-        text = f"recorded {len(trace.steps)} steps, expected {len(truth.steps)}; step {lost[0]} is the first that is missing"
+        text = f"recorded {len(trace.steps)} steps, expected {len(truth.steps)}; step {lost[0]} is the first missing"
         return [Problem(first, int(lost[0]), text)]
     if len(added):
         text = f"recorded {len(trace.steps)} steps, expected {len(truth.steps)}; step {added[0]} is the first too many"

@@ -93,7 +93,12 @@ def _noted(scenario: Scenario, finding: Finding, printed: list[Row], inputs: Inp
     explains = [row for row in printed if row["id"] == finding.id]
     # a finding about printed numbers that are all right is one that no longer holds
     stale = bool(finding.explains) and all(row["status"] == AS_PRINTED for row in explains)
-    common = {"scenario": scenario.name, "id": finding.id, "section": finding.section, "status": STALE if stale else NOTED}
+    common = {
+        "scenario": scenario.name,
+        "id": finding.id,
+        "section": finding.section,
+        "status": STALE if stale else NOTED,
+    }
     yield {**common, "text": finding.text}
     for evidence in finding.evidence:
         where = {"quantity": evidence.quantity, "step": evidence.step, "index": str([*evidence.index])}

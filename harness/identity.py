@@ -14,8 +14,8 @@ from harness.trace import Trace
 def mean_of_sample_gradients(scenario: Scenario, inputs: Inputs, reference: Reference) -> Trace:
     """What ``grad/…`` must be at every resync step, if a batch's gradient is the mean of its samples' gradients.
 
-    Each sample alone is a batch of one; its gradients come from the reference's rules, at the state of the step. Holds for
-    losses that are a mean over the batch, as all of ours are.
+    Each sample alone is a batch of one; its gradients come from the reference's rules, at the state of the step. Holds
+    for losses that are a mean over the batch, as all of ours are.
     """
     resync, states = reference.truth["resync"], reference.states
     session = NumpyBackend(WIDER[scenario.dtype], rounded=False).session(scenario, inputs)

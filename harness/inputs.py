@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +47,10 @@ class Inputs:
                 batch = slice(start, start + self.batch_size)
                 yield x[batch], y[batch]
 
-    @cached_property
+    @property
     def steps_per_epoch(self) -> int:
         """Updates in one pass over the samples."""
-        return -(-self.order.shape[1] // self.batch_size)
+        return ceil(int(self.order.shape[1]) / self.batch_size)
 
     @property
     def steps(self) -> int:
@@ -61,12 +61,20 @@ class Inputs:
         """Everything as named arrays, for a file; `from_arrays` is its inverse."""
         named = {f"initial/{name}": value for name, value in self.initial.items()}
         scalars = {"lr": np.float64(self.lr), "batch_size": np.int64(self.batch_size)}
-        return {"x": self.x, "y": self.y, "order": self.order, **named, **{k: np.asarray(v) for k, v in scalars.items()}}
+        return {
+            "x": self.x,
+            "y": self.y,
+            "order": self.order,
+            **named,
+            **{k: np.asarray(v) for k, v in scalars.items()},
+        }
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> Inputs:
         """The inputs that `arrays` gave."""
-        initial = {name.removeprefix("initial/"): value for name, value in arrays.items() if name.startswith("initial/")}
+        initial = {
+            name.removeprefix("initial/"): value for name, value in arrays.items() if name.startswith("initial/")
+        }
         lr, batch_size = float(arrays["lr"]), int(arrays["batch_size"])
         return cls(arrays["x"], arrays["y"], initial, arrays["order"], lr, batch_size)
 
@@ -80,7 +88,7 @@ def make_inputs(scenario: Scenario) -> Inputs:
     rng = np.random.Generator(np.random.PCG64(scenario.seed))
     dtype = np.dtype(scenario.dtype)
     x, y = _data(scenario, rng)
-    features = scenario.features()
+    features = scenario.input_widths()
     initial = {
         f"{layer.name}.{param}": _initial(value, shape, rng).astype(dtype)
         for layer in scenario.layers
@@ -128,7 +136,7 @@ def _data(scenario: Scenario, rng: np.random.Generator) -> tuple[Array, Array]:
 
 def _outputs(scenario: Scenario) -> int:
     last = scenario.layers[-1]
-    return last.width(scenario.features()[last.name])
+    return last.width(scenario.input_widths()[last.name])
 
 
 def _broadcasts(scenario: Scenario) -> bool:
@@ -148,14 +156,17 @@ def _table(name: str, path: Path, data: TableData) -> tuple[Array, Array]:
         raise ScenarioError(f"{name}: data.file: {path} cannot be read as {path.suffix[1:]}: {error}") from None
     missing = [column for column in columns if column not in frame.columns]
     if missing:
-        raise ScenarioError(f"{name}: data: {path} has no column {missing[0]!r}; it has {', '.join(map(str, frame.columns))}")
+        raise ScenarioError(
+            f"{name}: data: {path} has no column {missing[0]!r}; it has {', '.join(map(str, frame.columns))}"
+        )
     if not len(frame):
         raise ScenarioError(f"{name}: data.file: {path} has no rows")
     try:
         values = frame[columns].to_numpy(dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ScenarioError(f"{name}: data: {path}: expected numbers in {', '.join(columns)}; {error}") from None
-    row, column = np.argwhere(~np.isfinite(values))[0] if not np.isfinite(values).all() else (None, None)
-    if row is not None:
-        raise ScenarioError(f"{name}: data: {path}: row {row + 1}, column {columns[column]!r}: expected a finite number")
+    for row, column in np.argwhere(~np.isfinite(values))[:1]:
+        raise ScenarioError(
+            f"{name}: data: {path}: row {row + 1}, column {columns[column]!r}: expected a finite number"
+        )
     return values[:, : len(data.x)], values[:, len(data.x) :]

@@ -8,14 +8,11 @@ from enum import StrEnum
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness.comparison import Comparison
+from harness.noise import LARGEST, Floats
 from harness.quantities import kind
 from harness.scenario import Expect
-from harness.trace import Mode
-
-Floats = NDArray[np.float64]
 
 
 class Verdict(StrEnum):
@@ -39,60 +36,21 @@ class Verdict(StrEnum):
 
 # ---------------------------------------------------------------- the bound
 
-# Unit roundoff of round-to-nearest, half the spacing of the numbers in [1, 2): IEEE 754-2019, table 3.5.
-UNIT_ROUNDOFF = {"float16": 2.0**-11, "float32": 2.0**-24, "float64": 2.0**-53}
-# The smallest number above zero: what an underflow can cost. Same table.
-SMALLEST = {"float16": 2.0**-24, "float32": 2.0**-149, "float64": 2.0**-1074}
-
 # How many times its noise a quantity may be off. Over the article's scenarios, PyTorch 2.13.0, PaddlePaddle 3.3.1 and
 # NumPy 2.4.6 came to at most FILLME (`isograd run`, column error_over_bound × 16); 16 leaves a margin of several
 # times, and a fault of 1e-5 in a gradient is still 10 times outside. A learning rate is a constant: nothing may be off.
 FACTOR = {"lr": 0.0, "forward": 16.0, "loss": 16.0, "backward": 16.0, "grad": 16.0, "weight": 16.0}
 
 
-@dataclass(frozen=True)
-class Noise:
-    """What rounding can do in a scenario, as far as is known.
-
-    Attributes:
-        dtype: the dtype that the run was in.
-        mode: in free, errors accumulate over the steps.
-        terms: terms of the longest sum in a step.
-        sample: largest error, by quantity and step, of the reference backend's run in the same dtype: one sample of
-            what rounding alone does. Empty where there is no reference.
-        sides: how many runs have noise: 1 against the reference, 2 between two backends.
-    """
-
-    dtype: str
-    mode: Mode
-    terms: int
-    sample: Mapping[str, Floats]
-    sides: int = 1
-
-
-def bound(quantity: str, noise: Noise, magnitude: Floats, steps: Floats) -> Floats:
+def bound(quantity: str, level: Floats, sides: int = 1) -> Floats:
     """The largest error that rounding accounts for, for each step of one quantity.
-
-    A sum of n rounded terms is off by about √n u times their size (Higham, *Accuracy and Stability of Numerical
-    Algorithms*, 2002, section 4.2 with the probabilistic rule of thumb of section 2.8). Their size is taken as the largest
-    magnitude that the quantity has reached so far, since a sum that cancels is small while its terms are not. After t
-    free steps independent errors have added up to √t of one step's. Where rounding is amplified (1 − a of a saturated
-    sigmoid), neither is enough, and what it did to the reference backend itself is taken.
 
     Args:
         quantity: its name.
-        noise: what is known of the run.
-        magnitude: largest magnitude of the truth at each step.
-        steps: the step numbers, from 0.
+        level: the size of rounding's noise at each step, from `harness.noise`.
+        sides: how many runs have noise: 1 against the reference, 2 between two backends.
     """
-    u = UNIT_ROUNDOFF[noise.dtype]
-    level = u * np.sqrt(noise.terms) * np.maximum.accumulate(magnitude)
-    if noise.mode == "free":
-        level = level * np.sqrt(steps + 1)
-    if quantity in noise.sample:
-        level = np.maximum(level, np.maximum.accumulate(noise.sample[quantity]))
-    factor = FACTOR.get(kind(quantity), FACTOR["grad"]) * noise.sides
-    return np.asarray(factor * (level + SMALLEST[noise.dtype]))
+    return FACTOR.get(kind(quantity), max(FACTOR.values())) * sides * level
 
 
 # ---------------------------------------------------------------- the verdict
@@ -125,10 +83,16 @@ class Judgement:
     bounds: Mapping[str, Floats] | None = None
 
 
-def judge(comparison: Comparison, noise: Noise) -> Judgement:
-    """Structure first, then NaN and infinities by class (their error is infinite), then numbers."""
-    steps = np.array(comparison.steps, dtype=np.float64)
-    bounds = {name: bound(name, noise, m.magnitude, steps) for name, m in comparison.measures.items()}
+def judge(comparison: Comparison, levels: Mapping[str, Floats], dtype: str, sides: int = 1) -> Judgement:
+    """Structure first, then NaN and infinities by class (their error is infinite), then numbers.
+
+    Args:
+        comparison: the measures of two traces.
+        levels: by quantity, the size of rounding's noise at each of the comparison's steps.
+        dtype: what the run was in.
+        sides: how many of the two runs have noise.
+    """
+    bounds = {name: bound(name, levels[name], sides) for name in comparison.measures}
     ratios = {name: _ratio(m.max_abs, bounds[name]) for name, m in comparison.measures.items()}
     found = Judgement(
         Verdict.EQUIVALENT,
@@ -143,13 +107,15 @@ def judge(comparison: Comparison, noise: Noise) -> Judgement:
         text = f"{problem.quantity}: {problem.text}"
         return replace(found, verdict=Verdict.DIVERGES, first=problem.quantity, step=problem.step, message=text)
     if not _anything_proven(comparison):
-        text = f"{len(comparison.measures)} quantities over {len(steps)} steps, and not one number other than zero or NaN"
+        text = f"{len(comparison.measures)} quantities over {len(comparison.steps)} steps, and not one number other than zero or NaN"
         return replace(found, verdict=Verdict.VACUOUS, message=text)
     outside = [(int(rows[0]), name) for name, r in ratios.items() if len(rows := np.flatnonzero(~(r <= 1.0)))]
     if not outside:
         return found
     row, name = min(outside, key=lambda pair: pair[0])  # of one step the first in order: dicts keep it, min is stable
     text = describe(comparison, name, row, bounds[name][row])
+    if abs(comparison.measures[name].other[row]) > LARGEST[dtype]:
+        text += f": the run overflows, {dtype} ends at {LARGEST[dtype]:.3g}"
     return replace(found, verdict=Verdict.DIVERGES, first=name, step=comparison.steps[row], message=text)
 
 
@@ -163,7 +129,7 @@ def describe(comparison: Comparison, name: str, row: int, limit: float) -> str:
 
 
 def settle(judgement: Judgement, expect: Expect | None, identical: bool) -> Judgement:
-    """The verdict, once it is known what the scenario expects and whether all bits are those of the reference backend."""
+    """The verdict, once it is known what the scenario expects, and whether all bits are the reference backend's."""
     if expect is None:
         same = identical and judgement.verdict is Verdict.EQUIVALENT
         return replace(judgement, verdict=Verdict.IDENTICAL) if same else judgement
@@ -184,9 +150,9 @@ def drifts(free: Judgement, resync: Judgement) -> Judgement:
 
 
 def _ratio(error: Floats, limit: Floats) -> Floats:
-    """error / limit, with 0 / 0 = 0: an exact zero is within every bound."""
+    """error / limit, with 0 / 0 = 0: an exact zero is within every bound, and an infinite error within none."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.where(error == 0, 0.0, error / limit))
+        return np.asarray(np.where(error == 0, 0.0, np.where(np.isinf(error), np.inf, error / limit)))
 
 
 def _anything_proven(comparison: Comparison) -> bool:

@@ -1,9 +1,10 @@
-"""How do two arrays differ, step by step? (Numbers only; no thresholds, no opinion.)"""
+"""How do two arrays differ, step by step, in numbers only: no thresholds, no opinion?"""
 
 from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from typing import Any
@@ -16,12 +17,12 @@ Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 Job = tuple[slice, slice]
 
-# Chosen with `python -m tests.bench.measure`.
-BLOCK = 1 << 18  # elements at a time: few enough for the caches, enough to hide what calling NumPy costs
+# Sizes found by timing (`python -m tests.bench.measure`); they change no result but the last digits of rms.
+BLOCK = 1 << 21  # bytes of an array worked on at a time: they fit the cache, and hide what calling NumPy costs
 NARROW = 64  # tensors with fewer elements are worked on transposed
+RUN = 512  # squares added up in their own dtype; few enough for six digits in float32
 THREADED = 1 << 20  # elements from which on threads pay for their start
-ACC=np.float64
-MAX_THREADS = 4  # more would wait for memory, and each needs up to 15 MB of its own
+MAX_THREADS = 4  # more would wait for memory, and each takes 6 MB, or 15 MB with NaN and infinities
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +68,8 @@ COLUMNS = {field.name: np.int64 if field.type == "Counts" else np.float64 for fi
 def measure(a: Array, b: Array) -> Measures:
     """Measure how ``a`` differs from the reference ``b``, step by step.
 
-    Two arrays of one dtype are subtracted in that dtype (float16 in float32; all in float64 where it would overflow).
-    Of two dtypes, differences are taken in float64, against a wide reference as it is; but ULP and ``unequal`` are taken
+    Two arrays of one dtype are subtracted in that dtype (float16 in float32; in float64 where float32 would overflow).
+    Of two dtypes, differences are taken in float64, against a wide reference as it is; but ULP and ``unequal`` come
     after rounding the wider side to the narrower dtype: float32 can do no better than the truth rounded to float32.
     Classes are those of the elements as given, so float32's inf against 1e300 is a mismatch.
 
@@ -92,46 +93,42 @@ def measure(a: Array, b: Array) -> Measures:
         raise ValueError(f"expected two arrays of one shape (steps, ...); got {a.shape} and {b.shape}")
     if not {a.dtype, b.dtype} <= {np.dtype("f2"), np.dtype("f4"), np.dtype("f8")}:
         raise TypeError(f"expected float16, float32 or float64, in native byte order; got {a.dtype!r} and {b.dtype!r}")
-    steps, size = a.shape[0], math.prod(a.shape[1:])
     if not a.size:
-        return _zeros(steps)
-    parts = _zeros(steps * _split(size)[0])
-    _compare_all(a, b, _jobs(steps, size), parts)
+        return _zeros(len(a))
+    jobs = list(_jobs(len(a), math.prod(a.shape[1:]), BLOCK // _wide(a, b).itemsize))
+    parts = _zeros(jobs[-1][0].stop)
+    _compare_all(a, b, jobs, parts)
     return _combine(parts, a, b)
 
 
 def _zeros(rows: int) -> Measures:
-    return Measures(**{name: np.zeros(rows, dtype) for name, dtype in COLUMNS.items()})
+    columns: dict[str, Array] = {name: np.zeros(rows, dtype) for name, dtype in COLUMNS.items()}
+    return Measures(**columns)
 
 
-def _split(size: int) -> tuple[int, int]:
-    """How many pieces a tensor of ``size`` elements is cut into, and how long each but the last is."""
-    pieces = -(-size // BLOCK)
-    return pieces, -(-size // pieces)
+def _wide(a: Array, b: Array) -> np.dtype[Any]:
+    """The dtype to subtract in."""
+    return max(a.dtype, np.dtype(np.float32)) if a.dtype == b.dtype else np.dtype(np.float64)
 
 
-def _jobs(steps: int, size: int) -> list[Job]:
-    """Blocks of work: which rows of the partial results, from which elements of the flattened arrays.
+def _jobs(steps: int, size: int, block: int) -> Iterator[Job]:
+    """Which rows of the partial results come from which elements of the flattened arrays, ``block`` at the most.
 
-    A row is one piece of one step; a block is many rows of small tensors, or one of a large tensor.
+    A row is a piece of one step's tensor: a job is the whole tensors of many steps, or one piece of a large tensor.
     """
-    pieces, length = _split(size)
-    if pieces == 1:
-        batch = BLOCK // size
-        blocks = [(step, min(step + batch, steps)) for step in range(0, steps, batch)]
-        return [(slice(start, stop), slice(start * size, stop * size)) for start, stop in blocks]
-    starts = [step * size + piece * length for step in range(steps) for piece in range(pieces)]
-    return [
-        (slice(row, row + 1), slice(start, min(start + length, (row // pieces + 1) * size)))
-        for row, start in enumerate(starts)
-    ]
+    pieces = -(-size // block)
+    length, batch = -(-size // pieces), max(1, block // size)
+    for row in range(0, steps * pieces, batch):
+        step, piece = divmod(row, pieces)
+        start, end = step * size + piece * length, min(step + batch, steps) * size
+        yield slice(row, min(row + batch, steps * pieces)), slice(start, min(start + batch * length, end))
 
 
 def _compare_all(a: Array, b: Array, jobs: list[Job], parts: Measures) -> None:
     """Do all jobs. Each writes rows of ``parts`` of its own, so threads need no lock and change no result."""
 
     def work(jobs: list[Job]) -> None:
-        scratch = np.empty((3, 8 * min(BLOCK, a.size)), np.uint8)
+        scratch = np.empty((3, min(BLOCK, 8 * a.size)), np.uint8)
         with np.errstate(all="ignore"):  # 0/0, x/0 and overflow are looked at afterwards; the setting is per thread
             for rows, elements in jobs:
                 out = Measures(**{name: getattr(parts, name)[rows] for name in COLUMNS})
@@ -168,24 +165,24 @@ def _cast(array: Array, dtype: Any, buffer: Array) -> Array:
 
 def _compare(a: Array, b: Array, out: Measures, scratch: Array) -> None:
     """Fill ``out`` from blocks ``a`` and ``b`` of shape (rows, width)."""
-    wide = max(a.dtype, np.dtype(np.float32)) if a.dtype == b.dtype else np.dtype(np.float64)
-    x, y = _difference(a, b, wide, out, scratch)
+    x, y = _difference(a, b, _wide(a, b), out, scratch)
     # No difference with a NaN or an infinity in it is finite: if all are, so are all elements.
     if np.isfinite(out.max_abs).all():
         _fill(x, y, a, b, out, scratch)
     else:
-        _compare_by_class(a, b, wide, out, scratch)
+        _compare_by_class(a, b, out, scratch)
 
 
-def _compare_by_class(a: Array, b: Array, wide: Any, out: Measures, scratch: Array) -> None:
-    """As `_compare`, with NaN, infinities or overflow: pairs that are not finite are counted, then taken for 0 and 0."""
+def _compare_by_class(a: Array, b: Array, out: Measures, scratch: Array) -> None:
+    """As `_compare`, with NaN, infinities or overflow: such pairs are counted, then taken for 0 and 0."""
     finite = np.isfinite(a) & np.isfinite(b)
     alike = (a == b) | (np.isnan(a) & np.isnan(b))
     clash = ~(finite | alike)
     magnitude = np.abs(b).max(axis=1, where=np.isfinite(b), initial=0)
     a, b = np.where(finite, a, 0), np.where(finite, b, 0)
-    x, y = _difference(a, b, wide, out, scratch)
-    if not np.isfinite(out.max_abs).all():  # the largest, so no rank changes by doing this in float64
+    x, y = _difference(a, b, _wide(a, b), out, scratch)
+    if not np.isfinite(out.max_abs).all():  # overflow; it outranks all that does not, so float64 changes no order
+        scratch = np.empty((3, 8 * a.size), np.uint8)
         x, y = _difference(a, b, np.dtype(np.float64), out, scratch)
     _fill(x, y, a, b, out, scratch)
     out.magnitude[:] = magnitude
@@ -198,7 +195,7 @@ def _compare_by_class(a: Array, b: Array, wide: Any, out: Measures, scratch: Arr
         column[rows] = np.inf
 
 
-def _difference(a: Array, b: Array, wide: Any, out: Measures, scratch: Array) -> tuple[Array, Array]:
+def _difference(a: Array, b: Array, wide: np.dtype[Any], out: Measures, scratch: Array) -> tuple[Array, Array]:
     """x = |a - b| and y = |b| in the dtype ``wide``; the largest x, and where it is, go to ``out``."""
     x, y = _view(scratch[0], wide, a), _view(scratch[1], wide, b)
     b = _cast(b, wide, scratch[1])
@@ -215,7 +212,7 @@ def _fill(x: Array, y: Array, a: Array, b: Array, out: Measures, scratch: Array)
     if not out.max_abs.any():  # equal throughout: the other columns stay 0
         return
     out.max_rel[:] = _relative(x, y, b, out.max_abs)
-    out.rms[:] = _root_mean_square(x, out.max_abs, scratch[1])
+    out.rms[:] = _root_mean_square(x, out.max_abs)
     narrow = min(a.dtype, b.dtype)
     _count_ulp(_cast(a, narrow, scratch[2]), _cast(b, narrow, scratch[2]), out, scratch[1])
 
@@ -223,20 +220,23 @@ def _fill(x: Array, y: Array, a: Array, b: Array, out: Measures, scratch: Array)
 def _relative(x: Array, y: Array, b: Array, peak: Floats) -> Array:
     """The largest x / y of each row."""
     largest = np.fmax.reduce(np.divide(x, y, out=y), axis=1)  # fmax passes over NaN, which is 0/0
-    in_range = (peak == 0) | ((largest > 1e-37) & (largest < 1e38))
-    if x.dtype == np.float32 and not in_range.all():  # x/0, or a quotient that float32 cannot hold
-        largest = np.fmax.reduce(x / np.abs(b.astype(np.float64)), axis=1)
+    if x.dtype == np.float32 and np.isinf(largest).any():  # x/0, or a quotient beyond float32
+        y = b.astype(np.float64)
+        largest = np.fmax.reduce(np.divide(x, np.abs(y, out=y), out=y), axis=1)
     return np.where(peak == 0, 0, largest)
 
 
-def _root_mean_square(x: Array, peak: Floats, buffer: Array) -> Array:
+def _root_mean_square(x: Array, peak: Floats) -> Array:
     """√(Σ x² / width) of each row."""
-    low, high = (1e-16, 1e15) if x.dtype == np.float32 else (1e-140, 1e140)  # x² of these, and sums, are in range
-    scale = np.where((peak > 0) & (peak < low) | (peak > high) & (peak < np.inf), peak, 1.0)
+    low, high = (1e-13, 1e15) if x.dtype == np.float32 else (1e-140, 1e140)  # their squares are well within range
+    scale = np.where((peak == 0) | (peak > low) & (peak < high) | np.isinf(peak), 1, peak)
     if (scale != 1).any():
         x = x / scale[:, np.newaxis]  # in float64
-    squares = np.square(x, out=_view(buffer, x.dtype, x))
-    return np.asarray(scale * np.sqrt(np.add.reduce(squares, axis=1, dtype=ACC) / x.shape[1]))
+    runs = x.shape[1] // RUN
+    head, tail = x[:, : runs * RUN].reshape(len(x), runs, RUN), x[:, runs * RUN :]  # views, whatever the strides
+    # BLAS would also start threads of its own, against ours, for runs of more than 10 000.
+    squares = np.vecdot(head, head).sum(axis=1, dtype=np.float64) + np.vecdot(tail, tail)
+    return np.asarray(scale * np.sqrt(squares / x.shape[1]))
 
 
 def _count_ulp(a: Array, b: Array, out: Measures, buffer: Array) -> None:
@@ -244,7 +244,7 @@ def _count_ulp(a: Array, b: Array, out: Measures, buffer: Array) -> None:
 
     The bits of floating-point numbers of one sign, read as integers, number them in order (IEEE 754: sign, exponent,
     mantissa), so their distance is |i - j|. For opposite signs this is 2^(bits-1) ± less than the bits of infinity,
-    which after wrapping is more than 2^mantissa: any less proves that the signs agree.
+    which after wrapping is at least 2^mantissa: any less proves that the signs agree.
     """
     i, j = a.view(f"i{a.itemsize}"), b.view(f"i{b.itemsize}")
     distance = _view(buffer, i.dtype, i)
@@ -261,19 +261,17 @@ def _count_ulp(a: Array, b: Array, out: Measures, buffer: Array) -> None:
 
 
 def _ordered(bits: Array) -> Array:
-    """The integers that number all floats in order, both zeros 0: bits from +0 up, -(bits without sign) from -0 down."""
+    """The integers that number all floats in order: bits from +0 up, -(bits without sign) from -0 down, 0 for both."""
     sign = bits >> (8 * bits.itemsize - 1)  # -1 or 0, as an arithmetic shift
     number: Array = sign & np.iinfo(bits.dtype).max
-    number ^= bits  # with sign -1: all bits but the sign flipped, which is -1 - (bits without sign)
+    number ^= bits  # with sign -1, all bits but the sign flipped, which is -1 - (bits without sign)
     number -= sign
     return number
 
 
 def _combine(parts: Measures, a: Array, b: Array) -> Measures:
     """The measures of whole steps, from those of their pieces."""
-    steps, size = a.shape[0], math.prod(a.shape[1:])
-    pieces, length = _split(size)
-    part = {name: getattr(parts, name).reshape(steps, pieces) for name in COLUMNS}
+    part = {name: getattr(parts, name).reshape(len(a), -1) for name in COLUMNS}
     whole = {name: part[name].max(axis=1) for name in ("max_abs", "max_rel", "max_ulp", "magnitude")}
     whole |= {name: part[name].sum(axis=1) for name in ("unequal", "mismatched", "nonfinite", "size")}
     finite = whole["size"] - whole["mismatched"] - whole["nonfinite"]
@@ -281,7 +279,7 @@ def _combine(parts: Measures, a: Array, b: Array) -> Measures:
     whole["rms"] = np.hypot.reduce(part["rms"] * np.sqrt(share), axis=1)  # √Σ without squares that overflow
     # A mismatch outranks even finite numbers whose difference is infinite.
     rank = np.where(part["mismatched"] > 0, np.inf, np.minimum(part["max_abs"], np.finfo(np.float64).max))
-    first, step = rank.argmax(axis=1), np.arange(steps)
-    whole["worst"] = part["worst"][step, first] + first * length
-    at = step * size + whole["worst"]
+    first, step = rank.argmax(axis=1), np.arange(len(a))
+    whole["worst"] = part["worst"][step, first] + first * part["size"][0, 0]  # all pieces but the last are of one size
+    at = step * whole["size"] + whole["worst"]
     return Measures(**whole, value=a.flat[at].astype(np.float64), other=b.flat[at].astype(np.float64))

@@ -22,7 +22,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.getgroup("isograd").addoption(
         "--isograd-backends",
         metavar="NAMES",
-        help="backends for the fixture isograd_backend, as in torch,paddle or module:Class; default: all that are installed",
+        help="backends for the fixture isograd_backend, as in name,module:Class; default: all that are installed",
     )
 
 
@@ -71,7 +71,7 @@ def assert_equivalent(scenario: Any, backends: Sequence[str] | None = None, **op
         The report, for further assertions.
 
     Raises:
-        AssertionError: with the first divergence and the worst of each cell that is not green, and how to see the report.
+        AssertionError: with the first divergence and the worst of each red cell, and how to see the report.
 
     Example:
         >>> from harness import assert_equivalent

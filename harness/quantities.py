@@ -16,7 +16,7 @@ def quantity_shapes(scenario: Scenario, pattern: str = "*") -> dict[str, tuple[i
         scenario: the scenario.
         pattern: a glob, or several parted by commas; only quantities that match one are kept.
     """
-    features = scenario.features()
+    features = scenario.input_widths()
     outputs = {layer.name: (None, layer.width(features[layer.name])) for layer in scenario.layers}
     params = {
         f"{layer.name}.{param}": shape

@@ -126,4 +126,3 @@ class Columns:
     def _is_smaller_batch(self, name: str, value: Array) -> bool:
         shape = self.expected.get(name, ())
         return bool(shape) and shape[0] is None and len(value) < self.batch_size
-

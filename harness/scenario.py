@@ -227,7 +227,7 @@ class Sgd(Spec):
     lr: Positive
 
 
-Optimizer = Sgd
+Optimizer = Sgd  # becomes a union, as Loss is, with the second optimizer
 
 
 # ---------------------------------------------------------------- what the source says
@@ -270,7 +270,7 @@ class Element(Spec):
 
 
 class Finding(Spec):
-    """Something that a careful reader notices in the source; ``explains`` lists the printed numbers that it accounts for."""
+    """Something that a careful reader notices in the source; ``explains`` lists the printed numbers that it covers."""
 
     id: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")]
     section: str
@@ -328,7 +328,9 @@ class Scenario(Spec):
                     raise ValueError(f"name: {layer.name!r} stands twice; expected a name of its own")
                 before = self.layers[i - 1].name if i else ""
                 if layer.inputs not in ((), (before,)):
-                    raise ValueError(f"inputs: expected {[before] if i else 'none'} (no joins yet); got {[*layer.inputs]}")
+                    raise ValueError(
+                        f"inputs: expected {[before] if i else 'none'} (no joins yet); got {[*layer.inputs]}"
+                    )
                 widths[layer.name] = layer.width(widths[before] if i else self.data.features)
             except ValueError as error:
                 raise ValueError(f"layers.{i}.{error}") from None
@@ -350,208 +352,7 @@ class Scenario(Spec):
             return
         raise ValueError(f"data.y: expected labels of width {outputs}, the last layer's; got {labels}")
 
-    def features(self) -> int:
-        """Columns of x."""
-        return len(self.x[0])
-
-    @property
-    def label_width(self) -> int:
-        """Columns of y."""
-        return len(self.y[0])
-
-
-class GaussianData(Spec):
-    """``samples`` draws of N(0, I) and labels by a named rule; ``sum``: the sum of a sample's features, width 1."""
-
-    kind: Literal["gaussian"]
-    samples: Count
-    features: Count
-    target: Literal["sum"]
-
-    @property
-    def label_width(self) -> int:
-        """Columns of the labels."""
-        return 1
-
-
-class TableData(Spec):
-    """Samples from a CSV or Parquet file, beside the scenario's own file; ``x`` and ``y`` name its columns."""
-
-    kind: Literal["table"]
-    file: Annotated[str, StringConstraints(pattern=r"\.(csv|parquet)$")]
-    x: Annotated[tuple[str, ...], Field(min_length=1)]
-    y: Annotated[tuple[str, ...], Field(min_length=1)]
-
-    @property
-    def features(self) -> int:
-        """Columns of x."""
-        return len(self.x)
-
-    @property
-    def label_width(self) -> int:
-        """Columns of y."""
-        return len(self.y)
-
-
-Data = Annotated[InlineData | GaussianData | TableData, Field(discriminator="kind")]
-
-
-class HalfSquaredError(Spec):
-    """L = (1/B) Σ_batch Σ_outputs ½ (ŷ − y)²."""
-
-    kind: Literal["half_squared_error"]
-
-
-class MeanSquaredError(Spec):
-    """L = mean of (ŷ − y)² over batch and outputs.
-
-    ``width_1_labels = "broadcast"`` compares a label of width 1 with every output. The frameworks do that without being
-    asked, so a scenario has to say that it means it.
-    """
-
-    kind: Literal["mse"]
-    width_1_labels: Literal["broadcast"] | None = None
-
-
-Loss = Annotated[HalfSquaredError | MeanSquaredError, Field(discriminator="kind")]
-
-
-class Sgd(Spec):
-    """w ← w − lr ∂L/∂w."""
-
-    kind: Literal["sgd"]
-    lr: Positive
-
-
-Optimizer = Sgd
-
-
-# ---------------------------------------------------------------- what the source says
-
-
-class Published(Spec):
-    """Numbers printed in the source, as strings, so that their precision is kept: "0.9998" has four decimals."""
-
-    quantity: Quantity
-    step: Annotated[StrictInt, Field(ge=0)] = 0
-    section: str
-    values: Annotated[tuple[tuple[Printed, ...], ...], Field(min_length=1), BeforeValidator(_rectangular)]
-
-
-class Evidence(Spec):
-    """One number that a finding is shown by: an element of a quantity, a layer's rule at a point, an epoch's loss."""
-
-    label: str
-    quantity: Quantity | None = None
-    step: StrictInt = 0
-    index: tuple[StrictInt, ...] = ()
-    rule: Literal["sigmoid", "relu"] | None = None
-    at: Number | None = None
-    epoch_loss: Literal["last", "mean"] | None = None
-    epoch: Count | None = None
-
-    @model_validator(mode="after")
-    def _is_of_one_kind(self) -> Self:
-        kinds = [self.quantity is not None, None not in (self.rule, self.at), None not in (self.epoch_loss, self.epoch)]
-        if sum(kinds) != 1:
-            raise ValueError("expected one of: quantity (with step, index); rule with at; epoch_loss with epoch")
-        return self
-
-
-class Element(Spec):
-    """One printed number, by quantity and index; without an index, all that were printed of the quantity."""
-
-    quantity: Quantity
-    index: tuple[StrictInt, StrictInt] | None = None
-
-
-class Finding(Spec):
-    """Something that a careful reader notices in the source; ``explains`` lists the printed numbers that it accounts for."""
-
-    id: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")]
-    section: str
-    text: str
-    explains: tuple[Element, ...] = ()
-    evidence: tuple[Evidence, ...] = ()
-
-
-class Expect(Spec):
-    """The divergence that a scenario exists to show; where it does not show, the cell is STALE."""
-
-    verdict: Literal["DIVERGES"]
-    first: Quantity
-    step: Annotated[StrictInt, Field(ge=0)]
-    reason: str
-
-
-# ---------------------------------------------------------------- the whole
-
-
-class Scenario(Spec):
-    """Everything that decides a training run, and what its source says about it.
-
-    Example:
-        >>> from harness import load_scenario
-        >>> load_scenario("article/worked_backprop").layers[0].name
-        'hidden'
-    """
-
-    name: str
-    title: str
-    section: str = ""
-    dtype: DType = "float32"
-    seed: Annotated[StrictInt, Field(ge=0)] = 0
-    epochs: Count = 1
-    batch_size: Count = 1
-    shuffle: StrictBool = False
-    data: Data
-    layers: Annotated[tuple[Layer, ...], Field(min_length=1)]
-    loss: Loss
-    optimizer: Optimizer
-    truth: Literal["reference", "published"] = "reference"
-    batch_gradient_is_mean: StrictBool = False
-    published: tuple[Published, ...] = ()
-    findings: tuple[Finding, ...] = ()
-    expect: Expect | None = None
-    folder: Annotated[str, Field(exclude=True)] = ""
-
-    @model_validator(mode="after")
-    def _layers_fit(self) -> Self:
-        widths: dict[str, int] = {}
-        for i, layer in enumerate(self.layers):
-            try:
-                if layer.name in widths:
-                    raise ValueError(f"name: {layer.name!r} stands twice; expected a name of its own")
-                before = self.layers[i - 1].name if i else ""
-                if layer.inputs not in ((), (before,)):
-                    raise ValueError(f"inputs: expected {[before] if i else 'none'} (no joins yet); got {[*layer.inputs]}")
-                widths[layer.name] = layer.width(widths[before] if i else self.data.features)
-            except ValueError as error:
-                raise ValueError(f"layers.{i}.{error}") from None
-        self._labels_fit(widths[self.layers[-1].name])
-        if self.truth == "published" and not self.published:
-            raise ValueError('truth: "published" needs [[published]] values to compare with')
-        return self
-
-    def _labels_fit(self, outputs: int) -> None:
-        labels = self.data.label_width
-        if labels == outputs:
-            return
-        if isinstance(self.loss, MeanSquaredError) and labels == 1:
-            if self.loss.width_1_labels is None:
-                raise ValueError(
-                    f"loss.width_1_labels: labels have width 1, outputs width {outputs}; "
-                    'write width_1_labels = "broadcast" if every output is to learn the one label'
-                )
-            return
-        raise ValueError(f"data.y: expected labels of width {outputs}, the last layer's; got {labels}")
-
-    def source(self, i: int) -> str:
-        """Name of the layer that feeds layer ``i``; "" for the first, which is fed by the data."""
-        inputs = self.layers[i].inputs
-        return inputs[0] if inputs else self.layers[i - 1].name if i else ""
-
-    def features(self) -> dict[str, int]:
+    def input_widths(self) -> dict[str, int]:
         """Width of each layer's input."""
         widths, width = {}, self.data.features
         for layer in self.layers:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ from harness.scenario import DType
 FORMAT = 1
 KEY = "isograd"  # the one entry of a file's metadata that is ours
 STEPS = "steps"  # the one tensor of a file that is no quantity
+
+FLOATS = tuple(np.dtype(name) for name in get_args(DType))
 
 Mode = Literal["free", "resync"]
 MODES: tuple[Mode, ...] = ("free", "resync")
@@ -91,6 +93,8 @@ def load_trace(path: str | Path) -> Trace:
     if steps.ndim != 1 or steps.dtype != np.int64 or (np.diff(steps) <= 0).any():
         raise TraceError(f"{path}: expected ascending steps as int64; got {steps.dtype} of shape {steps.shape}")
     for name, column in arrays.items():
+        if column.dtype not in FLOATS:
+            raise TraceError(f"{path}: {name}: expected float16, float32 or float64; got {column.dtype}")
         if column.ndim < 1 or len(column) != len(steps):
             raise TraceError(f"{path}: {name}: expected {len(steps)} steps; got shape {column.shape}")
     return Trace(arrays, steps, manifest)
@@ -105,7 +109,9 @@ def _manifest(path: Path, text: str | None) -> Manifest:
     except (ValueError, AttributeError) as error:
         raise TraceError(f"{path}: the manifest is not a JSON object: {error}") from None
     if newer:
-        raise TraceError(f"{path}: trace format {raw['format']}; this isograd reads up to {FORMAT}. Try a newer isograd")
+        raise TraceError(
+            f"{path}: trace format {raw['format']}; this isograd reads up to {FORMAT}. Try a newer isograd"
+        )
     try:
         return Manifest.model_validate(raw)
     except ValidationError as error:
@@ -127,7 +133,7 @@ def save_arrays(arrays: Mapping[str, Array], path: Path, metadata: dict[str, str
 
 
 def load_arrays(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
-    """Tensors and metadata of a safetensors file; the library checks every size against the file's before it allocates."""
+    """Tensors and metadata of a safetensors file; the library checks all sizes before it allocates."""
     if not path.is_file():
         raise TraceError(f"{path}: expected a trace file; there is none")
     try:
@@ -135,4 +141,6 @@ def load_arrays(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
             # an own copy, so that nothing depends on the file once it is read
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (OSError, SafetensorError, TypeError) as error:
-        raise TraceError(f"{path}: expected a whole safetensors file; it is truncated or something else: {error}") from None
+        raise TraceError(
+            f"{path}: expected a whole safetensors file; it is truncated or something else: {error}"
+        ) from None

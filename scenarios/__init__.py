@@ -1,0 +1,1 @@
+"""What is there to run? One TOML file a scenario."""

@@ -47,7 +47,7 @@ class NumpyBackend(Backend):
         """Also the layers that rationals cannot run."""
         exact = isinstance(self.arithmetic, Arithmetic) and self.arithmetic.exact
         inexact = [f"layer {y.kind} in rationals" for y in scenario.layers if exact and not LAYERS[y.kind].exact]
-        return super().missing(scenario) + inexact
+        return super().missing(scenario) + list(dict.fromkeys(inexact))
 
 
 class NumpySession(Session):

@@ -17,7 +17,7 @@ DIGITS = 50  # three times float64's 16: its error is far below anything that a 
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """How numbers are held: ``array`` and ``constant`` take them in, and the operators of what they give do the rest."""
+    """How numbers are held: ``array`` and ``constant`` take them in; the operators of what they give do the rest."""
 
     name: str
     dtype: np.dtype[Any]

@@ -1,8 +1,8 @@
 """What is the derivative of each layer and loss? Every rule by hand, forward above backward, as in a textbook.
 
 Notation: x is a layer's input, a its output, d its backward value ∂L/∂a; all have one row a sample. A rule uses nothing
-but + − × ÷ comparisons and the arithmetic's `exp`, so that the same lines run in any arithmetic. The formulas are the chain
-rule as in Goodfellow, Bengio, Courville, *Deep Learning* (2016), section 6.5, in row convention.
+but + − × ÷, comparisons and the arithmetic's `exp`, so that the same lines run in any arithmetic. The formulas are the
+chain rule as in Goodfellow, Bengio, Courville, *Deep Learning* (2016), section 6.5, in row convention.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ Gradients = dict[str, Array]
 
 @dataclass(frozen=True)
 class LayerRule:
-    """``forward(spec, p, x)`` gives a; ``backward(spec, p, x, a, d)`` gives ∂L/∂x and the parameters' gradients."""
+    """``forward(p, x)`` gives a; ``backward(p, x, a, d)`` gives ∂L/∂x and the parameters' gradients."""
 
-    forward: Callable[[Any, Parameters, Array], Array]
-    backward: Callable[[Any, Parameters, Array, Array, Array], tuple[Array, Gradients]]
+    forward: Callable[[Parameters, Array], Array]
+    backward: Callable[[Parameters, Array, Array, Array], tuple[Array, Gradients]]
     exact: bool = True  # only + − × ÷ and comparisons: rationals can run it
 
 
@@ -55,7 +55,7 @@ def linear_backward(p: Parameters, x: Array, a: Array, d: Array) -> tuple[Array,
 def sigmoid(p: Parameters, z: Array) -> Array:
     """a = 1 / (1 + e⁻ᶻ), written with e^(−|z|), which cannot overflow."""
     e = exp(-abs(z))
-    return np.where(z >= 0, 1, e) / (1 + e)
+    return np.asarray(np.where(z >= 0, 1, e) / (1 + e))
 
 
 def sigmoid_backward(p: Parameters, z: Array, a: Array, d: Array) -> tuple[Array, Gradients]:
@@ -127,7 +127,7 @@ LOSSES = {
 
 def sgd(w: Array, g: Array, lr: Any) -> Array:
     """w ← w − η ∂L/∂w."""
-    return w - lr * g
+    return np.asarray(w - lr * g)
 
 
 OPTIMIZERS = {"sgd": sgd}

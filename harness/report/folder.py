@@ -85,7 +85,7 @@ def check_replaceable(folder: Path) -> None:
 
 @contextmanager
 def staged(folder: Path) -> Iterator[Path]:
-    """A folder to write into, which takes ``folder``'s place when all is written; the old one stays if anything fails."""
+    """A folder to write into, which takes ``folder``'s place when all is written; on failure, the old stays."""
     check_replaceable(folder)
     staging, old = staging_of(folder), folder.with_name(f"{folder.name}.old")
     try:

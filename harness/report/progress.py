@@ -17,7 +17,13 @@ class Progress:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
         self.bars = Bars(*columns, console=console, transient=True, disable=not console.is_terminal)
         self.tasks: dict[str, TaskID] = {}
 
@@ -25,7 +31,9 @@ class Progress:
         self.bars.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.bars.stop()
 
     def planned(self, backend: str, jobs: int) -> None:
@@ -36,6 +44,8 @@ class Progress:
         """A job is done."""
         self.bars.advance(self.tasks[backend])
         if not self.console.is_terminal:
-            outcome = answer.error or (f"unsupported: {', '.join(answer.unsupported)}" if answer.unsupported else "done")
+            outcome = answer.error or (
+                f"unsupported: {', '.join(answer.unsupported)}" if answer.unsupported else "done"
+            )
             line = f"{backend} {scenario} {mode} {answer.seconds:.2f} s {outcome}"
             self.console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 WEIGHT_ROWS = 256
 """Of a larger tensor only the elements on which the backends differ most are listed, this many."""
 
-SUMMARY = "scenario backend dtype mode verdict first step error_over_bound max_abs max_ulp cause message".split()
-FINDINGS = "scenario id section status quantity step index printed computed difference text".split()
-NAMES = "scenario backend against dtype mode quantity".split()
+SUMMARY = ["scenario", "backend", "dtype", "mode", "verdict", "first", "step"]
+SUMMARY += ["error_over_bound", "max_abs", "max_ulp", "cause", "message"]
+FINDINGS = ["scenario", "id", "section", "status", "quantity", "step", "index"]
+FINDINGS += ["printed", "computed", "difference", "text"]
+NAMES = ["scenario", "backend", "against", "dtype", "mode", "quantity"]
 
 Results = Sequence[ScenarioResult]
 
@@ -72,7 +74,9 @@ def _losses(result: ScenarioResult, mode: Mode) -> pd.DataFrame | None:
     traces = {c.backend: c.trace for c in _ran(result, mode) if "loss" in c.trace.columns}
     frame = pd.DataFrame(_run_columns(result, mode, truth.steps) | {"reference": truth.columns["loss"]})
     for backend, trace in traces.items():
-        frame[backend] = pd.Series(trace.columns["loss"].astype(np.float64), trace.steps).reindex(truth.steps).to_numpy()
+        frame[backend] = (
+            pd.Series(trace.columns["loss"].astype(np.float64), trace.steps).reindex(truth.steps).to_numpy()
+        )
     both = frame[list(traces)]
     frame.insert(5, "epoch_mean", frame.groupby("epoch")["reference"].transform("mean"))
     frame["largest_difference"] = both.max(axis=1) - both.min(axis=1) if len(traces) > 1 else np.nan
@@ -152,7 +156,9 @@ def _measured(head: dict[str, str], comparison: Comparison, judgement: Judgement
     for name, m in comparison.measures.items():
         columns: dict[str, Any] = {"step": comparison.steps}
         columns |= {field.name: getattr(m, field.name) for field in fields(Measures)}
-        yield pd.DataFrame(head | {"quantity": name} | columns | {"bound": bounds[name], "error_over_bound": ratios[name]})
+        yield pd.DataFrame(
+            head | {"quantity": name} | columns | {"bound": bounds[name], "error_over_bound": ratios[name]}
+        )
 
 
 def _categories(blocks: Iterable[pd.DataFrame]) -> pd.DataFrame:
@@ -175,7 +181,13 @@ def _ran(result: ScenarioResult, mode: Mode) -> list[Any]:
 
 def _run_columns(result: ScenarioResult, mode: Mode, steps: Any) -> dict[str, Any]:
     epoch = np.asarray(steps) // result.inputs.steps_per_epoch + 1
-    return {"scenario": result.scenario.name, "dtype": result.scenario.dtype, "mode": mode, "epoch": epoch, "step": steps}
+    return {
+        "scenario": result.scenario.name,
+        "dtype": result.scenario.dtype,
+        "mode": mode,
+        "epoch": epoch,
+        "step": steps,
+    }
 
 
 def _concat(frames: Iterable[pd.DataFrame | None]) -> pd.DataFrame:

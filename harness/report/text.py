@@ -17,31 +17,47 @@ STYLE = {Verdict.IDENTICAL: "green", Verdict.EQUIVALENT: "green", Verdict.EXPECT
 
 
 def verdict_table(report: Report) -> RenderableType:
-    """One row a scenario, one column a backend; under a verdict that is not green, where and why."""
+    """One row a scenario, one column a backend; under a red verdict the first divergence, below all the reasons."""
     backends = list(dict.fromkeys(cell.backend for result in report.results for cell in result.cells.values()))
     table = Table(header_style="bold", show_lines=not report.green)
     table.add_column("scenario", no_wrap=True)
     for backend in backends:
-        table.add_column(backend)
+        table.add_column(Text(backend))
     for result in report.results:
         cells = [[c for c in result.cells.values() if c.backend == backend] for backend in backends]
-        table.add_row(result.scenario.name, *(_cell_text(of_backend) for of_backend in cells))
-    notes = [Text(f"{name}: {why}", style="dim") for name, why in report.absent.items()]
+        table.add_row(Text(result.scenario.name), *(_cell_text(of_backend) for of_backend in cells))
+    notes = [Text(line, style="red") for line in _behind(report)]
     notes += [Text(line, style="red") for result in report.results for line in red_findings(result)]
+    notes += [Text(f"{name}: {why}", style="dim") for name, why in report.absent.items()]
     return Group(table, *notes)
 
 
 def _cell_text(cells: list[Cell]) -> Text:
-    """A verdict once where the modes agree, otherwise one for each."""
+    """A verdict once where the modes agree, otherwise one for each; under a red one, where it first diverges."""
     text = Text()
-    same = len({(cell.verdict, cell.judgement.message) for cell in cells}) == 1
+    same = len({(cell.verdict, cell.judgement.first, cell.judgement.step) for cell in cells}) == 1
     for cell in cells[:1] if same else cells:
         text.append("\n" if text else "")
         text.append("" if same else f"{cell.mode} ")
         text.append(str(cell.verdict), STYLE.get(cell.verdict, "bold red"))
-        if not cell.verdict.green:
-            text.append(f"\n{cell.judgement.message}", "red")
+        if cell.judgement.first and not cell.verdict.green:
+            text.append(f"\n{cell.judgement.first}\nstep {cell.judgement.step}", "red")
     return text
+
+
+def _behind(report: Report) -> list[str]:
+    """A line for each reason behind a red cell; where several cells have the same, they share one."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for result in report.results:
+        for cell in result.cells.values():
+            if not cell.verdict.green:
+                key = (cell.backend, f"{cell.verdict}: {cell.judgement.message}")
+                reasons.setdefault(key, []).append(f"{result.scenario.name} ({cell.mode})")
+    return [f"{backend}: {why}  [{_several(where)}]" for (backend, why), where in reasons.items()]
+
+
+def _several(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
 def red_findings(result: ScenarioResult) -> list[str]:

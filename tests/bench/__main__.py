@@ -1,4 +1,4 @@
-"""How fast is it? Ratios, both sides measured in the same run: ``make bench``, or ``python -m tests.bench [--large]``."""
+"""How fast is it? Ratios, both sides of each measured in the same run: ``python -m tests.bench [--large]``."""
 
 from __future__ import annotations
 

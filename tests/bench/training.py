@@ -1,4 +1,4 @@
-"""What does recording cost, against the same steps in a bare loop? One backend a process: ``python -m tests.bench.training torch``."""
+"""What does recording cost, against the same steps in a bare loop? ``python -m tests.bench.training BACKEND``."""
 
 from __future__ import annotations
 
