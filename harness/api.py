@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.assess import between
-from harness.backend import backend_class, backend_names, installed_version, make_backend, parse_name
+from harness.backend import backend_class, backend_names, installed_version, make_backend
 from harness.catalogue import find_scenarios, parse_scenario
-from harness.errors import BackendError, IsogradError
+from harness.errors import BackendError, BackendUnavailableError, IsogradError
 from harness.plan import Plan, Progress
 from harness.quantities import quantity_shapes
 from harness.report import Difference, Report
@@ -113,10 +113,13 @@ def _backends(asked: Sequence[str] | None) -> tuple[list[str], dict[str, str]]:
         raise BackendError("expected at least one backend; got none")
     present, absent = [], {}
     for name in dict.fromkeys(asked if asked is not None else backend_names()):
-        cls = backend_class(name)
+        try:
+            cls = backend_class(name)
+        except BackendUnavailableError as error:
+            absent[name] = str(error)
+            continue
         if installed_version(cls) is None:
-            extra = f"pip install 'isograd[{parse_name(name).base}]' or " if ":" not in name else ""
-            absent[name] = f"not installed; try {extra}pip install {cls.distribution}"
+            absent[name] = f"not installed; try pip install {cls.distribution}"
         else:
             make_backend(name)  # an option that it does not have is a wrong request, not a failed run
             present.append(name)

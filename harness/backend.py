@@ -11,11 +11,12 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from typing import Any, ClassVar
 
-from harness.errors import BackendError
+from harness.errors import BackendError, BackendUnavailableError
 from harness.inputs import Array, Inputs
 from harness.scenario import Scenario
 
 GROUP = "isograd.backends"
+TABLES = ("distribution", "layers", "losses", "optimizers", "dtypes")  # what a Backend says of itself
 
 
 class Session(ABC):
@@ -106,6 +107,7 @@ def backend_class(name: str) -> type[Backend]:
 
     Raises:
         BackendError: no such name or module, or something that is not a Backend.
+        BackendUnavailableError: its file is there, but cannot be imported.
     """
     base = parse_name(name).base
     target = base
@@ -115,13 +117,24 @@ def backend_class(name: str) -> type[Backend]:
             raise BackendError(f"backend {base!r}: expected one of {', '.join(backend_names())}, or module:Class")
         target = found[0]
     module, _, attribute = target.partition(":")
-    try:
-        cls = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise BackendError(f"backend {base!r}: cannot import {target}: {error}") from error
+    cls = getattr(_import(base, module), attribute, None)
     if not (isinstance(cls, type) and issubclass(cls, Backend)):
-        raise BackendError(f"backend {base!r}: expected {target} to be a subclass of harness.Backend")
+        raise BackendError(f"backend {base!r}: expected {target} to be a subclass of harness.Backend; got {cls!r}")
+    lacking = [name for name in TABLES if getattr(cls, name, None) is None]
+    if lacking:
+        raise BackendError(f"backend {base!r}: expected {target} to have the class attribute {lacking[0]!r}")
     return cls
+
+
+def _import(base: str, module: str) -> Any:
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name and f"{module}.".startswith(f"{error.name}."):
+            raise BackendError(f"backend {base!r}: no module {error.name!r}; is its folder on PYTHONPATH?") from None
+        raise BackendUnavailableError(f"{module} cannot be imported: {error}") from error
+    except Exception as error:  # somebody else's file: whatever it raises is for the report
+        raise BackendUnavailableError(f"{module} cannot be imported: {type(error).__name__}: {error}") from error
 
 
 def make_backend(name: str) -> Backend:

@@ -170,6 +170,8 @@ class Children:
         number = f"{time.monotonic_ns()}"
         child = Child(backend, self.folder / f"child-{number}.log")
         self.running.add(child)
+        if self.stopped:  # it was started while `stop` ended the others
+            child.end()
         return child, child.wait(self.timeout)
 
     def _ask(self, child: Child | None, job: Job, environment: dict[str, str]) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -157,6 +158,8 @@ def _tails(report: Report) -> None:
 
 def main() -> None:
     """The entry point: exit code 0 all green, 1 something is not, 2 the request was wrong, 130 interrupted."""
+    sys.path.append(str(Path.cwd()))  # so that `module:Class` is found where the command is run, as with `python -m`
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # an exit that ends the children too
     try:
         app(standalone_mode=True)
     except IsogradError as error:

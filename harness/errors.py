@@ -13,6 +13,10 @@ class BackendError(IsogradError):
     """A backend that cannot be found, or is not a backend."""
 
 
+class BackendUnavailableError(BackendError):
+    """A backend whose file is there but cannot be imported; whoever asked for it by name gets an ERROR cell."""
+
+
 class TraceError(IsogradError):
     """A trace file that is truncated, foreign, or newer than this version."""
 

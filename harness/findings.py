@@ -22,8 +22,8 @@ HOLDS, BROKEN = "holds", "BROKEN"
 RED = (UNEXPLAINED, STALE, BROKEN)
 
 
-def published_trace(scenario: Scenario, mode: Mode) -> Trace:
-    """The published values as a trace, for a scenario whose truth they are.
+def published_trace(scenario: Scenario, mode: Mode, recorded: Trace) -> Trace:
+    """The published values as a trace, for a scenario whose truth they are; of what ``recorded`` holds only.
 
     Raises:
         ScenarioError: a quantity is published for some of the steps only, or with another shape than it has.
@@ -38,7 +38,10 @@ def published_trace(scenario: Scenario, mode: Mode) -> Trace:
     manifest = Manifest(
         scenario=scenario.name, fingerprint="", backend="published", dtype=scenario.dtype, mode=mode, steps=len(steps)
     )
-    return Trace(columns, np.array(steps, dtype=np.int64), manifest)
+    whole = Trace(columns, np.array(steps, dtype=np.int64), manifest)
+    return whole.every(
+        np.intersect1d(whole.steps, recorded.steps), [name for name in columns if name in recorded.columns]
+    )
 
 
 def findings(scenario: Scenario, inputs: Inputs, truth: Trace, traces: Mapping[str, Trace]) -> list[Row]:

@@ -6,16 +6,23 @@ from typing import get_args
 
 from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from harness.backend import Backend, backend_class, backend_names, installed_version
 from harness.catalogue import find_scenarios
+from harness.errors import BackendError
 from harness.scenario import DType, LayerSpec, Loss, Optimizer, Spec
 
 
 def listing() -> RenderableType:
     """Three tables; no framework is imported."""
-    classes = {name: backend_class(name) for name in backend_names()}
-    return Group(_scenarios(), _backends(classes), _support(classes))
+    classes, broken = {}, {}
+    for name in backend_names():
+        try:
+            classes[name] = backend_class(name)
+        except BackendError as error:
+            broken[name] = str(error)
+    return Group(_scenarios(), _backends(classes, broken), _support(classes))
 
 
 def _scenarios() -> Table:
@@ -27,13 +34,15 @@ def _scenarios() -> Table:
     return table
 
 
-def _backends(classes: dict[str, type[Backend]]) -> Table:
+def _backends(classes: dict[str, type[Backend]], broken: dict[str, str]) -> Table:
     table = Table(title="backends", title_justify="left", header_style="bold")
     for column in ("name", "package", "version"):
         table.add_column(column)
     for name, cls in classes.items():
         version = installed_version(cls)
-        table.add_row(name, cls.distribution, version or "[red]not installed[/]")
+        table.add_row(name, cls.distribution, version or Text("not installed", "red"))
+    for name, why in broken.items():
+        table.add_row(name, "", Text(why, "red"))
     return table
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,8 +60,10 @@ class Trace:
     steps: NDArray[np.int64]
     manifest: Manifest
 
-    def every(self, steps: NDArray[np.int64], names: Mapping[str, Any] | None = None) -> Self:
+    def every(self, steps: NDArray[np.int64], names: Iterable[str] | None = None) -> Self:
         """The trace at ``steps`` only, all of which it must hold, and of the quantities ``names`` only."""
+        if names is None and np.array_equal(steps, self.steps):
+            return self
         rows = np.searchsorted(self.steps, steps)
         chosen = self.columns if names is None else {name: self.columns[name] for name in names}
         return replace(self, columns={name: column[rows] for name, column in chosen.items()}, steps=steps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -39,10 +40,9 @@ def loss_chart(result: ScenarioResult, losses: pd.DataFrame, backends: Sequence[
     positive = finite[finite > 0]
     log = bool(len(positive) and finite.min() >= 0 and positive.max() > DECADE * positive.min())
     rows = keep(values)
-    styles = {"reference": "reference", "epoch mean": "mean"}
+    styles = _places(backends) | {"reference": "reference", "epoch mean": "mean"}
     series = [
-        {"label": name, "style": styles.get(name, _place(name, backends)), "y": numbers(y[rows], 9)}
-        for name, y in zip(curves, values, strict=True)
+        {"label": name, "style": styles[name], "y": numbers(y[rows], 9)} for name, y in zip(curves, values, strict=True)
     ]
     steps = losses["step"].to_numpy()
     return {"x": steps[rows].tolist(), "log": log, "bound": False, "series": series, "notes": _notes(curves, steps)}
@@ -66,14 +66,14 @@ def error_chart(result: ScenarioResult, mode: Mode, backends: Sequence[str]) -> 
     series = [
         {
             "label": name,
-            "style": _place(name, backends),
+            "style": _places(backends)[name],
             "y": numbers(y[rows], 3),
             "of": [names.index(quantity) for quantity in which.reindex(frame.index, fill_value=names[0]).iloc[rows]],
         }
         for (name, (_, which)), y in zip(found.items(), values, strict=True)
     ]
     chart = {"x": steps[rows].tolist(), "log": True, "bound": True, "series": series, "quantities": names}
-    return chart | {"notes": _notes(frame, steps)}
+    return chart | {"notes": _notes(dict(zip(found, values, strict=True)), steps)}
 
 
 def _largest(cell: Cell) -> tuple[pd.Series[Any], pd.Series[Any]]:
@@ -86,7 +86,7 @@ def _largest(cell: Cell) -> tuple[pd.Series[Any], pd.Series[Any]]:
 
 
 def keep(curves: NDArray[np.float64], points: int = POINTS) -> NDArray[np.int64]:
-    """Rows to draw: all, or of long curves the ends, and where in each of equal stretches a curve is lowest and highest.
+    """Rows to draw: all; of long curves the ends, and of each of equal stretches each curve's lowest and highest.
 
     Args:
         curves: shape (curves, steps); NaN is neither low nor high, an infinity is.
@@ -106,7 +106,7 @@ def keep(curves: NDArray[np.float64], points: int = POINTS) -> NDArray[np.int64]
     edges = np.linspace(0, steps, stretches + 1).astype(np.int64)
     low, high = np.where(np.isnan(curves), np.inf, curves), np.where(np.isnan(curves), -np.inf, curves)
     rows = [np.array([0, steps - 1])]
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in pairwise(edges):
         rows += [start + low[:, start:stop].argmin(axis=1), start + high[:, start:stop].argmax(axis=1)]
     return np.unique(np.concatenate(rows))
 
@@ -116,7 +116,7 @@ def numbers(values: NDArray[np.float64], digits: int) -> list[float | None]:
     return [float(f"{value:.{digits}g}") if np.isfinite(value) else None for value in values]
 
 
-def _notes(curves: Mapping[str, Any] | pd.DataFrame, steps: NDArray[np.int64]) -> list[str]:
+def _notes(curves: Mapping[str, Any], steps: NDArray[np.int64]) -> list[str]:
     """What a curve cannot show."""
     gaps = {name: ~np.isfinite(np.asarray(curves[name], dtype=np.float64)) for name in curves}
     return [
@@ -126,5 +126,5 @@ def _notes(curves: Mapping[str, Any] | pd.DataFrame, steps: NDArray[np.int64]) -
     ]
 
 
-def _place(backend: str, backends: Sequence[str]) -> int:
-    return list(backends).index(backend)
+def _places(backends: Sequence[str]) -> dict[str, Any]:
+    return {name: place for place, name in enumerate(backends)}
