@@ -40,7 +40,7 @@ def _matches(pattern: str) -> list[str]:
     names = [name for name in catalogue_names() if fnmatchcase(name, pattern)]
     if not names:
         close = get_close_matches(pattern, catalogue_names(), n=3, cutoff=0.4)
-        hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        hint = f"; did you mean {' or '.join(close)}?" if close else "."
         raise ScenarioError(
             f"scenario {pattern!r}: not in the catalogue, and not a .toml file{hint} See `isograd list`."
         )

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 TAIL = 12  # lines of what a failed child said that are worth showing
+LINE = 1000  # characters of each, and of an exception's message
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -84,7 +85,7 @@ class Child:
         return Answer(
             raw["seconds"],
             tuple(raw.get("unsupported", ())),
-            raw.get("error", ""),
+            _clipped(raw.get("error", "")),
             self._said() if "error" in raw else "",
             raw.get("environment", {}),
         )
@@ -104,14 +105,15 @@ class Child:
 
     def _listen(self) -> None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.answers.put(line)
+        with self.process.stdout as lines:
+            for line in lines:
+                self.answers.put(line)
         self.answers.put(b"")
 
     def _said(self) -> str:
         self.log.flush()
         lines = Path(self.log.name).read_text(errors="replace").rstrip().splitlines()
-        return "\n".join(lines[-TAIL:])
+        return "\n".join(_clipped(line) for line in lines[-TAIL:])
 
     def _how_it_ended(self) -> str:
         code = self.process.wait()
@@ -120,6 +122,10 @@ class Child:
         name = signal.Signals(-code).name
         memory = "; out of memory is the usual reason" if name == "SIGKILL" else ""
         return f"the process was killed by {name}{memory}"
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= LINE else f"{text[:LINE]}… ({len(text)} characters)"
 
 
 class Children:
@@ -154,16 +160,18 @@ class Children:
         child: Child | None = None
         broken: Answer | None = None  # a backend that cannot even start is not started for every job again
         environment: dict[str, str] = {}
-        for job in jobs:
-            if self.stopped:
-                break
-            if broken is None and (child is None or not child.alive):
-                child, ready = self._start(backend)
-                broken, environment = (ready if ready.error else None), ready.environment
-            answer = broken or self._ask(child, job, environment)
-            if not self.stopped:
-                done(job, answer)
-        if child:
+        try:
+            for job in jobs:
+                if self.stopped:
+                    break
+                if broken is None and (child is None or not child.alive):
+                    self._bury(child)
+                    child, ready = self._start(backend)
+                    broken, environment = (ready if ready.error else None), ready.environment
+                answer = broken or self._ask(child, job, environment)
+                if not self.stopped:
+                    done(job, answer)
+        finally:
             self._bury(child)
 
     def _start(self, backend: str) -> tuple[Child, Answer]:
@@ -180,7 +188,9 @@ class Children:
         answer = child.ask(request, self.timeout)
         return Answer(answer.seconds, answer.unsupported, answer.error, answer.tail, environment)
 
-    def _bury(self, child: Child) -> None:
+    def _bury(self, child: Child | None) -> None:
+        if child is None:
+            return
         assert child.process.stdin is not None
         try:
             child.process.stdin.close()

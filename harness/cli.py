@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from enum import StrEnum
@@ -24,6 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 out, err = Console(), Console(stderr=True)
+PIPED = 1000  # columns where there is no terminal, whose edge would cut names and verdicts
 
 
 class Modes(StrEnum):
@@ -75,7 +77,7 @@ def run(
         if traces and traces.exists():
             err.print(f"interrupted; the traces that were finished are in {traces}", style="yellow", soft_wrap=True)
         raise
-    out.print(verdict_table(report))
+    out.print(verdict_table(report), soft_wrap=True)
     _tails(report)
     if out_folder:
         out.print(f"report: {report.write(out_folder) / 'index.html'}", soft_wrap=True)
@@ -160,6 +162,9 @@ def main() -> None:
     """The entry point: exit code 0 all green, 1 something is not, 2 the request was wrong, 130 interrupted."""
     sys.path.append(str(Path.cwd()))  # so that `module:Class` is found where the command is run, as with `python -m`
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # an exit that ends the children too
+    for console in (out, err):
+        if not console.is_terminal and "COLUMNS" not in os.environ:
+            console.width = PIPED
     try:
         app(standalone_mode=True)
     except IsogradError as error:

@@ -124,7 +124,8 @@ def describe(comparison: Comparison, name: str, row: int, limit: float) -> str:
     """One line on the worst element of a quantity at a step: where, what came, what was expected, how far off."""
     m = comparison.measures[name]
     where = f"{name}{list(comparison.index(name, row)) or ''} at step {comparison.steps[row]}"
-    off = f"off by {m.max_abs[row]:.3g}, bound {limit:.3g}"
+    inside = f"off by {m.max_abs[row]:.3g}, bound {limit:.3g}"
+    off = "one of them is not a finite number" if m.mismatched[row] else inside
     others = f"; {m.unequal[row]} of {m.size[row]} elements differ" if m.size[row] > 1 else ""
     return f"{where}: got {m.value[row]:.9g}, expected {m.other[row]:.9g} ({off}{others})"
 

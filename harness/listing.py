@@ -28,7 +28,7 @@ def listing() -> RenderableType:
 def _scenarios() -> Table:
     table = Table(title="scenarios", title_justify="left", header_style="bold")
     for column in ("name", "dtype", "epochs", "batch", "what"):
-        table.add_column(column)
+        table.add_column(column, no_wrap=column == "name")
     for s in find_scenarios():
         table.add_row(s.name, s.dtype, str(s.epochs), str(s.batch_size), s.title)
     return table

@@ -62,7 +62,7 @@ class Measures:
     other: Floats
 
 
-COLUMNS = {field.name: np.int64 if field.type == "Counts" else np.float64 for field in fields(Measures)}
+COLUMNS = {field.name: np.int64 if field.type == "Counts" else np.float64 for field in fields(Measures)}  # name: dtype
 
 
 def measure(a: Array, b: Array) -> Measures:
@@ -220,7 +220,7 @@ def _fill(x: Array, y: Array, a: Array, b: Array, out: Measures, scratch: Array)
 def _relative(x: Array, y: Array, b: Array, peak: Floats) -> Array:
     """The largest x / y of each row."""
     largest = np.fmax.reduce(np.divide(x, y, out=y), axis=1)  # fmax passes over NaN, which is 0/0
-    if x.dtype == np.float32 and np.isinf(largest).any():  # x/0, or a quotient beyond float32
+    if x.dtype == np.float32 and np.isinf(largest).any():  # x/0, or too large; never too small: x >= y / 2^24
         y = b.astype(np.float64)
         largest = np.fmax.reduce(np.divide(x, np.abs(y, out=y), out=y), axis=1)
     return np.where(peak == 0, 0, largest)
@@ -232,9 +232,9 @@ def _root_mean_square(x: Array, peak: Floats) -> Array:
     scale = np.where((peak == 0) | (peak > low) & (peak < high) | np.isinf(peak), 1, peak)
     if (scale != 1).any():
         x = x / scale[:, np.newaxis]  # in float64
+    # Runs are short for precision, and because BLAS would start threads of its own, against ours, for long ones.
     runs = x.shape[1] // RUN
     head, tail = x[:, : runs * RUN].reshape(len(x), runs, RUN), x[:, runs * RUN :]  # views, whatever the strides
-    # BLAS would also start threads of its own, against ours, for runs of more than 10 000.
     squares = np.vecdot(head, head).sum(axis=1, dtype=np.float64) + np.vecdot(tail, tail)
     return np.asarray(scale * np.sqrt(squares / x.shape[1]))
 

@@ -45,13 +45,19 @@ class Manifest(BaseModel):
     platform: str = ""
 
 
+class _Stored(Manifest):
+    """A manifest as a file holds it: safetensors sorts its tensors by name, and execution order must not be lost."""
+
+    quantities: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Trace:
     """All quantities of one run, as columns.
 
     Attributes:
-        columns: quantity to array, (recorded steps, *shape of the quantity). Of a batch smaller than the others, the
-            rows that it lacks are zero, on every backend alike.
+        columns: quantity to array, (recorded steps, *shape of each), in execution order. Of a batch smaller than
+            the others, the rows that it lacks are zero, on every backend alike.
         steps: which steps were recorded, counted from 0.
         manifest: where it came from.
     """
@@ -77,7 +83,8 @@ def save_trace(trace: Trace, path: str | Path) -> None:
     """
     path = Path(path)
     arrays = {STEPS: trace.steps, **trace.columns}
-    save_arrays(arrays, path, {KEY: trace.manifest.model_dump_json()})
+    stored = _Stored(**trace.manifest.model_dump(), quantities=tuple(trace.columns))
+    save_arrays(arrays, path, {KEY: stored.model_dump_json()})
 
 
 def load_trace(path: str | Path) -> Trace:
@@ -88,7 +95,7 @@ def load_trace(path: str | Path) -> Trace:
     """
     path = Path(path)
     arrays, metadata = load_arrays(path)
-    manifest = _manifest(path, metadata.get(KEY))
+    stored = _manifest(path, metadata.get(KEY))
     if STEPS not in arrays:
         raise TraceError(f"{path}: expected the steps of a trace; the file has no tensor {STEPS!r}")
     steps = arrays.pop(STEPS)
@@ -99,10 +106,11 @@ def load_trace(path: str | Path) -> Trace:
             raise TraceError(f"{path}: {name}: expected float16, float32 or float64; got {column.dtype}")
         if column.ndim < 1 or len(column) != len(steps):
             raise TraceError(f"{path}: {name}: expected {len(steps)} steps; got shape {column.shape}")
-    return Trace(arrays, steps, manifest)
+    columns = {name: arrays[name] for name in (*stored.quantities, *arrays) if name in arrays}
+    return Trace(columns, steps, Manifest(**stored.model_dump(exclude={"quantities"})))
 
 
-def _manifest(path: Path, text: str | None) -> Manifest:
+def _manifest(path: Path, text: str | None) -> _Stored:
     if text is None:
         raise TraceError(f"{path}: a safetensors file, but not a trace: expected {KEY!r} in its metadata")
     try:
@@ -115,7 +123,7 @@ def _manifest(path: Path, text: str | None) -> Manifest:
             f"{path}: trace format {raw['format']}; this isograd reads up to {FORMAT}. Try a newer isograd"
         )
     try:
-        return Manifest.model_validate(raw)
+        return _Stored.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
         raise TraceError(f"{path}: manifest: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None

@@ -1,6 +1,7 @@
-"""Which fault must be caught? Backends with one each, over the NumPy backend's sessions, as a stranger would write them.
+"""Which faults must be caught? Backends with one each, written over the NumPy backend's sessions, as a stranger would.
 
-Named as ``tests.saboteurs:Name`` they go the same way as any user's backend: a child process, the recorder, the judge.
+Named as ``tests.saboteurs:Class`` they go the way of any user's backend: a child process, the recorder, the judge.
+`Honest` is the control. What verdict each deserves, and why, stands in the tests.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ Seen = dict[str, Array]
 
 
 class Honest(Backend):
-    """The control: everything goes through the wrapper, and nothing is changed."""
+    """The control: every step goes through the wrapper's hands, and they do nothing to it."""
 
     distribution = NumpyBackend.distribution
     layers = NumpyBackend.layers
@@ -43,35 +43,36 @@ class Honest(Backend):
     def session(self, scenario: Scenario, inputs: Inputs) -> Session:
         return Wrapper(self, self.inner.session(scenario, inputs), inputs)
 
-    # Where a saboteur lays hands on a step. `run` is the session, for what is to be remembered from step to step.
+    # A saboteur overrides one of these. `run` is the session: its `at` is the step, its `memory` is theirs.
+
+    def loaded(self, run: Wrapper, state: Mapping[str, Array]) -> Mapping[str, Array]:
+        """The state that is taken over."""
+        return state
 
     def batch(self, run: Wrapper, x: Array, y: Array) -> tuple[Array, Array]:
-        """What the session is given."""
+        """The batch that the step is computed from."""
         return x, y
 
-    def backward(self, run: Wrapper, seen: Seen) -> Seen:
-        """What the session has computed; its gradients decide the update."""
+    def computed(self, run: Wrapper, seen: Seen) -> Seen:
+        """What was computed before the update; the update is made with the gradients in it."""
         return seen
 
-    def update(self, run: Wrapper, name: str, w: Array, g: Array) -> Array:
-        """The weight after the step."""
+    def updated(self, run: Wrapper, name: str, w: Array, g: Array) -> Array:
+        """A parameter after the update."""
         return w - run.lr * g
 
     def returned(self, run: Wrapper, seen: Seen) -> Seen:
-        """What the recorder is told; it changes nothing in the training."""
+        """What the recorder is told; of no consequence for the training."""
         return seen
-
-    def loaded(self, run: Wrapper, state: Mapping[str, Array]) -> Mapping[str, Array]:
-        """Which state is taken over."""
-        return state
 
 
 class Wrapper(Session):
-    """A session around another, with its backend's hands on every step."""
+    """A session around another, which lets its backend lay hands on every step."""
 
     def __init__(self, backend: Honest, inner: Session, inputs: Inputs) -> None:
         self.backend, self.inner, self.inputs = backend, inner, inputs
-        self.lr = next(iter(inputs.initial.values())).dtype.type(inputs.lr)
+        self.dtype = inputs.x.dtype.type
+        self.lr = self.dtype(inputs.lr)
         self.state = {name: np.array(value) for name, value in inputs.initial.items()}
         self.at = -1
         self.memory: Any = None
@@ -79,165 +80,389 @@ class Wrapper(Session):
     def load(self, state: Mapping[str, Array]) -> None:
         self._take({name: np.array(value) for name, value in self.backend.loaded(self, state).items()})
 
-    def _take(self, state: Mapping[str, Array]) -> None:
-        self.state = {**self.state, **state}
-        self.inner.load(self.state)
-
     def step(self, x: Array, y: Array) -> Mapping[str, Array]:
         self.at += 1
-        before = dict(self.state)
-        seen = self.backend.backward(self, dict(self.inner.step(*self.backend.batch(self, x, y))))
-        after = {name: self.backend.update(self, name, w, seen[f"grad/{name}"]) for name, w in before.items()}
-        self._take(after)
-        seen |= {f"weight/{name}": w for name, w in after.items()}
-        return self.backend.returned(self, seen)
+        before = self.state
+        seen = self.backend.computed(self, dict(self.inner.step(*self.backend.batch(self, x, y))))
+        self._take({name: self.backend.updated(self, name, w, seen[f"grad/{name}"]) for name, w in before.items()})
+        return self.backend.returned(self, seen | {f"weight/{name}": w for name, w in self.state.items()})
+
+    def _take(self, state: Seen) -> None:
+        self.state = self.state | state
+        self.inner.load(self.state)
+
+
+def changed(seen: Seen, name: str, index: tuple[int, ...], factor: float) -> Seen:
+    """``seen``, with one element of one quantity multiplied."""
+    value = np.array(seen[name])
+    value[index] *= value.dtype.type(factor)
+    return seen | {name: value}
+
+
+def gradients(seen: Seen) -> Seen:
+    return {name: value for name, value in seen.items() if name.startswith("grad/")}
 
 
 # ---------------------------------------------------------------- wrong numbers
 
-
-class NanAtStep7(Honest):
-    """An element of a gradient is NaN, once."""
-
-    def backward(self, run: Wrapper, seen: Seen) -> Seen:
-        if run.at == 7:
-            seen["grad/hidden.weight"] = np.array(seen["grad/hidden.weight"])
-            seen["grad/hidden.weight"][1, 0] = np.nan
-        return seen
+SOON = 7  # a step of a short run
+LATE = 635  # a step of a run of a thousand
 
 
-class InfinityAtStep7(Honest):
-    """A loss is infinite, once."""
+class NanOnce(Honest):
+    """A single element of a gradient is NaN, at a single step. In free all that follows is, too."""
+
+    def computed(self, run: Wrapper, seen: Seen) -> Seen:
+        return changed(seen, "grad/hidden.weight", (1, 0), np.nan) if run.at == SOON else seen
+
+
+class InfiniteOnce(Honest):
+    """The loss is said to be infinite, once."""
 
     def returned(self, run: Wrapper, seen: Seen) -> Seen:
-        return seen | ({"loss": np.float32(np.inf)} if run.at == 7 else {})
-
-
-class Transposed(Honest):
-    """Gradients of weights are (in, out). Of a square one only the numbers tell."""
-
-    def update(self, run: Wrapper, name: str, w: Array, g: Array) -> Array:
-        return super().update(run, name, w, g.T if g.shape != w.shape else g)
-
-    def backward(self, run: Wrapper, seen: Seen) -> Seen:
-        return seen | {name: g.T for name, g in seen.items() if name.startswith("grad/")}
-
-
-class MeanForSum(Honest):
-    """The loss is a mean over outputs, where it should be a sum."""
-
-    def backward(self, run: Wrapper, seen: Seen) -> Seen:
-        outputs = run.inputs.y.shape[1]
-        return {
-            name: value / value.dtype.type(outputs) if name.startswith(("loss", "backward/", "grad/")) else value
-            for name, value in seen.items()
-        }
-
-
-class BiasMean(Honest):
-    """A bias's gradient is a mean over the samples, where it should be a sum."""
-
-    def backward(self, run: Wrapper, seen: Seen) -> Seen:
-        samples = len(seen["forward/output"])
-        return seen | {name: g / g.dtype.type(samples) for name, g in seen.items() if name.endswith(".bias") and name.startswith("grad/")}
+        return seen | {"loss": run.dtype(np.inf)} if run.at == SOON else seen
 
 
 class WeightOffOnce(Honest):
-    """In a thousand steps one element of a weight is off by a thousandth, once."""
+    """In a thousand steps one weight is off by a thousandth, once."""
 
-    def update(self, run: Wrapper, name: str, w: Array, g: Array) -> Array:
-        after = super().update(run, name, w, g)
-        if run.at == 637 and name == "hidden.weight":
-            after[2, 1] *= after.dtype.type(1.001)
-        return after
+    def updated(self, run: Wrapper, name: str, w: Array, g: Array) -> Array:
+        after = super().updated(run, name, w, g)
+        return changed({name: after}, name, (2, 1), 1.001)[name] if (run.at, name) == (LATE, "hidden.weight") else after
 
 
-class ForwardOffOnce(Honest):
+class OutputOffOnce(Honest):
+    """In a thousand steps one element of a layer's output is said to be off by a thousandth, once."""
+
     def returned(self, run: Wrapper, seen: Seen) -> Seen:
-        if run.at == 637:
-            seen["forward/hidden"] = np.array(seen["forward/hidden"])
-            seen["forward/hidden"][0, 2] *= np.float32(1.001)
-        return seen
-
-class GradOffOnce(Honest):
-    """In a thousand steps one element of a gradient is off by a thousandth, once."""
-
-    def backward(self, run: Wrapper, seen: Seen) -> Seen:
-        if run.at == 637:
-            seen["grad/output.weight"] = np.array(seen["grad/output.weight"])
-            seen["grad/output.weight"][0, 0] *= np.float32(1.001)
-        return seen
+        return changed(seen, "forward/hidden", (0, 2), 1.001) if run.at == LATE else seen
 
 
-class Zeros(Honest):
+class GradientOffOnce(Honest):
+    """In a thousand steps one element of a gradient is off by a thousandth, once, when gradients are already small."""
+
+    def computed(self, run: Wrapper, seen: Seen) -> Seen:
+        return changed(seen, "grad/output.weight", (1, 3), 1.001) if run.at == LATE else seen
+
+
+class SaysZero(Honest):
+    """Trains as it should, and says that all is zero."""
+
     def returned(self, run: Wrapper, seen: Seen) -> Seen:
         return {name: np.zeros_like(value) for name, value in seen.items()}
 
 
-class NeverUpdates(Honest):
-    def update(self, run: Wrapper, name: str, w: Array, g: Array) -> Array:
-        return w
+# ---------------------------------------------------------------- wrong rules
+
+
+class TransposesSquare(Honest):
+    """The gradient of a square weight is transposed: only its numbers tell."""
+
+    def computed(self, run: Wrapper, seen: Seen) -> Seen:
+        return seen | {name: g.T for name, g in gradients(seen).items() if g.ndim == 2 and g.shape == g.T.shape}
+
+
+class TransposesOblong(Honest):
+    """The gradient of an oblong weight is given as (in, out)."""
+
+    def returned(self, run: Wrapper, seen: Seen) -> Seen:
+        return seen | {name: g.T for name, g in gradients(seen).items() if g.shape != g.T.shape}
+
+
+class MeanOverOutputs(Honest):
+    """The loss is a mean over the outputs, where it should be a sum."""
+
+    def computed(self, run: Wrapper, seen: Seen) -> Seen:
+        outputs = run.dtype(run.inputs.y.shape[1])
+        return seen | {n: v / outputs for n, v in seen.items() if n.startswith(("loss", "backward/", "grad/"))}
+
+
+class MeanOverSamples(Honest):
+    """A bias's gradient is a mean over the samples, where it should be a sum."""
+
+    def computed(self, run: Wrapper, seen: Seen) -> Seen:
+        samples = run.dtype(len(seen["forward/output"]))
+        return seen | {name: g / samples for name, g in gradients(seen).items() if name.endswith(".bias")}
 
 
 class SlightlyScaled(Honest):
     """Gradients are 1.0001 times what they should be."""
 
-    def backward(self, run: Wrapper, seen: Seen) -> Seen:
-        return seen | {name: g * g.dtype.type(1.0001) for name, g in seen.items() if name.startswith("grad/")}
+    def computed(self, run: Wrapper, seen: Seen) -> Seen:
+        return seen | {name: g * run.dtype(1.0001) for name, g in gradients(seen).items()}
 
 
 class Accumulates(Honest):
-    def backward(self, run: Wrapper, seen: Seen) -> Seen:
-        grads = {name: g for name, g in seen.items() if name.startswith("grad/")}
-        run.memory = {name: g + run.memory[name] for name, g in grads.items()} if run.memory else grads
+    """Gradients are never cleared."""
+
+    def computed(self, run: Wrapper, seen: Seen) -> Seen:
+        run.memory = {name: g + run.memory[name] if run.memory else g for name, g in gradients(seen).items()}
         return seen | run.memory
 
 
+class NeverUpdates(Honest):
+    """Weights stay as they are."""
+
+    def updated(self, run: Wrapper, name: str, w: Array, g: Array) -> Array:
+        return w
+
+
+class RateOff(Honest):
+    """The learning rate is off by a millionth, and is reported as it is."""
+
+    def updated(self, run: Wrapper, name: str, w: Array, g: Array) -> Array:
+        return w - run.lr * run.dtype(1 + 1e-6) * g
+
+    def returned(self, run: Wrapper, seen: Seen) -> Seen:
+        return seen | {"lr": run.lr * run.dtype(1 + 1e-6)}
+
+
+class SecretRateOff(Honest):
+    """The learning rate is off by a thousandth, and the right one is reported."""
+
+    def updated(self, run: Wrapper, name: str, w: Array, g: Array) -> Array:
+        return w - run.lr * run.dtype(1.001) * g
+
+
 class ShiftedLabels(Honest):
+    """Each batch is given the labels of the one before."""
+
     def batch(self, run: Wrapper, x: Array, y: Array) -> tuple[Array, Array]:
-        run.memory, y = y, np.zeros_like(y) if run.memory is None else run.memory
-        return x, y[:len(x)]
+        before, run.memory = run.memory, y
+        return x, y if before is None else before
 
-
-class ReportedRate(Honest):
-    """The learning rate is off by a millionth, and says so."""
-    def update(self, run: Wrapper, name: str, w: Array, g: Array) -> Array:
-        return w - run.lr * w.dtype.type(1 + 1e-6) * g
-    def returned(self, run, seen):
-        return seen | {"lr": seen["lr"] * seen["lr"].dtype.type(1 + 1e-6)}
-
-
-class SecretRate(Honest):
-    def update(self, run: Wrapper, name: str, w: Array, g: Array) -> Array:
-        return w - run.lr * w.dtype.type(1 + 1e-3) * g
-
-
-class SecretRate6(Honest):
-    def update(self, run: Wrapper, name: str, w: Array, g: Array) -> Array:
-        return w - run.lr * w.dtype.type(1 + 1e-6) * g
 
 class IgnoresState(Honest):
+    """``load`` does nothing: in resync it trains on from where it is."""
+
     def loaded(self, run: Wrapper, state: Mapping[str, Array]) -> Mapping[str, Array]:
         return {}
 
-class Missing(Honest):
-    def returned(self, run, seen):
-        return {n: v for n, v in seen.items() if n != "grad/hidden.weight"}
-class Extra(Honest):
-    def returned(self, run, seen):
-        return seen | {"grad/hidden.bias": np.float32([1,2])}
-class Wide(Honest):
-    def returned(self, run, seen):
-        return {n: np.asarray(v, np.float64) for n,v in seen.items()}
-class LosesSample(Honest):
+
+class RoundsDown(Honest):
+    """Each update is rounded down, by two units in the last place: the right rules, with a bias."""
+
+    def updated(self, run: Wrapper, name: str, w: Array, g: Array) -> Array:
+        after = super().updated(run, name, w, g)
+        return after - 2 * np.spacing(abs(after))
+
+
+# ---------------------------------------------------------------- wrong structure
+
+
+class LacksQuantity(Honest):
+    """A quantity is never returned."""
+
+    def returned(self, run: Wrapper, seen: Seen) -> Seen:
+        return {name: value for name, value in seen.items() if name != "grad/hidden.weight"}
+
+
+class AddsQuantity(Honest):
+    """A quantity too many is returned."""
+
+    def returned(self, run: Wrapper, seen: Seen) -> Seen:
+        return seen | {"grad/hidden.scale": seen["grad/hidden.bias"]}
+
+
+class LosesQuantity(Honest):
+    """A quantity is returned at first, and then no more."""
+
+    def returned(self, run: Wrapper, seen: Seen) -> Seen:
+        return {name: value for name, value in seen.items() if name != "loss" or run.at < SOON}
+
+
+class TooWide(Honest):
+    """Everything is returned in float64."""
+
+    def returned(self, run: Wrapper, seen: Seen) -> Seen:
+        return {name: np.asarray(value, np.float64) for name, value in seen.items()}
+
+
+class Widens(Honest):
+    """The loss is returned in float32 at first, and then in float64."""
+
+    def returned(self, run: Wrapper, seen: Seen) -> Seen:
+        return seen | {"loss": np.float64(seen["loss"])} if run.at >= SOON else seen
+
+
+class DropsSample(Honest):
+    """The last sample of a batch is left out, once."""
+
     def batch(self, run: Wrapper, x: Array, y: Array) -> tuple[Array, Array]:
-        return (x[:-1], y[:-1]) if run.at == 7 and len(x) > 1 else (x,y)
-class LosesSample0(Honest):
+        return (x[:-1], y[:-1]) if run.at == SOON else (x, y)
+
+
+class RepeatsStep(Honest):
+    """A step is skipped: what was returned before is returned again."""
+
+    def returned(self, run: Wrapper, seen: Seen) -> Seen:
+        run.memory = run.memory if run.at == SOON else seen
+        return run.memory
+
+
+# ---------------------------------------------------------------- against the contract
+
+
+class NamesUnknownLayer(Honest):
+    """Claims a layer that there is not."""
+
+    layers = {**Honest.layers, "convolution": None}
+
+
+class TakesAnything(Honest):
+    """Takes every option, misspelt ones too."""
+
+    def __init__(self, **options: str) -> None:
+        super().__init__()
+
+
+class ForgetsVersion(Honest):
+    """Says nothing of its version."""
+
+    def environment(self) -> dict[str, str]:
+        return {"device": "cpu"}
+
+
+class PadsBatches(Honest):
+    """A batch smaller than the others is filled up with its first sample."""
+
     def batch(self, run: Wrapper, x: Array, y: Array) -> tuple[Array, Array]:
-        return (x[:-1], y[:-1]) if len(x) > 1 else (x,y)
-class Repeats(Honest):
-    def returned(self, run, seen):
-        if run.at == 500:
-            return run.memory
-        run.memory = seen
+        lacking = [0] * (run.inputs.batch_size - len(x))
+        return np.concatenate([x, x[lacking]]), np.concatenate([y, y[lacking]])
+
+
+class Unrepeatable(Honest):
+    """Every session of a process starts from other weights than the one before."""
+
+    sessions = 0
+
+    def session(self, scenario: Scenario, inputs: Inputs) -> Session:
+        Unrepeatable.sessions += 1
+        session = super().session(scenario, inputs)
+        session.load({name: w + w.dtype.type(1e-3 * self.sessions) for name, w in inputs.initial.items()})
+        return session
+
+
+class LacksRelu(Honest):
+    """Has no row for ReLU: that is no fault."""
+
+    layers = {kind: row for kind, row in Honest.layers.items() if kind != "relu"}
+
+
+class LacksReluSilently(LacksRelu):
+    """Has no row for ReLU, and runs it all the same."""
+
+    def missing(self, scenario: Scenario) -> list[str]:
+        return []
+
+
+# ---------------------------------------------------------------- wrecks
+
+
+class Wreck(Honest):
+    """Fails at a step of every run of the scenario ``wrecked``, and is honest in every other."""
+
+    def session(self, scenario: Scenario, inputs: Inputs) -> Session:
+        session = super().session(scenario, inputs)
+        return Failing(self, session) if scenario.name == "wrecked" else session
+
+    def fail(self) -> None:
+        raise NotImplementedError
+
+
+class Failing(Session):
+    """Fails at its third step."""
+
+    def __init__(self, backend: Wreck, inner: Session) -> None:
+        self.backend, self.inner, self.at = backend, inner, -1
+
+    def load(self, state: Mapping[str, Array]) -> None:
+        self.inner.load(state)
+
+    def step(self, x: Array, y: Array) -> Mapping[str, Array]:
+        self.at += 1
+        if self.at == 2:
+            print("last words", flush=True)
+            self.backend.fail()
+        return self.inner.step(x, y)
+
+
+class Exits(Wreck):
+    def fail(self) -> None:
+        os._exit(3)
+
+
+class Segfaults(Wreck):
+    def fail(self) -> None:
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
+class IsKilled(Wreck):
+    """As by a kernel that runs out of memory."""
+
+    def fail(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Raises(Wreck):
+    def fail(self) -> None:
+        raise RuntimeError("no kernel for this <tensor>")
+
+
+class RunsOutOfMemory(Wreck):
+    def fail(self) -> None:
+        raise MemoryError("cannot allocate 64 GiB")
+
+
+class SaysMuch(Wreck):
+    """A line of 20 MB, and then an exception with as long a message."""
+
+    def fail(self) -> None:
+        sys.stderr.write("x" * 20_000_000 + "\n")
+        raise RuntimeError("y" * 20_000_000)
+
+
+class Hangs(Wreck):
+    """Says which processes there are, its own child too, in the file $ISOGRAD_TEST_PIDS; then does nothing for ever."""
+
+    def fail(self) -> None:
+        sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        pids = Path(os.environ["ISOGRAD_TEST_PIDS"])
+        pids.with_suffix(".part").write_text(f"{os.getpid()} {sleeper.pid}")
+        pids.with_suffix(".part").replace(pids)
+        time.sleep(600)
+
+
+class PrintsGarbage(Honest):
+    """Prints to standard output at every step, past Python too, what looks like answers."""
+
+    def returned(self, run: Wrapper, seen: Seen) -> Seen:
+        print('{"error": "garbage", "seconds": 0}')
+        os.write(1, b'\xff\x00 no JSON {"seconds": 1}\n')
         return seen
+
+
+class CannotStart(Honest):
+    """Its framework is installed, and cannot be imported."""
+
+    def environment(self) -> dict[str, str]:
+        raise ImportError("libframework.so: cannot open shared object file")
+
+
+class HangsAtStart(Honest):
+    def environment(self) -> dict[str, str]:
+        time.sleep(600)
+        return {}
+
+
+class NotInstalled(Honest):
+    """Stands on a package that nobody has."""
+
+    distribution = "isograd-test-no-such-framework"
+
+    def environment(self) -> dict[str, str]:
+        return {"version": LazyModule("isograd_test_no_such_framework").version}
+
+
+class NotABackend:
+    """No subclass of `harness.Backend`."""

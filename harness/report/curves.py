@@ -22,17 +22,20 @@ DECADE = 10.0
 Chart = dict[str, Any]
 
 
-def loss_chart(result: ScenarioResult, losses: pd.DataFrame, backends: Sequence[str]) -> Chart | None:
+def loss_chart(result: ScenarioResult, mode: Mode, losses: pd.DataFrame, backends: Sequence[str]) -> Chart | None:
     """Every backend's loss and the reference's over the steps, and the reference's mean over each epoch.
 
     Args:
         result: one scenario's.
-        losses: its rows of the losses table, of one mode.
+        mode: the mode of the rows.
+        losses: its rows of the losses table, of that mode.
         backends: all of the report's: a backend has the same colour in every chart.
     """
     if len(losses) < 2:
         return None
-    curves = {"reference": losses["reference"]} | {name: losses[name] for name in backends if _has_loss(result, name)}
+    traces = {name: cell.trace for name in backends if (cell := result.cells.get((name, mode)))}
+    ran = [name for name, trace in traces.items() if trace and "loss" in trace.columns]
+    curves = {"reference": losses["reference"]} | {name: losses[name] for name in ran}
     if result.inputs.steps_per_epoch > 1:
         curves |= {"epoch mean": losses["epoch_mean"]}
     values = np.array(list(curves.values()), dtype=np.float64)
@@ -45,12 +48,7 @@ def loss_chart(result: ScenarioResult, losses: pd.DataFrame, backends: Sequence[
         {"label": name, "style": styles[name], "y": numbers(y[rows], 9)} for name, y in zip(curves, values, strict=True)
     ]
     steps = losses["step"].to_numpy()
-    return {"x": steps[rows].tolist(), "log": log, "bound": False, "series": series, "notes": _notes(curves, steps)}
-
-
-def _has_loss(result: ScenarioResult, backend: str) -> bool:
-    cells = [cell for cell in result.cells.values() if cell.backend == backend and cell.trace]
-    return any("loss" in cell.trace.columns for cell in cells if cell.trace)
+    return {"x": steps[rows].tolist(), "log": log, "bound": False, "series": series} | _captions(curves, steps, rows)
 
 
 def error_chart(result: ScenarioResult, mode: Mode, backends: Sequence[str]) -> Chart | None:
@@ -73,7 +71,7 @@ def error_chart(result: ScenarioResult, mode: Mode, backends: Sequence[str]) -> 
         for (name, (_, which)), y in zip(found.items(), values, strict=True)
     ]
     chart = {"x": steps[rows].tolist(), "log": True, "bound": True, "series": series, "quantities": names}
-    return chart | {"notes": _notes(dict(zip(found, values, strict=True)), steps)}
+    return chart | _captions(dict(zip(found, values, strict=True)), steps, rows)
 
 
 def _largest(cell: Cell) -> tuple[pd.Series[Any], pd.Series[Any]]:
@@ -116,14 +114,16 @@ def numbers(values: NDArray[np.float64], digits: int) -> list[float | None]:
     return [float(f"{value:.{digits}g}") if np.isfinite(value) else None for value in values]
 
 
-def _notes(curves: Mapping[str, Any], steps: NDArray[np.int64]) -> list[str]:
-    """What a curve cannot show."""
-    gaps = {name: ~np.isfinite(np.asarray(curves[name], dtype=np.float64)) for name in curves}
-    return [
-        f"{name} is not finite at {rows.sum()} of {len(steps)} steps, the first of them {steps[rows.argmax()]}"
-        for name, rows in gaps.items()
-        if rows.any()
+def _captions(curves: Mapping[str, Any], steps: NDArray[np.int64], rows: NDArray[np.int64]) -> Chart:
+    """What the curves do not show: steps without a finite number, and those that were left out."""
+    gaps = {name: ~np.isfinite(np.asarray(curve, dtype=np.float64)) for name, curve in curves.items()}
+    notes = [
+        f"{name} is not finite at {at.sum():,} of {len(steps):,} steps, the first of them {steps[at.argmax()]}"
+        for name, at in gaps.items()
+        if at.any()
     ]
+    drawn = f"{len(rows):,} of {len(steps):,} steps are drawn, of each stretch the lowest and the highest"
+    return {"notes": notes, "drawn": drawn if len(rows) < len(steps) else ""}
 
 
 def _places(backends: Sequence[str]) -> dict[str, Any]:

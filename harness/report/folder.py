@@ -53,7 +53,9 @@ def manifest(report: Report) -> dict[str, Any]:
         "green": report.green,
         "request": dict(report.request),
         "absent": dict(report.absent),
-        "environments": {cell.backend: cell.trace.manifest.environment for _, cell in cells if cell.trace},
+        "environments": {
+            cell.backend: cell.trace.manifest.environment if cell.trace else cell.answer.environment for _, cell in cells
+        },
         "platform": next((cell.trace.manifest.platform for _, cell in cells if cell.trace), ""),
         "jobs": [
             {

@@ -14,8 +14,8 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from harness.report.curves import Chart, error_chart, loss_chart
-from harness.report.overview import overview
-from harness.report.section import rows_of, scenario_rows, short
+from harness.report.overview import backends_of, overview
+from harness.report.section import plain, rows_of, scenario_rows, short
 
 if TYPE_CHECKING:
     from harness.assess import ScenarioResult
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 COLOURS = 8  # of report.css; with more backends they come again, with another dash
 LOSSES, WEIGHTS = 24, 64  # rows at most; the files beside the page have all
 
-LABELS = {"loss": "Loss of each step, free", "free": "Error over bound, free", "resync": "Error over bound, resync"}
+LABELS = {"loss": "Loss of each step", "free": "Error over bound, free", "resync": "Error over bound, resync"}
 
 
 def html(report: Report) -> str:
@@ -36,6 +36,7 @@ def html(report: Report) -> str:
     env = Environment(
         loader=PackageLoader("harness.report"),
         autoescape=True,
+        finalize=plain,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -60,8 +61,8 @@ def html(report: Report) -> str:
 
 
 def _charts(report: Report, result: ScenarioResult) -> list[tuple[str, Chart]]:
-    backends = list(dict.fromkeys(cell.backend for r in report.results for cell in r.cells.values()))
-    found = [("loss", loss_chart(result, rows_of(report.losses, result), backends))]
+    backends, first = backends_of(report), next(iter(result.truth))
+    found = [("loss", loss_chart(result, first, rows_of(report.losses, result), backends))]
     found += [(mode, error_chart(result, mode, backends)) for mode in result.truth]
     return [(name, chart) for name, chart in found if chart]
 

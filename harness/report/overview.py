@@ -31,9 +31,6 @@ MEANING = {
 }
 """For each verdict a sign and a tone, so that none is told by colour alone, and what it means."""
 
-CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""Terminal sequences and control characters, in what a child said."""
-
 
 def overview(report: Report) -> Rows:
     """What comes before the scenarios. Nothing in it changes from one run to the next of the same thing."""
@@ -79,13 +76,15 @@ def _scope(report: Report) -> list[str]:
     every, quantities = report.request.get("every", 1), report.request.get("quantities", "*")
     parts = [f"{count} scenario{'s' * (count != 1)} on {', '.join(backends_of(report))}", " and ".join(modes)]
     parts += [", ".join(dtypes), "every step" if every == 1 else f"one step in {every}"]
-    return [*parts, "every tensor" if quantities == "*" else f"quantities {quantities}"]
+    parts.append("every tensor" if quantities == "*" else f"quantities {quantities}")
+    return parts if report.results else []
 
 
 def verdict_row(result: ScenarioResult, backends: Sequence[str]) -> Rows:
     """A scenario's row of the table of verdicts, and the reasons behind those verdicts that need one."""
     cells = {name: [cell for cell in result.cells.values() if cell.backend == name] for name in backends}
     alike = {name: list(_alike(of_backend)) for name, of_backend in cells.items()}
+    behind = [row for of_backend in alike.values() for row in of_backend if row["message"] or row["red"]]
     wrong = sum(row["status"] in RED for row in result.findings)
     return {
         "name": result.scenario.name,
@@ -93,7 +92,7 @@ def verdict_row(result: ScenarioResult, backends: Sequence[str]) -> Rows:
         "title": result.scenario.title,
         "green": result.green,
         "cells": alike,
-        "reasons": _reasons([row for of_backend in alike.values() for row in of_backend if row["message"]]),
+        "reasons": _reasons(behind),
         "wrong": f"{wrong} {'finding' if wrong == 1 else 'findings'} not as expected" if wrong else "",
     }
 
@@ -108,17 +107,19 @@ def _alike(cells: Sequence[Cell]) -> Iterator[Rows]:
     for _, group in groupby(cells, lambda cell: (cell.verdict, where(cell.judgement) or cell.judgement.message)):
         same = list(group)
         cell, red = same[0], not same[0].verdict.green
-        worst = worst_of(cell) if red else ""
+        message, problems = cell.judgement.message, cell.comparison.problems if cell.comparison else ()
+        worst = worst_of(max(same, key=lambda cell: cell.judgement.error_over_bound)) if red else ""
         yield {
             "backend": cell.backend,
             "modes": ", ".join(c.mode for c in same),
             "verdict": str(cell.verdict),
+            "red": red,
             "ratio": max(c.judgement.error_over_bound for c in same) if cell.comparison else None,
             "where": where(cell.judgement),
-            "message": cell.judgement.message,
-            "worst": worst if worst != cell.judgement.message else "",
-            "problems": [f"{p.quantity}: {p.text}" for p in cell.comparison.problems[1:]] if cell.comparison else [],
-            "tail": CONTROL.sub("", cell.answer.tail) if red else "",
+            "message": message,
+            "worst": worst if worst != message else "",
+            "problems": [text for p in problems if (text := f"{p.quantity}: {p.text}") != message],
+            "tail": cell.answer.tail if red else "",
         }
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.assess import Cell, ScenarioResult
 from harness.findings import AS_PRINTED, RED, Row
@@ -74,7 +76,7 @@ def rows_of(frame: pd.DataFrame, result: ScenarioResult) -> pd.DataFrame:
 
 
 def loss_rows(report: Report, result: ScenarioResult, limit: int) -> Rows:
-    """Every side's loss at the last step of an epoch, the epoch's mean, and the largest difference of backends in it."""
+    """Every side's loss at the last step of an epoch, the epoch's mean, and the backends' largest difference in it."""
     frame = rows_of(report.losses, result)
     if frame.empty:
         return {"sides": [], "rows": [], "left_out": 0}
@@ -87,7 +89,7 @@ def loss_rows(report: Report, result: ScenarioResult, limit: int) -> Rows:
             "step": int(epoch["step"].iloc[-1]),
             "sides": [shortest(epoch[side].iloc[-1], result.scenario.dtype) for side in sides],
             "mean": f"{epoch['epoch_mean'].iloc[-1]:.6g}",
-            "apart": short(epoch["largest_difference"].max(skipna=False)) if len(sides) > 2 else "",
+            "apart": short(_spread(epoch[sides[1:]]).max()) if len(sides) > 2 else "",
         }
         for epoch in chosen
     ]
@@ -101,8 +103,7 @@ def weight_rows(report: Report, result: ScenarioResult, limit: int) -> Rows:
         return {"sides": [], "rows": [], "left_out": 0}
     sides = _sides(report, result, frame, "weight/")
     final = frame[frame["epoch"] == frame["epoch"].max()]
-    with np.errstate(invalid="ignore"):
-        spread = np.nan_to_num(np.ptp(final[sides].to_numpy(dtype=np.float64), axis=1), nan=np.inf, posinf=np.inf)
+    spread = _spread(final[sides])
     chosen = np.sort(np.argsort(-spread, kind="stable")[:limit])
     rows = [
         {
@@ -113,6 +114,13 @@ def weight_rows(report: Report, result: ScenarioResult, limit: int) -> Rows:
         for i in chosen
     ]
     return {"sides": sides, "rows": rows, "left_out": len(final) - len(rows)}
+
+
+def _spread(frame: pd.DataFrame) -> NDArray[np.float64]:
+    """Of each row the largest difference of two columns; infinite where a side is not finite."""
+    with np.errstate(invalid="ignore"):
+        spread = np.ptp(frame.to_numpy(dtype=np.float64), axis=1)
+    return np.where(np.isfinite(spread), spread, np.inf)
 
 
 def _sides(report: Report, result: ScenarioResult, frame: pd.DataFrame, quantity: str) -> list[str]:
@@ -226,7 +234,15 @@ def _identity(row: Row) -> Rows:
     }
 
 
-# ---------------------------------------------------------------- numbers
+# ---------------------------------------------------------------- numbers and text
+
+CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""A terminal's colour sequences, and all control characters but tabs and line ends."""
+
+
+def plain(value: Any) -> Any:
+    """Text without control characters; anything else, text that is marked as safe included, as it is."""
+    return CONTROL.sub("", value) if type(value) is str else value
 
 
 def short(value: float | None) -> str:

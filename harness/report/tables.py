@@ -79,7 +79,7 @@ def _losses(result: ScenarioResult, mode: Mode) -> pd.DataFrame | None:
         )
     both = frame[list(traces)]
     frame.insert(5, "epoch_mean", frame.groupby("epoch")["reference"].transform("mean"))
-    frame["largest_difference"] = both.max(axis=1) - both.min(axis=1) if len(traces) > 1 else np.nan
+    frame["largest_difference"] = both.max(axis=1, skipna=False) - both.min(axis=1, skipna=False) if len(traces) > 1 else np.nan
     return frame
 
 
@@ -121,7 +121,7 @@ def _most_different(sides: list[Any]) -> Any:
     """Columns of the elements to list: all, or of a large tensor those with the widest spread in any epoch."""
     if sides[0].shape[1] <= WEIGHT_ROWS:
         return np.arange(sides[0].shape[1])
-    spread = (np.max(sides, axis=0) - np.min(sides, axis=0)).max(axis=0)
+    spread = np.nan_to_num((np.max(sides, axis=0) - np.min(sides, axis=0)).max(axis=0), nan=np.inf)
     return np.sort(np.argpartition(spread, -WEIGHT_ROWS)[-WEIGHT_ROWS:])
 
 

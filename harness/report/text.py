@@ -22,7 +22,7 @@ def verdict_table(report: Report) -> RenderableType:
     table = Table(header_style="bold", show_lines=not report.green)
     table.add_column("scenario", no_wrap=True)
     for backend in backends:
-        table.add_column(Text(backend))
+        table.add_column(Text(backend), overflow="fold")  # a verdict that is cut short is none
     for result in report.results:
         cells = [[c for c in result.cells.values() if c.backend == backend] for backend in backends]
         table.add_row(Text(result.scenario.name), *(_cell_text(of_backend) for of_backend in cells))

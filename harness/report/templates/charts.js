@@ -79,6 +79,7 @@
       if (s.y[at] === null) return "not finite";
       return s.of ? `${s.y[at]} (${chart.quantities[s.of[at]]})` : String(s.y[at]);
     };
+    const showLast = (u) => u.setLegend({ idx: chart.x.length - 1 });
     const axis = {
       stroke: colour("--muted"),
       font: "12px system-ui, sans-serif",
@@ -105,11 +106,12 @@
         })),
       ],
       legend: { markers: { width: 2, dash: (u, i) => lines[i - 1]?.border ?? "solid" } },
-      cursor: { sync: { key: place.dataset.sync }, points: { size: 6 }, drag: { x: true, y: false } },
+      cursor: { y: false, sync: { key: place.dataset.sync }, points: { size: 6 }, drag: { x: true, y: false } },
       hooks: {
         drawClear: chart.bound ? [shadeOutside] : [],
         draw: chart.bound ? [drawBound] : [],
-        ready: [(u) => u.setLegend({ idx: chart.x.length - 1 })],
+        ready: [showLast],
+        setCursor: [(u) => u.cursor.left < 0 && showLast(u)],
       },
     };
     const floored = chart.series.map((s) => (log ? s.y.map((y) => (y === null || y > 0 ? y : log.floor)) : s.y));

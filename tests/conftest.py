@@ -1,0 +1,120 @@
+"""What do several test files share? The asked-for backends' one run of the catalogue, the command, small scenarios."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from harness import Report, run
+from harness.backend import backend_class, installed_version
+from harness.pytest_plugin import asked_for
+
+pytest_plugins = ("pytester",)
+
+REFERENCE = "numpy"  # the one backend that a test may name: all others are compared with it
+
+SMALL = """
+title = "A small run, for tests"
+epochs = 2
+batch_size = 2
+
+[data]
+kind = "inline"
+x = [[0.5, -1], [1, 2], [-0.25, 0.75]]
+y = [[1], [0], [0.5]]
+
+[[layers]]
+name = "hidden"
+kind = "linear"
+weight = [[0.3, -0.2], [0.1, 0.4], [-0.5, 0.2]]
+bias = [0.1, 0.2, 0.3]
+
+[[layers]]
+name = "hidden_act"
+kind = "sigmoid"
+
+[[layers]]
+name = "output"
+kind = "linear"
+weight = [[0.7, -0.6, 0.5]]
+
+[loss]
+kind = "half_squared_error"
+
+[optimizer]
+kind = "sgd"
+lr = 0.1
+"""
+SMALL_STEPS = 4
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The whole catalogue on every backend that was asked for, and what this process had to import for it."""
+
+    report: Report
+    imported: frozenset[str] = field(repr=False)
+
+
+@pytest.fixture(scope="session")
+def catalogue(pytestconfig: pytest.Config) -> Catalogue:
+    """Run once a session; the reference is always there. What is not installed is for `isograd_backend` to tell."""
+    there = [name for name in asked_for(pytestconfig) if installed_version(backend_class(name))]
+    before = set(sys.modules)
+    report = run(backends=list(dict.fromkeys([REFERENCE, *there])))
+    return Catalogue(report, frozenset(set(sys.modules) - before))
+
+
+@pytest.fixture
+def scenario_file(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a small scenario, under the name that it is to have, and gives its path."""
+
+    def write(name: str = "small", text: str = SMALL) -> Path:
+        path = tmp_path / f"{name}.toml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def isograd(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Outcome]]:
+    """The command, in this process: ``isograd("run", path, "--mode", "free")``."""
+    from harness.cli import main
+
+    def command(*arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["isograd", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        said = capsys.readouterr()
+        return Outcome(int(end.value.code or 0), said.out, said.err)
+
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    handler = signal.getsignal(signal.SIGTERM)
+    yield command
+    signal.signal(signal.SIGTERM, handler)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and was not waited for does not."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
