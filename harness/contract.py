@@ -339,8 +339,8 @@ def test_a_step_starts_from_the_state_that_was_loaded(contract: Looked) -> None:
     got, loaded = (side.columns["forward/hidden"].ravel().astype(np.float64) for side in (trace, truth))
     steps = np.flatnonzero(got != loaded)
     assert not len(steps), (
-        f"{contract.name}: load() was given the weight {loaded[steps[0]]!r}, and step {steps[0]} computed with "
-        f"{got[steps[0]]!r}; load must copy the values into the parameters that step() uses"
+        f"{contract.name}: load() was given the weight {loaded[steps[0]]:.9g}, and step {steps[0]} computed with "
+        f"{got[steps[0]]:.9g}; load must copy the values into the parameters that step() uses"
     )
 
 

@@ -68,6 +68,11 @@ class OutsideSession(Session):
                 d = d @ self.p[name]["weight"]
             else:
                 d = LAYERS[kind][1](given[name], self.p[name], d)
-        self.load({name: self.p[name.split(".")[0]][name.split(".")[1]] - self.lr * seen[f"grad/{name}"] for name in self.trained})
+        self.load(
+            {
+                name: self.p[name.split(".")[0]][name.split(".")[1]] - self.lr * seen[f"grad/{name}"]
+                for name in self.trained
+            }
+        )
         seen |= {f"weight/{name}": self.p[name.split(".")[0]][name.split(".")[1]] for name in self.trained}
         return {name: value for name, value in seen.items() if not name.startswith("grad/") or name[5:] in self.trained}

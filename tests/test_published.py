@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 
@@ -9,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness import Report
 from harness.backend import backend_names
 from harness.report.html import html
 from harness.report.markdown import markdown
+from tests.conftest import Catalogue
 
 PUBLISHED = Path(__file__).parent.parent / "reports" / "published"
 CELL = ["scenario", "backend", "dtype", "mode"]
@@ -20,8 +21,17 @@ CELL = ["scenario", "backend", "dtype", "mode"]
 AGREES = {"IDENTICAL": "agrees", "EQUIVALENT": "agrees"}
 
 
-def read(name: str) -> pd.DataFrame:
-    return pd.read_csv(PUBLISHED / f"{name}.csv", keep_default_na=False, na_values=[""])
+def read(source: Path | io.StringIO) -> pd.DataFrame:
+    return pd.read_csv(source, keep_default_na=False, na_values=["nan"]).fillna(np.nan)
+
+
+def both(catalogue: Catalogue, table: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A table of today's run and the published one, read alike; of the latter, the backends that ran."""
+    now = read(io.StringIO(getattr(catalogue.report, table).to_csv(index=False)))
+    then = read(PUBLISHED / f"{table}.csv")
+    if "backend" in then:
+        then = then[then.backend.isin(now.backend)]
+    return now, then.reset_index(drop=True)
 
 
 def test_the_folder_holds_what_a_report_holds() -> None:
@@ -29,65 +39,68 @@ def test_the_folder_holds_what_a_report_holds() -> None:
     assert {path.name for path in PUBLISHED.iterdir()} == set(files.split())
 
 
-def test_verdicts_are_the_same(catalogue: Report) -> None:
-    now = catalogue.summary
-    then = read("summary")
-    then = then[then.backend.isin(now.backend)]
-    for frame in (now, then):
-        frame["first"] = frame["first"].fillna("")
-    columns = [*CELL, "verdict", "first", "step"]
-    compare = lambda frame: frame[columns].replace(AGREES).astype(str).sort_values(CELL).to_numpy().tolist()  # noqa: E731
-    assert compare(now) == compare(then)
+def test_verdicts_are_the_same(catalogue: Catalogue) -> None:
+    now, then = (
+        frame[[*CELL, "verdict", "first", "step"]].replace(AGREES).sort_values(CELL, ignore_index=True)
+        for frame in both(catalogue, "summary")
+    )
+    pd.testing.assert_frame_equal(now, then)
 
 
-@pytest.mark.parametrize(
-    ("table", "keys", "quantity"),
-    [
-        ("losses", ["scenario", "dtype", "mode", "epoch", "step"], lambda frame: "loss"),
-        (
-            "weights",
-            ["scenario", "dtype", "mode", "epoch", "step", "parameter", "index"],
-            lambda frame: "weight/" + frame.parameter,
-        ),
-    ],
-)
-def test_numbers_are_within_their_bounds(catalogue: Report, table: str, keys: list[str], quantity) -> None:
-    now, then = getattr(catalogue, table), read(table)
-    assert now[keys].astype(str).to_numpy().tolist() == then[keys].astype(str).to_numpy().tolist()
-    limits = catalogue.quantities.groupby(["scenario", "mode", "quantity", "step"], observed=True).bound.max()
-    at = pd.MultiIndex.from_arrays([now.scenario, now["mode"], np.broadcast_to(quantity(now), len(now)), now.step])
+RUN = ["scenario", "dtype", "mode", "epoch", "step"]
+
+
+@pytest.mark.parametrize(("table", "keys"), [("losses", RUN), ("weights", [*RUN, "parameter", "index"])])
+def test_numbers_are_within_their_bounds(catalogue: Catalogue, table: str, keys: list[str]) -> None:
+    now, then = both(catalogue, table)
+    pd.testing.assert_frame_equal(now[keys], then[keys])
+    limits = catalogue.report.quantities.groupby(["scenario", "mode", "quantity", "step"], observed=True).bound.max()
+    quantity = "weight/" + now.parameter if "parameter" in now else pd.Series("loss", now.index)
+    at = pd.MultiIndex.from_arrays([now.scenario, now["mode"], quantity, now.step])
     limit = 2 * limits.reindex(at).to_numpy()  # rounding then, and rounding now
-    backends = [cell for cell in catalogue.summary.backend.unique() if cell in then.columns]
-    assert backends
-    for side in ["reference", *backends]:
-        known = np.isfinite(limit)  # a scenario that is compared with published values has no bound for its loss
-        assert (np.abs(now[side] - then[side])[known] <= limit[known]).all(), side
+    known = np.isfinite(limit)  # a scenario that is compared with published values has no bound for its loss
+    assert known.mean() > 0.9
+    for side in ["reference", *catalogue.report.summary.backend.unique()]:
+        if side in then:
+            assert (np.abs(now[side] - then[side])[known] <= limit[known]).all(), side
 
 
-def test_findings_are_the_same(catalogue: Report) -> None:
-    now, then = catalogue.findings, read("findings")
+def test_findings_are_the_same(catalogue: Catalogue) -> None:
+    now, then = both(catalogue, "findings")
+    absent = set(backend_names()) - set(catalogue.report.summary.backend)
+    of_absent = then.text.str.partition(":")[0].isin(absent)  # identities name a backend each
+    then = then[~of_absent].reset_index(drop=True)
     texts = ["scenario", "id", "section", "status", "quantity", "index", "printed"]
-    # identities name a backend each, and only those that ran are there now
-    ran = then.text.str.partition(":")[0].isin(["reference", *catalogue.summary.backend]) | then.printed.notna()
-    then = then[(then.id != "batch-gradient-is-mean") | ran].reset_index(drop=True)
-    assert now[texts].fillna("").astype(str).to_numpy().tolist() == then[texts].fillna("").astype(str).to_numpy().tolist()
-    fixed = (now.id != "batch-gradient-is-mean").to_numpy()
-    np.testing.assert_allclose(now.computed[fixed], then.computed[fixed], rtol=1e-6, atol=1e-12)
+    fixed = now.id != "batch-gradient-is-mean"  # where in a run the largest difference lies is rounding's business
+    pd.testing.assert_frame_equal(now.loc[fixed, texts], then.loc[fixed, texts])
+    numbers = [pd.to_numeric(frame.computed[fixed]) for frame in (now, then)]
+    np.testing.assert_allclose(*numbers, rtol=1e-6, atol=1e-12)
 
 
-def skeleton(page: str, catalogue: Report) -> list[str]:
+def skeleton(page: str, catalogue: Catalogue) -> list[str]:
     """The page without what may differ: numbers, versions, and which of two green verdicts."""
-    for cell in (cell for result in catalogue.results for cell in result.cells.values() if cell.trace):
+    for cell in (cell for result in catalogue.report.results for cell in result.cells.values() if cell.trace):
         for value in cell.trace.manifest.environment.values():
-            page = page.replace(value, "·") if re.search(r"\d\.\d", value) else page
+            page = page.replace(value, "#") if re.search(r"\d\.\d", value) else page
     page = re.sub(r"IDENTICAL|EQUIVALENT|identical|equivalent", "agrees", page)
     return re.sub(r"-?\d[\d.,]*(e[+-]?\d+)?|Infinity|inf|nan|NaN", "#", page).split()
 
 
 @pytest.mark.parametrize(("name", "render"), [("README.md", markdown), ("index.html", html)])
-def test_pages_say_the_same(catalogue: Report, name: str, render) -> None:
-    missing = set(backend_names()) - set(catalogue.summary.backend)
+def test_pages_say_the_same(catalogue: Catalogue, name: str, render) -> None:
+    missing = set(backend_names()) - set(catalogue.report.summary.backend)
     if missing:
         pytest.skip(f"the published pages show all backends; {', '.join(sorted(missing))} was not asked for")
     then = (PUBLISHED / name).read_text("utf-8")
-    assert skeleton(render(catalogue), catalogue) == skeleton(then, catalogue)
+    assert skeleton(render(catalogue.report), catalogue) == skeleton(then, catalogue)
+
+
+def test_a_number_that_was_changed_is_noticed(
+    catalogue: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = pd.read_csv(PUBLISHED / "losses.csv")
+    frame.loc[637, "reference"] *= 1.001
+    frame.to_csv(tmp_path / "losses.csv", index=False)
+    monkeypatch.setattr("tests.test_published.PUBLISHED", tmp_path)
+    with pytest.raises(AssertionError, match="reference"):
+        test_numbers_are_within_their_bounds(catalogue, "losses", RUN)
