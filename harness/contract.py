@@ -14,7 +14,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import packages_distributions
 from itertools import product
@@ -138,9 +138,9 @@ class Looked:
 
     name: str
     cls: type[Backend]
-    cells: Mapping[tuple[str, Mode], Cell]
-    truth: Mapping[tuple[str, Mode], Trace]
-    scenarios: Mapping[str, Scenario]
+    cells: Mapping[tuple[str, Mode], Cell] = field(repr=False)  # pytest shows a failed test's arguments
+    truth: Mapping[tuple[str, Mode], Trace] = field(repr=False)
+    scenarios: Mapping[str, Scenario] = field(repr=False)
 
     @property
     def chaos(self) -> str:
