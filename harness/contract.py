@@ -224,7 +224,7 @@ def test_its_framework_is_not_imported_before_it_is_used(isograd_backend: str) -
         check=False,
     )
     assert done.returncode == 0, f"{isograd_backend} cannot be made in a fresh process:\n{done.stderr}"
-    early = sorted(set(json.loads(done.stdout)) & _modules_of(backend_class(isograd_backend).distribution))
+    early = sorted(set(json.loads(done.stdout)) & modules_of(backend_class(isograd_backend).distribution))
     assert not early, (
         f"{isograd_backend}: importing its file imports {', '.join(early)}; "
         f'write {early[0]} = LazyModule("{early[0]}") (from harness.backend), or import it inside the methods'
@@ -236,7 +236,7 @@ def _environment() -> dict[str, str]:
     return dict(os.environ) | {"PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
 
 
-def _modules_of(distribution: str) -> set[str]:
+def modules_of(distribution: str) -> set[str]:
     def canonical(name: str) -> str:
         return re.sub(r"[-_.]+", "-", name).lower()
 

@@ -1,4 +1,4 @@
-"""How does somebody else's backend look? One class and one session, known to nobody: no entry point, no row in any list.
+"""How does somebody else's backend look? One class and one session, known to nobody: no entry point, in no list.
 
 It computes with NumPy, by rules of its own: single expressions of the chain rule, for one hidden layer at most.
 """

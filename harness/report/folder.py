@@ -54,7 +54,8 @@ def manifest(report: Report) -> dict[str, Any]:
         "request": dict(report.request),
         "absent": dict(report.absent),
         "environments": {
-            cell.backend: cell.trace.manifest.environment if cell.trace else cell.answer.environment for _, cell in cells
+            cell.backend: cell.trace.manifest.environment if cell.trace else cell.answer.environment
+            for _, cell in cells
         },
         "platform": next((cell.trace.manifest.platform for _, cell in cells if cell.trace), ""),
         "jobs": [

@@ -79,7 +79,8 @@ def _losses(result: ScenarioResult, mode: Mode) -> pd.DataFrame | None:
         )
     both = frame[list(traces)]
     frame.insert(5, "epoch_mean", frame.groupby("epoch")["reference"].transform("mean"))
-    frame["largest_difference"] = both.max(axis=1, skipna=False) - both.min(axis=1, skipna=False) if len(traces) > 1 else np.nan
+    spread = both.max(axis=1, skipna=False) - both.min(axis=1, skipna=False)
+    frame["largest_difference"] = spread if len(traces) > 1 else np.nan
     return frame
 
 
