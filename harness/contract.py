@@ -237,6 +237,8 @@ def _environment() -> dict[str, str]:
 
 
 def modules_of(distribution: str) -> set[str]:
+    """The top-level modules that an installed distribution brings."""
+
     def canonical(name: str) -> str:
         return re.sub(r"[-_.]+", "-", name).lower()
 

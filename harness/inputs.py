@@ -156,8 +156,9 @@ def _table(name: str, path: Path, data: TableData) -> tuple[Array, Array]:
         raise ScenarioError(f"{name}: data.file: {path} cannot be read as {path.suffix[1:]}: {error}") from None
     missing = [column for column in columns if column not in frame.columns]
     if missing:
+        key = "x" if missing[0] in data.x else "y"
         raise ScenarioError(
-            f"{name}: data: {path} has no column {missing[0]!r}; it has {', '.join(map(str, frame.columns))}"
+            f"{name}: data.{key}: {path} has no column {missing[0]!r}; it has {', '.join(map(str, frame.columns))}"
         )
     if not len(frame):
         raise ScenarioError(f"{name}: data.file: {path} has no rows")

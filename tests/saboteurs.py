@@ -7,13 +7,14 @@ Named as ``tests.saboteurs:Class`` they go the way of any user's backend: a chil
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -135,7 +136,7 @@ class OutputOffOnce(Honest):
     """In a thousand steps one element of a layer's output is said to be off by a thousandth, once."""
 
     def returned(self, run: Wrapper, seen: Seen) -> Seen:
-        return changed(seen, "forward/hidden", (0, 2), 1.001) if run.at == LATE else seen
+        return changed(seen, "forward/hidden", (0, 3), 1.001) if run.at == LATE else seen
 
 
 class GradientOffOnce(Honest):
@@ -146,10 +147,10 @@ class GradientOffOnce(Honest):
 
 
 class SaysZero(Honest):
-    """Trains as it should, and says that all is zero."""
+    """Trains as it should, and says that all is zero but the learning rate."""
 
     def returned(self, run: Wrapper, seen: Seen) -> Seen:
-        return {name: np.zeros_like(value) for name, value in seen.items()}
+        return {name: value if name == "lr" else np.zeros_like(value) for name, value in seen.items()}
 
 
 # ---------------------------------------------------------------- wrong rules
@@ -218,10 +219,10 @@ class RateOff(Honest):
 
 
 class SecretRateOff(Honest):
-    """The learning rate is off by a thousandth, and the right one is reported."""
+    """The learning rate is off by a hundredth, and the right one is reported."""
 
     def updated(self, run: Wrapper, name: str, w: Array, g: Array) -> Array:
-        return w - run.lr * run.dtype(1.001) * g
+        return w - run.lr * run.dtype(1.01) * g
 
 
 class ShiftedLabels(Honest):
@@ -306,7 +307,7 @@ class RepeatsStep(Honest):
 class NamesUnknownLayer(Honest):
     """Claims a layer that there is not."""
 
-    layers = {**Honest.layers, "convolution": None}
+    layers: ClassVar = {**Honest.layers, "convolution": None}
 
 
 class TakesAnything(Honest):
@@ -346,7 +347,7 @@ class Unrepeatable(Honest):
 class LacksRelu(Honest):
     """Has no row for ReLU: that is no fault."""
 
-    layers = {kind: row for kind, row in Honest.layers.items() if kind != "relu"}
+    layers: ClassVar = {kind: row for kind, row in Honest.layers.items() if kind != "relu"}
 
 
 class LacksReluSilently(LacksRelu):
@@ -394,6 +395,7 @@ class Exits(Wreck):
 
 class Segfaults(Wreck):
     def fail(self) -> None:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         os.kill(os.getpid(), signal.SIGSEGV)
 
 

@@ -35,7 +35,13 @@ def exp(z: Array) -> Array:
     """eᶻ in z's own arithmetic; TypeError for fractions, which have none."""
     if z.dtype != object:
         return np.asarray(np.exp(z))
-    return np.asarray(np.frompyfunc(_mp().exp, 1, 1)(z))
+    return np.asarray(np.frompyfunc(_exp, 1, 1)(z))
+
+
+def _exp(value: Any) -> Any:
+    if isinstance(value, Fraction):  # mpmath would take it, and quietly give digits for a fraction
+        raise TypeError("a fraction has no exponential that is one")
+    return _mp().exp(value)
 
 
 @cache
