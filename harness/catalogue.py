@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -107,10 +107,15 @@ def _path(item: Any, raw: Any) -> tuple[list[str], Any]:
 
 
 def _expected_keys(table: dict[str, Any]) -> list[str]:
-    """The keys of the spec that has most in common with ``table``."""
+    """The keys of the spec that is of the table's kind, or has most in common with it."""
     specs: list[type[Spec]] = [Scenario, *Spec.__subclasses__(), *LayerSpec.__subclasses__()]
-    near = max(specs, key=lambda spec: len(table.keys() & spec.model_fields.keys()))
+    near = max(specs, key=lambda spec: (_is_of_kind(spec, table), len(table.keys() & spec.model_fields.keys())))
     return sorted(near.model_fields.keys() - {"name", "folder"} if near is Scenario else near.model_fields.keys())
+
+
+def _is_of_kind(spec: type[Spec], table: dict[str, Any]) -> bool:
+    field = spec.model_fields.get("kind")
+    return field is not None and table.get("kind") in get_args(field.annotation)
 
 
 def _read(path: Path, chain: tuple[Path, ...] = ()) -> dict[str, Any]:

@@ -89,18 +89,20 @@ def make_inputs(scenario: Scenario) -> Inputs:
     dtype = np.dtype(scenario.dtype)
     x, y = _data(scenario, rng)
     features = scenario.input_widths()
-    initial = {
-        f"{layer.name}.{param}": _initial(value, shape, rng).astype(dtype)
+    drawn = {
+        f"{layer.name}.{param}": _initial(value, shape, rng)
         for layer in scenario.layers
         for param, (shape, value) in layer.parameters(features[layer.name]).items()
     }
     rows = np.arange(len(x))
     order = np.array([rng.permutation(rows) if scenario.shuffle else rows for _ in range(scenario.epochs)])
-    x, y = x.astype(dtype), y.astype(dtype)
-    for name, values in {"data.x": x, "data.y": y, **initial}.items():
+    with np.errstate(over="ignore"):  # looked at in the next lines, where it can be named
+        x, y = x.astype(dtype), y.astype(dtype)
+        initial = {name: value.astype(dtype) for name, value in drawn.items()}
+        lr = float(dtype.type(scenario.optimizer.lr))
+    for name, values in {"data.x": x, "data.y": y, "optimizer.lr": lr, **initial}.items():
         if not np.isfinite(values).all():
             raise ScenarioError(f"{scenario.name}: {name}: expected numbers that {dtype} can hold; got one beyond it")
-    lr = float(dtype.type(scenario.optimizer.lr))
     return Inputs(x, y, initial, order, lr, min(scenario.batch_size, len(x)))
 
 
@@ -148,8 +150,8 @@ def _table(name: str, path: Path, data: TableData) -> tuple[Array, Array]:
 
     columns = [*data.x, *data.y]
     try:
-        read = pd.read_parquet if path.suffix == ".parquet" else pd.read_csv
-        frame = read(path)
+        # pandas' fast float parser may be off in the last place
+        frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, float_precision="round_trip")
     except OSError as error:
         raise ScenarioError(f"{name}: data.file: expected a table at {path}; {error.strerror or error}") from None
     except ValueError as error:  # pandas' and pyarrow's parser errors are ValueErrors

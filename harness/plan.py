@@ -9,6 +9,7 @@ from typing import Protocol
 
 from harness.assess import Assessor, Run
 from harness.children import Answer, Children, Job
+from harness.errors import TraceError
 from harness.inputs import Inputs, make_inputs
 from harness.reference import Reference, make_reference
 from harness.scenario import Scenario
@@ -43,7 +44,10 @@ class Plan:
     ) -> None:
         self.backends, self.modes, self.every, self.quantities = backends, modes, every, quantities
         self.folder, self.kept = folder, kept
-        kept.mkdir(parents=True, exist_ok=True)
+        try:
+            kept.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TraceError(f"{kept}: the folder for the traces cannot be made: {error.strerror}") from None
         self.scenarios = scenarios
         self.inputs: dict[str, Inputs] = {s.name: make_inputs(s) for s in scenarios}
         self.references: dict[str, Future[Reference]] = {s.name: Future() for s in scenarios}
