@@ -44,14 +44,14 @@ class Plan:
     ) -> None:
         self.backends, self.modes, self.every, self.quantities = backends, modes, every, quantities
         self.folder, self.kept = folder, kept
-        try:
-            kept.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise TraceError(f"{kept}: the folder for the traces cannot be made: {error.strerror}") from None
         self.scenarios = scenarios
         self.inputs: dict[str, Inputs] = {s.name: make_inputs(s) for s in scenarios}
         self.references: dict[str, Future[Reference]] = {s.name: Future() for s in scenarios}
         self.answers: dict[tuple[str, str, Mode], Answer] = {}
+        try:
+            kept.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TraceError(f"{kept}: the folder for the traces cannot be made: {error.strerror}") from None
 
     def record(self, jobs: int, timeout: float, progress: Progress | None) -> None:
         """Run every job; the reference is computed here while the children import their frameworks."""
