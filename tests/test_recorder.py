@@ -116,7 +116,7 @@ def test_the_truth_is_finer_than_the_dtype(dtype: str) -> None:
     scenario = SCENARIO.model_copy(update={"dtype": dtype})
     reference = make_reference(scenario, make_inputs(scenario), ("free", "resync"))
     for mode in ("free", "resync"):
-        truth, twin = (side[mode].columns["weight/hidden.weight"] for side in (reference.truth, reference.twin))
+        truth, twin = (side[mode].columns["grad/hidden.weight"] for side in (reference.truth, reference.twin))
         assert (truth.dtype, twin.dtype) == (np.float64, np.dtype(dtype))
         assert (truth != twin).any()
         np.testing.assert_allclose(truth, twin, rtol=100 * np.finfo(dtype).eps)
