@@ -48,7 +48,7 @@ def run(
         list[str] | None, typer.Argument(help="Names, globs or TOML files; none: the whole catalogue.")
     ] = None,
     backends: Annotated[
-        str | None, typer.Option(help="As in numpy,torch,module:Class; default: all installed.")
+        str | None, typer.Option(help="Names, parted by commas, as in numpy,module:Class; default: all installed.")
     ] = None,
     dtype: Dtype = None,
     mode: Annotated[

@@ -1,4 +1,4 @@
-"""Does the command do what it is asked, refuse what it cannot, and say so in words and exit codes that a script can use?"""
+"""Does the command do what it is asked, refuse what it cannot, and say so in words and exit codes for a script?"""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from harness.catalogue import catalogue_names
 from harness.contract import modules_of
 from tests.conftest import REFERENCE, SMALL, SMALL_STEPS, Outcome
 
+ROOT = Path(__file__).parent.parent
 Command = Callable[..., Outcome]
 Written = Callable[..., Path]
 
@@ -402,14 +403,30 @@ def test_nothing_is_cut_or_wrapped_when_piped(isograd: Command, scenario_file: W
     )
 
 
-@pytest.mark.parametrize(("setting", "value"), [("NO_COLOR", "1"), ("TERM", "dumb"), ("LANG", "C")])
-def test_no_escape_codes_where_there_is_no_terminal(
-    isograd: Command, scenario_file: Written, monkeypatch: pytest.MonkeyPatch, setting: str, value: str
-) -> None:
-    monkeypatch.setenv(setting, value)
+def test_no_escape_codes_where_there_is_no_terminal(isograd: Command, scenario_file: Written) -> None:
     outcome = isograd("run", scenario_file(), "--backends", "tests.saboteurs:SlightlyScaled", "--mode", "free")
     assert outcome.code == 1
     assert "\x1b" not in outcome.out + outcome.err
+
+
+COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-7]")  # a foreground
+
+
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_a_terminal_gets_colours_unless_it_wants_none(
+    scenario_file: Written, monkeypatch: pytest.MonkeyPatch, no_color: str
+) -> None:
+    monkeypatch.setenv("NO_COLOR", no_color)
+    monkeypatch.setenv("TERM", "xterm")
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "harness.cli", "run", str(scenario_file()), *QUICK]
+    with os.fdopen(ours, "rb", 0) as terminal:
+        done = subprocess.run(command, stdout=theirs, stderr=subprocess.DEVNULL, cwd=ROOT, check=False)
+        os.close(theirs)
+        text = terminal.read(100_000).decode()
+    assert done.returncode == 0
+    assert "IDENTICAL" in text
+    assert bool(COLOUR.search(text)) == (not no_color)
 
 
 def test_list_shows_scenarios_backends_and_who_supports_what(isograd: Command) -> None:
@@ -423,8 +440,8 @@ def test_list_shows_scenarios_backends_and_who_supports_what(isograd: Command) -
 def test_help_names_every_option(isograd: Command) -> None:
     outcome = isograd("run", "--help")
     assert outcome.code == 0
-    for option in "--backends --dtype --mode --out --jobs --timeout --every --quantities".split():
-        assert option in outcome.out
+    options = "--backends --dtype --mode --out --jobs --timeout --every --quantities --help"
+    assert set(re.findall(r"--[a-z]+", outcome.out)) == set(options.split())
 
 
 def test_without_a_command_there_is_help(isograd: Command) -> None:

@@ -1,0 +1,236 @@
+"""Is the code built as it says: imports point left, frameworks stay in their files, and no test names a backend?"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from harness.backend import backend_class, backend_names
+from harness.contract import modules_of
+from tests.conftest import REFERENCE
+
+ROOT = Path(__file__).parent.parent
+
+# The way through the house: a module imports only from those before it, or from its own stage. A name stands for all
+# modules below it. Backends' files stand on the interface, and the reference's rules before all that compares with it.
+ORDER = [
+    "harness.errors",
+    "harness.scenario",
+    "harness.catalogue",
+    "harness.inputs",
+    "harness.quantities",
+    "harness.trace",
+    "harness.backend",
+    "backends",
+    "harness.recorder",
+    "harness.reference",
+    "harness.identity",
+    "harness.child",
+    "harness.children",
+    "harness.measure",
+    "harness.comparison",
+    "harness.noise",
+    "harness.judge",
+    "harness.findings",
+    "harness.assess",
+    "harness.report",
+    "harness.plan",
+    "harness.api",
+    "harness.listing",
+    "harness.pytest_plugin",
+    "harness.contract",
+    "harness.cli",
+]
+PUBLIC = "harness"  # `harness/__init__.py` gives the public names, each when it is asked for, and so knows them all
+
+# Files that name a framework, or a backend other than the reference, with the reason why they must.
+MAY_NAME = {
+    "tests/bench": "its timings are ratios to a bare loop in each framework",
+    "tests/test_architecture.py": "it says what may not be named",
+}
+
+
+def modules(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"), str(path))
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and module of every import, of those within functions and for type checkers too."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: write the module's whole name"
+            yield node.lineno, str(node.module)
+
+
+def stage(module: str) -> int:
+    """Where in `ORDER` a module stands; −1 for what is not ours."""
+    inside = [i for i, name in enumerate(ORDER) if f"{module}.".startswith(f"{name}.")]
+    return inside[0] if inside else -1
+
+
+OURS = [path for folder in ("harness", "backends") for path in modules(folder)]
+SOURCES = [*OURS, *modules("scenarios"), *modules("tests")]
+
+
+def ids(paths: list[Path]) -> list[str]:
+    return [path.relative_to(ROOT).as_posix() for path in paths]
+
+
+# ---------------------------------------------------------------- which way imports point
+
+
+@pytest.mark.parametrize("path", OURS, ids=ids(OURS))
+def test_every_module_has_its_place(path: Path) -> None:
+    assert name_of(path) == PUBLIC or stage(name_of(path)) >= 0, f"{name_of(path)}: put it into ORDER, where it belongs"
+
+
+def test_every_place_has_its_module() -> None:
+    names = {name_of(path) for path in OURS}
+    assert [name for name in ORDER if name not in names] == []
+
+
+@pytest.mark.parametrize("path", [path for path in OURS if name_of(path) != PUBLIC], ids=lambda path: name_of(path))
+def test_imports_point_left(path: Path) -> None:
+    own = stage(name_of(path))
+    right = [f"line {line}: {module}" for line, module in imports(path) if stage(module) > own or module == PUBLIC]
+    assert right == []
+
+
+@pytest.mark.parametrize("path", modules("backends"), ids=lambda path: name_of(path))
+def test_backends_know_nothing_of_each_other(path: Path) -> None:
+    own = name_of(path).split(".")[:2]
+    others = [module for _, module in imports(path) if module.startswith("backends.") and module.split(".")[:2] != own]
+    assert others == []
+
+
+# ---------------------------------------------------------------- where frameworks may be named
+
+
+# The reference's own framework is what everything here is made of.
+OTHERS = {name: backend_class(name).distribution for name in backend_names() if name != REFERENCE}
+NAMES = {*OTHERS, *OTHERS.values()}
+
+
+@cache
+def framework_modules() -> set[str]:
+    """All that may be imported of them; of one that is not installed, its names have to do."""
+    return NAMES.union(*(modules_of(distribution) for distribution in OTHERS.values()))
+
+
+def excused(path: Path) -> bool:
+    return any(path.relative_to(ROOT).as_posix().startswith(start) for start in MAY_NAME)
+
+
+def test_there_are_frameworks_to_look_for() -> None:
+    assert {"torch", "paddle"} <= NAMES
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=ids(SOURCES))
+def test_frameworks_are_imported_nowhere_but_lazily_in_their_own_file(path: Path) -> None:
+    # `LazyModule("…")` in a backend's file is no import statement
+    found = [f"line {n}: {module}" for n, module in imports(path) if module.partition(".")[0] in framework_modules()]
+    assert excused(path) or found == []
+
+
+def test_lazy_modules_are_for_backends_files_only() -> None:
+    users = {
+        name_of(path)
+        for path in OURS
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "LazyModule"
+    }
+    assert users == {backend_class(name).__module__ for name in OTHERS}
+
+
+def named(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and text of every name and string of a file, but for docstrings."""
+    docstrings = {
+        id(node.body[0].value)
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.lineno, node.value
+        elif isinstance(node, ast.Name):
+            yield node.lineno, node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.lineno, node.attr
+        elif isinstance(node, ast.arg):
+            yield node.lineno, node.arg
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.lineno, node.name
+
+
+NAMELESS = [*modules("harness"), *modules("tests")]
+
+
+@pytest.mark.parametrize("path", NAMELESS, ids=ids(NAMELESS))
+def test_no_other_file_names_a_framework(path: Path) -> None:
+    found = [f"line {line}: {text[:60]}" for line, text in named(path) for name in NAMES if name in text.lower()]
+    assert excused(path) or found == []
+
+
+@pytest.mark.parametrize("start", MAY_NAME)
+def test_an_excuse_is_needed(start: str) -> None:
+    paths = [path for path in NAMELESS if path.relative_to(ROOT).as_posix().startswith(start)]
+    assert any(name in text.lower() for path in paths for _, text in named(path) for name in NAMES)
+
+
+# ---------------------------------------------------------------- what else is kept to
+
+
+def test_pytest_is_imported_by_the_plugin_and_the_contract_only() -> None:
+    users = {name_of(path) for path in OURS if any(module == "pytest" for _, module in imports(path))}
+    assert users == {"harness.pytest_plugin", "harness.contract"}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=ids(SOURCES))
+def test_no_exception_is_swallowed_unseen(path: Path) -> None:
+    bare = [n.lineno for n in ast.walk(tree(path)) if isinstance(n, ast.ExceptHandler) and n.type is None]
+    assert bare == []
+
+
+@pytest.mark.parametrize("path", OURS, ids=ids(OURS))
+def test_everything_public_has_a_docstring(path: Path) -> None:
+    definitions = ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef
+    public = [
+        node
+        for scope in [tree(path), *(n for n in tree(path).body if isinstance(n, ast.ClassDef) and n.name[0] != "_")]
+        for node in scope.body
+        if isinstance(node, definitions) and not node.name.startswith("_")
+    ]
+    assert [node.name for node in public if not ast.get_docstring(node)] == []
+    assert ast.get_docstring(tree(path)), "a module's docstring is the question that it answers"
+
+
+def test_no_pickle_and_no_code_from_data() -> None:
+    forbidden = {"pickle", "cloudpickle", "dill", "marshal", "shelve", "joblib"}
+    users = [name_of(path) for path in OURS if any(module in forbidden for _, module in imports(path))]
+    calls = [
+        f"{name_of(path)}: {node.func.id}"
+        for path in OURS
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in ("eval", "exec", "compile")
+    ]
+    assert (users, calls) == ([], [])
