@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from harness.trace import load_arrays, save_trace
 
 def main() -> None:
     """Make the backend, say that it is ready, then answer jobs until standard input ends."""
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # a framework that prints must not write into the answers
     backend = _answer(answers, lambda: _ready(sys.argv[1]))
@@ -35,6 +37,13 @@ def main() -> None:
     answers.flush()
     sys.stderr.flush()
     os._exit(0)  # everything is written; a framework's own teardown takes a second and has nothing to add
+
+
+def _end_with(parent: int) -> None:
+    """End when the parent is gone: one that was killed cannot end its children, and a hang sees nothing else."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _answer(answers: TextIO, work: Callable[[], tuple[dict[str, Any], Any]]) -> Any:

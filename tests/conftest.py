@@ -105,6 +105,7 @@ def isograd(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         return Outcome(int(end.value.code or 0), said.out, said.err)
 
     monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delenv("COLUMNS", raising=False)  # pytest-xdist sets it
     handler = signal.getsignal(signal.SIGTERM)
     yield command
     signal.signal(signal.SIGTERM, handler)
