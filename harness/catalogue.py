@@ -71,7 +71,16 @@ def parse_scenario(raw: dict[str, Any], where: str = "scenario") -> Scenario:
     try:
         return Scenario.model_validate(raw)
     except ValidationError as error:
-        raise ScenarioError("\n".join(f"{where}: {_say(item, raw)}" for item in error.errors())) from None
+        raise ScenarioError("\n".join(f"{where}: {_say(item, raw)}" for item in _causes(error.errors()))) from None
+
+
+def _causes(items: list[Any]) -> list[Any]:
+    """Without what only follows: pydantic also calls a list too short that has no valid item."""
+
+    def within(item: Any, other: Any) -> bool:
+        return item is not other and item["loc"][: len(other["loc"])] == other["loc"]
+
+    return [item for item in items if item["type"] != "too_short" or not any(within(other, item) for other in items)]
 
 
 def _say(item: Any, raw: Any) -> str:
@@ -127,7 +136,7 @@ def _read(path: Path, chain: tuple[Path, ...] = ()) -> dict[str, Any]:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ScenarioError(f"{path}: expected a scenario file; {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ScenarioError(f"{path}: expected TOML: {error}") from None
     for key in ("name", "folder"):
         if key in raw:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from decimal import ROUND_DOWN, Decimal
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -61,10 +61,13 @@ def classify(printed: str, computed: float) -> str:
     """How a printed number relates to a computed one, at the precision that it was printed with."""
     unit = Decimal(1).scaleb(int(Decimal(printed).as_tuple().exponent))
     exact = Decimal(repr(float(computed)))
+    if not exact.is_finite():
+        return DIFFERS
     # half a unit of the last printed place, and what float32 adds to a number that lies on the edge
     if abs(exact - Decimal(printed)) <= unit / 2 * (1 + Decimal("1e-6")):
         return AS_PRINTED
-    return CUT_OFF if exact.quantize(unit, ROUND_DOWN) == Decimal(printed) else DIFFERS
+    lost = abs(exact) - abs(Decimal(printed))
+    return CUT_OFF if 0 <= lost < unit and exact * Decimal(printed) >= 0 else DIFFERS
 
 
 def _printed(scenario: Scenario, entry: Published, truth: Trace, traces: Mapping[str, Trace]) -> Iterator[Row]:
@@ -115,11 +118,14 @@ def _noted(scenario: Scenario, finding: Finding, printed: list[Row], inputs: Inp
 
 def _show(scenario: Scenario, evidence: Evidence, inputs: Inputs, truth: Trace) -> float:
     if evidence.quantity:
-        step = evidence.step % inputs.steps  # −1 is the last
-        return _element(scenario, truth, evidence.quantity, step, evidence.index)
+        return _element(scenario, truth, evidence.quantity, evidence.step, evidence.index)  # step −1 is the last
     if evidence.rule:
         return float(LAYERS[evidence.rule].forward({}, np.array([evidence.at]))[0])
     epoch = (evidence.epoch or 1) - 1
+    if epoch >= scenario.epochs:
+        raise ScenarioError(
+            f"{scenario.name}: findings: {evidence.label!r}: no epoch {epoch + 1}; the run has {scenario.epochs}"
+        )
     per_epoch = inputs.steps_per_epoch
     losses = truth.columns["loss"][epoch * per_epoch : (epoch + 1) * per_epoch]
     return float(losses[-1] if evidence.epoch_loss == "last" else losses.mean())
@@ -137,7 +143,9 @@ def _element(scenario: Scenario, truth: Trace, quantity: str, step: int, index: 
 
 
 def _of(trace: Trace, quantity: str, step: int, index: tuple[int, ...]) -> float:
-    """A backend's number; NaN where it was not recorded."""
+    """A backend's number; NaN where it was not recorded, or has no such element."""
     row = np.flatnonzero(trace.steps == step)
-    column = trace.columns.get(quantity)
-    return float(column[row[0]][index]) if column is not None and len(row) and column.ndim == 3 else float("nan")
+    try:
+        return float(trace.columns[quantity][row[0]][index])
+    except (KeyError, IndexError, TypeError):
+        return float("nan")

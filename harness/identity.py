@@ -11,6 +11,7 @@ from harness.scenario import Scenario
 from harness.trace import Trace
 
 
+@np.errstate(over="ignore", invalid="ignore")  # a run that overflows is for the judge, who can name where
 def mean_of_sample_gradients(scenario: Scenario, inputs: Inputs, reference: Reference) -> Trace:
     """What ``grad/…`` must be at every resync step, if a batch's gradient is the mean of its samples' gradients.
 

@@ -153,6 +153,8 @@ def _table(name: str, path: Path, data: TableData) -> tuple[Array, Array]:
     columns = [*data.x, *data.y]
     try:
         frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    except FileNotFoundError:
+        raise ScenarioError(f"{name}: data.file: expected a table at {path}; there is none") from None
     except OSError as error:
         raise ScenarioError(f"{name}: data.file: expected a table at {path}; {error.strerror or error}") from None
     except ValueError as error:  # pandas' and pyarrow's parser errors are ValueErrors
@@ -165,8 +167,11 @@ def _table(name: str, path: Path, data: TableData) -> tuple[Array, Array]:
         )
     if not len(frame):
         raise ScenarioError(f"{name}: data.file: {path} has no rows")
+    # what a row has too much, pandas takes for an index
+    if path.suffix == ".csv" and not isinstance(frame.index, pd.RangeIndex):
+        raise ScenarioError(f"{name}: data.file: {path}: expected as many cells in a row as in the header; got more")
     try:
-        values = frame[columns].to_numpy(dtype=np.float64)
+        values = frame[columns].astype(np.float64).to_numpy()  # unlike `to_numpy` alone, no numbers out of dates
     except (TypeError, ValueError) as error:
         raise ScenarioError(f"{name}: data: {path}: expected numbers in {', '.join(columns)}; {error}") from None
     for row, column in np.argwhere(~np.isfinite(values))[:1]:

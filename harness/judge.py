@@ -70,6 +70,7 @@ class Judgement:
         message: what a person should read first.
         ratios: for each quantity, error over bound at each step.
         bounds: for each quantity, the bound at each step.
+        structural: it is no number that differs: a name, a step, a shape or a dtype.
     """
 
     verdict: Verdict
@@ -81,6 +82,7 @@ class Judgement:
     message: str = ""
     ratios: Mapping[str, Floats] | None = None
     bounds: Mapping[str, Floats] | None = None
+    structural: bool = False
 
 
 def judge(comparison: Comparison, levels: Mapping[str, Floats], dtype: str, sides: int = 1) -> Judgement:
@@ -105,7 +107,8 @@ def judge(comparison: Comparison, levels: Mapping[str, Floats], dtype: str, side
     if comparison.problems:
         problem = comparison.problems[0]
         text = f"{problem.quantity}: {problem.text}"
-        return replace(found, verdict=Verdict.DIVERGES, first=problem.quantity, step=problem.step, message=text)
+        found = replace(found, first=problem.quantity, step=problem.step, structural=True)
+        return replace(found, verdict=Verdict.DIVERGES, message=text)
     if not _anything_proven(comparison):
         size = f"{len(comparison.measures)} quantities over {len(comparison.steps)} steps"
         text = f"{size}, and not one number other than zero or NaN"
@@ -135,7 +138,7 @@ def settle(judgement: Judgement, expect: Expect | None, identical: bool) -> Judg
     if expect is None:
         same = identical and judgement.verdict is Verdict.EQUIVALENT
         return replace(judgement, verdict=Verdict.IDENTICAL) if same else judgement
-    if judgement.verdict is Verdict.VACUOUS:
+    if judgement.verdict is Verdict.VACUOUS or judgement.structural:  # what was not compared shows nothing expected
         return judgement
     if judgement.verdict is not Verdict.DIVERGES:
         text = f"expected to diverge at {expect.first}, step {expect.step} ({expect.reason}); it does not"
@@ -148,7 +151,8 @@ def settle(judgement: Judgement, expect: Expect | None, identical: bool) -> Judg
 
 def drifts(free: Judgement, resync: Judgement) -> Judgement:
     """A free run that is outside its bound although each step of it is inside: the same rules, amplified rounding."""
-    if free.verdict is Verdict.DIVERGES and resync.verdict in (Verdict.IDENTICAL, Verdict.EQUIVALENT):
+    numbers = free.verdict is Verdict.DIVERGES and not free.structural
+    if numbers and resync.verdict in (Verdict.IDENTICAL, Verdict.EQUIVALENT):
         return replace(free, verdict=Verdict.DRIFTS)
     return free
 

@@ -99,7 +99,7 @@ class Columns:
             changed = sorted(seen.keys() ^ self.returned)
             raise RecordError(f"step {step}: {changed[0]} was {'lost' if changed[0] in self.returned else 'added'}")
         for name, column in self.columns.items():
-            value = seen[name]
+            value = np.asarray(seen[name])
             if value.dtype != column.dtype:
                 raise RecordError(f"step {step}: {name} became {value.dtype}; it was {column.dtype}")
             if value.shape == column.shape[1:]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Self, get_args
@@ -99,8 +100,9 @@ def load_trace(path: str | Path) -> Trace:
     if STEPS not in arrays:
         raise TraceError(f"{path}: expected the steps of a trace; the file has no tensor {STEPS!r}")
     steps = arrays.pop(STEPS)
-    if steps.ndim != 1 or steps.dtype != np.int64 or (np.diff(steps) <= 0).any():
-        raise TraceError(f"{path}: expected ascending steps as int64; got {steps.dtype} of shape {steps.shape}")
+    if steps.ndim != 1 or steps.dtype != np.int64 or (steps < 0).any() or (steps[1:] <= steps[:-1]).any():
+        came = f"{steps.dtype} of shape {steps.shape}"
+        raise TraceError(f"{path}: expected ascending steps as int64, none below 0; got {came}")
     for name, column in arrays.items():
         if column.dtype not in FLOATS:
             raise TraceError(f"{path}: {name}: expected float16, float32 or float64; got {column.dtype}")
@@ -116,7 +118,7 @@ def _manifest(path: Path, text: str | None) -> _Stored:
     try:
         raw = json.loads(text)
         newer = isinstance(raw.get("format"), int) and raw["format"] > FORMAT
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise TraceError(f"{path}: the manifest is not a JSON object: {error}") from None
     if newer:
         raise TraceError(
@@ -139,7 +141,8 @@ def save_arrays(arrays: Mapping[str, Array], path: Path, metadata: dict[str, str
     except (OSError, SafetensorError) as error:
         raise TraceError(f"{path}: cannot be written: {error}") from None
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # where it could not be written, it can perhaps not be looked for either
+            part.unlink(missing_ok=True)
 
 
 def load_arrays(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
@@ -150,7 +153,8 @@ def load_arrays(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
         with safe_open(path, framework="np") as file:
             # an own copy, so that nothing depends on the file once it is read
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (OSError, SafetensorError, TypeError) as error:
+    except (OSError, SafetensorError, TypeError, ValueError, AttributeError) as error:
+        # the last three: dtypes that NumPy does not have, and shapes that it cannot make
         raise TraceError(
             f"{path}: expected a whole safetensors file; it is truncated or something else: {error}"
         ) from None

@@ -126,6 +126,12 @@ def test_a_report_of_nothing_is_not_green() -> None:
     assert not Report((), {}, {}).green
 
 
+def test_a_report_shows_itself_in_a_line(scenario_file: Written) -> None:
+    report = run(scenario_file(), backends=[REFERENCE, "tests.saboteurs:SlightlyScaled"], mode="free")
+    assert repr(report) == "<Report: 1 of 2 cells is not green>"
+    assert repr(Report((), {}, {})) == "<Report: Nothing was run>"
+
+
 @pytest.mark.parametrize(
     ("request_", "words"),
     [

@@ -65,7 +65,7 @@ ONE = np.ones(3, np.float32)
         (stored(dtype="int8"), {}, r"manifest: dtype: "),
         (stored(), {"loss": ONE}, r"no tensor 'steps'"),
         (stored(), {STEPS: np.array([0, 2, 1]), "loss": ONE}, r"expected ascending steps"),
-        (stored(), {STEPS: np.arange(3.0), "loss": ONE}, r"expected ascending steps as int64; got float64"),
+        (stored(), {STEPS: np.arange(3.0), "loss": ONE}, r"expected ascending steps as int64, none below 0; got float64"),
         (stored(), {STEPS: np.arange(2), "loss": ONE}, r"loss: expected 2 steps; got shape \(3,\)"),
         (stored(), {STEPS: np.arange(3), "loss": np.arange(3)}, r"loss: expected float16, .*; got int64"),
     ],

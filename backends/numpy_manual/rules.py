@@ -64,8 +64,8 @@ def sigmoid_backward(p: Parameters, z: Array, a: Array, d: Array) -> tuple[Array
 
 
 def relu(p: Parameters, z: Array) -> Array:
-    """a = max(0, z)."""
-    return np.maximum(z, 0)
+    """a = max(0, z), written so that NaN stays NaN in every arithmetic."""
+    return np.where(z <= 0, 0, z)
 
 
 def relu_backward(p: Parameters, z: Array, a: Array, d: Array) -> tuple[Array, Gradients]:

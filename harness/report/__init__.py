@@ -31,6 +31,11 @@ class Report:
     absent: Mapping[str, str]
     request: Mapping[str, Any]
 
+    def __repr__(self) -> str:
+        from harness.report.overview import headline
+
+        return f"<Report: {headline(self)}>"  # pytest shows it for every failed test, and its numbers fill megabytes
+
     @property
     def green(self) -> bool:
         """Whether every cell and every finding is as it should be, and there is at least one cell."""
