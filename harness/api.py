@@ -67,7 +67,7 @@ def run(
         plan.record(jobs or os.cpu_count() or 1, timeout, progress)
         asked_in_vain = absent if backends is not None else {}
         results = tuple(plan.assessor(scenario).assess(plan.runs(scenario), asked_in_vain) for scenario in chosen)
-    request = {"modes": list(modes), "every": every, "quantities": quantities, "started": started}
+    request = {"modes": list(modes), "every": every, "quantities": quantities, "traces": traces, "started": started}
     return Report(results, absent, request | {"seconds": time.time() - started})
 
 

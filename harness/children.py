@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -92,10 +93,10 @@ class Child:
 
     def end(self) -> None:
         """End the child and all that it started, now."""
-        if self.process.poll() is None:
-            if hasattr(os, "killpg"):
+        if hasattr(os, "killpg"):
+            with suppress(ProcessLookupError):  # nothing is left of it
                 os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.kill()
+        self.process.kill()
         self.process.wait()
 
     @property
@@ -117,6 +118,7 @@ class Child:
 
     def _how_it_ended(self) -> str:
         code = self.process.wait()
+        self.end()  # what it started may still run
         if code >= 0:
             return f"the process ended with exit code {code} before it answered"
         name = signal.Signals(-code).name

@@ -107,7 +107,8 @@ def _noted(scenario: Scenario, finding: Finding, printed: list[Row], inputs: Inp
     }
     yield {**common, "text": finding.text}
     for evidence in finding.evidence:
-        where = {"quantity": evidence.quantity, "step": evidence.step, "index": str([*evidence.index])}
+        step = evidence.step % inputs.steps  # −1 is the last
+        where = {"quantity": evidence.quantity, "step": step, "index": str([*evidence.index])}
         yield {
             **common,
             **(where if evidence.quantity else {}),

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays_of
 from safetensors.numpy import save_file
 
 from harness import Trace, load_trace, save_trace
@@ -37,6 +43,58 @@ def test_round_trip(tmp_path: Path) -> None:
         assert after.columns[name].tobytes() == np.ascontiguousarray(column).tobytes(), name
 
 
+WIDE = np.arange(48, dtype=np.float32).reshape(2, 6, 4)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        WIDE.transpose(0, 2, 1),
+        np.asfortranarray(WIDE),
+        WIDE[:, ::-1],
+        WIDE[:, 1::2, 2:],
+        np.broadcast_to(np.float32(1.5), (2, 3)),
+        np.diagonal(WIDE, axis1=1, axis2=2),
+        WIDE[:, :0],
+        np.array([1.5, 2.5], np.float16),
+    ],
+    ids=["transposed", "Fortran", "reversed", "every other", "one number", "diagonal", "empty", "scalars"],
+)
+def test_a_column_is_saved_as_it_reads_however_it_lies(tmp_path: Path, column: np.ndarray) -> None:
+    save_trace(Trace({"loss": column}, np.arange(2), MANIFEST), tmp_path / "t.safetensors")
+    loaded = load_trace(tmp_path / "t.safetensors").columns["loss"]
+    assert (loaded.dtype, loaded.shape) == (column.dtype, column.shape)
+    np.testing.assert_array_equal(loaded, column)
+
+
+@given(
+    dtype=st.sampled_from(["float16", "float32", "float64"]),
+    shape=arrays_of.array_shapes(max_dims=3, max_side=4),
+    data=st.data(),
+)
+def test_every_bit_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, dtype: str, shape: tuple[int, ...], data: st.DataObject
+) -> None:
+    bits = data.draw(arrays_of.arrays(f"u{np.dtype(dtype).itemsize}", shape))  # every NaN, −0 and subnormal there is
+    path = tmp_path_factory.getbasetemp() / "every_bit.safetensors"
+    save_trace(Trace({"loss": bits.view(dtype)}, np.arange(len(bits)), MANIFEST), path)
+    assert load_trace(path).columns["loss"].tobytes() == bits.tobytes()
+
+
+def test_what_was_read_depends_on_the_file_no_longer(tmp_path: Path) -> None:
+    path = tmp_path / "t.safetensors"
+    save_trace(a_trace(), path)
+    trace = load_trace(path)
+    path.write_bytes(bytes(path.stat().st_size))
+    assert trace.columns["loss"][0] == 1.5
+
+
+def test_quantities_that_the_manifest_does_not_list_come_last(tmp_path: Path) -> None:
+    path = tmp_path / "t.safetensors"
+    save_file({STEPS: np.arange(3), "b": ONE, "a": ONE, "loss": ONE}, path, stored(quantities=["lr", "loss"]))
+    assert list(load_trace(path).columns) == ["loss", "a", "b"]
+
+
 def test_every_truncation_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "t.safetensors"
     save_trace(a_trace(), path)
@@ -45,6 +103,20 @@ def test_every_truncation_is_refused(tmp_path: Path) -> None:
         path.write_bytes(whole[:size])
         with pytest.raises(TraceError, match=r"t\.safetensors: expected a whole safetensors file"):
             load_trace(path)
+
+
+def test_no_flipped_byte_gives_anything_but_a_trace_or_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "t.safetensors"
+    save_trace(a_trace(), path)
+    whole = path.read_bytes()
+    outcomes = set()
+    for i in range(len(whole)):
+        path.write_bytes(whole[:i] + bytes([whole[i] ^ 0x24]) + whole[i + 1 :])
+        try:
+            outcomes.add(type(load_trace(path)))
+        except TraceError as error:
+            outcomes.add(type(error))
+    assert outcomes == {Trace, TraceError}
 
 
 def stored(**changes: object) -> dict[str, str]:
@@ -61,13 +133,20 @@ ONE = np.ones(3, np.float32)
         ({KEY: "{"}, {}, r"the manifest is not a JSON object"),
         ({KEY: "3"}, {}, r"the manifest is not a JSON object"),
         (stored(format=FORMAT + 1), {}, rf"trace format {FORMAT + 1}; this isograd reads up to {FORMAT}"),
+        ({KEY: "[" * 100_000}, {}, r"the manifest is not a JSON object: maximum recursion depth"),
         (stored(mode="fast"), {}, r"manifest: mode: "),
+        (stored(steps="many"), {}, r"manifest: steps: "),
+        (stored(quantities=3), {}, r"manifest: quantities: "),
         (stored(dtype="int8"), {}, r"manifest: dtype: "),
         (stored(), {"loss": ONE}, r"no tensor 'steps'"),
         (stored(), {STEPS: np.array([0, 2, 1]), "loss": ONE}, r"expected ascending steps"),
-        (stored(), {STEPS: np.arange(3.0), "loss": ONE}, r"expected ascending steps as int64, none below 0; got float64"),
+        (stored(), {STEPS: np.array([0, 1, 1]), "loss": ONE}, r"expected ascending steps"),
+        (stored(), {STEPS: np.array([-1, 0, 1]), "loss": ONE}, r"expected ascending steps as int64, none below 0"),
+        (stored(), {STEPS: np.arange(3.0), "loss": ONE}, r"expected ascending steps as int64, .*; got float64"),
+        (stored(), {STEPS: np.arange(3)[:, None], "loss": ONE}, r"expected ascending steps .*; got .* \(3, 1\)"),
         (stored(), {STEPS: np.arange(2), "loss": ONE}, r"loss: expected 2 steps; got shape \(3,\)"),
         (stored(), {STEPS: np.arange(3), "loss": np.arange(3)}, r"loss: expected float16, .*; got int64"),
+        (stored(), {STEPS: np.arange(3), "loss": np.array(1.5)}, r"loss: expected 3 steps; got shape \(\)"),
     ],
 )
 def test_what_is_not_a_trace_is_refused(
@@ -75,6 +154,34 @@ def test_what_is_not_a_trace_is_refused(
 ) -> None:
     save_file(arrays or {"x": ONE}, tmp_path / "t.safetensors", metadata)
     with pytest.raises(TraceError, match=message):
+        load_trace(tmp_path / "t.safetensors")
+
+
+@pytest.mark.parametrize("key", [key for key, field in Manifest.model_fields.items() if field.is_required()])
+def test_a_key_that_the_manifest_lacks_is_named(tmp_path: Path, key: str) -> None:
+    rest = MANIFEST.model_dump(exclude={key})
+    save_file({STEPS: np.arange(3), "loss": ONE}, tmp_path / "t.safetensors", {KEY: json.dumps(rest)})
+    with pytest.raises(TraceError, match=rf"t\.safetensors: manifest: {key}: Field required"):
+        load_trace(tmp_path / "t.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape", "size"),
+    [
+        ("BF16", [1], 2),
+        ("F8_E4M3", [1], 1),
+        ("F4", [2], 1),
+        ("F32", [2**40], 4),
+        ("F32", [0, 2**40, 2**40], 0),
+        ("F32", [0, 2**63], 0),
+        ("F32", [1] * 70, 4),
+    ],
+)
+def test_a_tensor_that_numpy_cannot_make_is_refused(tmp_path: Path, dtype: str, shape: list[int], size: int) -> None:
+    header = {"__metadata__": stored(), "loss": {"dtype": dtype, "shape": shape, "data_offsets": [0, size]}}
+    text = json.dumps(header).encode()
+    (tmp_path / "t.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + bytes(size))
+    with pytest.raises(TraceError, match=r"t\.safetensors: expected a whole safetensors file"):
         load_trace(tmp_path / "t.safetensors")
 
 
@@ -106,9 +213,37 @@ def test_a_failed_save_leaves_the_old_file_and_no_half_one(tmp_path: Path, monke
     assert path.read_bytes() == before
 
 
-def test_saving_where_no_folder_is_says_so(tmp_path: Path) -> None:
-    with pytest.raises(TraceError, match="cannot be written"):
-        save_trace(a_trace(), tmp_path / "no" / "t.safetensors")
+@pytest.mark.parametrize(
+    "place",
+    [
+        lambda folder: folder / "no" / "t.safetensors",
+        lambda folder: folder / "a file" / "t.safetensors",
+        lambda folder: folder / "a folder",
+        lambda folder: folder / f"{'x' * 300}.safetensors",
+    ],
+    ids=["no folder", "within a file", "over a folder", "too long a name"],
+)
+def test_saving_where_it_cannot_be_says_so_and_leaves_nothing(tmp_path: Path, place: Callable[[Path], Path]) -> None:
+    (tmp_path / "a file").write_text("here first")
+    (tmp_path / "a folder").mkdir()
+    with pytest.raises(TraceError, match=r"cannot be written: "):
+        save_trace(a_trace(), place(tmp_path))
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a file", "a folder"]
+
+
+def test_an_unwritable_folder_is_named(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    if os.access(tmp_path, os.W_OK):
+        pytest.skip("whoever runs this may write anywhere")
+    with pytest.raises(TraceError, match=r"t\.safetensors: cannot be written: .*[Pp]ermission"):
+        save_trace(a_trace(), tmp_path / "t.safetensors")
+
+
+@pytest.mark.parametrize("dtype", [object, np.longdouble, "U1"])
+def test_what_no_file_can_hold_is_refused(tmp_path: Path, dtype: type) -> None:
+    trace = Trace({"loss": np.zeros(3, dtype)}, np.arange(3), MANIFEST)
+    with pytest.raises(TraceError, match="cannot be written: Unknown dtype"):
+        save_trace(trace, tmp_path / "t.safetensors")
 
 
 def test_every_takes_the_steps_and_names_asked_for() -> None:

@@ -21,10 +21,12 @@ MARK = "run.json"  # a folder that holds it is a report, and may be replaced by 
 
 
 def write(report: Report, folder: Path) -> Path:
-    """All files of a report; whatever lies in the staging folder already (the traces) comes along."""
+    """All files of a report, and its traces where they were recorded into the staging folder."""
     from harness.report.html import html
     from harness.report.markdown import markdown
 
+    if Path(str(report.request.get("traces"))) != staging_of(folder) / "traces":
+        _remove(staging_of(folder))  # what an interrupted run left there is not this report's
     with staged(folder) as staging:
         for name in ("summary", "losses", "weights", "findings"):
             _csv(getattr(report, name), staging / f"{name}.csv")
@@ -51,7 +53,7 @@ def manifest(report: Report) -> dict[str, Any]:
     return {
         "isograd": version("isograd"),
         "green": report.green,
-        "request": dict(report.request),
+        "request": {key: value for key, value in report.request.items() if key != "traces"},
         "absent": dict(report.absent),
         "environments": {
             cell.backend: cell.trace.manifest.environment if cell.trace else cell.answer.environment
