@@ -3,41 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
 
 from backends.numpy_manual import NumpyBackend
-from backends.numpy_manual.arithmetic import exp, make_arithmetic
-from backends.numpy_manual.rules import LAYERS, LOSSES, LayerRule
-from harness import load_scenario
+from backends.numpy_manual.arithmetic import Arithmetic, exp, make_arithmetic
+from backends.numpy_manual.rules import LAYERS, LOSSES, OPTIMIZERS, LayerRule, LossRule
+from harness import Scenario, load_scenario
+from harness.catalogue import parse_scenario
 from harness.inputs import make_inputs
+from harness.recorder import record_here
+
+FLOATS = ["float16", "float32", "float64"]
+ARITHMETICS = [*FLOATS, "mp50", "rational"]
 
 X = np.array([[0.5, -1.25, 2.0], [-0.75, 0.25, 1.5]])
 W = np.array([[0.3, -0.6, 0.2], [-0.4, 0.1, 0.7]])
 PARAMETERS = {"linear": {"weight": W, "bias": np.array([0.2, -0.1])}, "scale": {"factor": 2.0}}
 EXACT = [name for name, rule in LAYERS.items() if rule.exact]
 
-
-def loss_of(rule: LayerRule, loss: str, p: dict, x: np.ndarray):
-    a = rule.forward(p, x)
-    y = np.linspace(-1, 1, a.size).reshape(a.shape)
-    return a, y, LOSSES[loss].value(a, y if a.dtype != object else fractions(y))
+Checked = dict[str, np.ndarray]
 
 
-def gradients(rule: LayerRule, loss: str, p: dict, x: np.ndarray) -> dict[str, np.ndarray]:
-    a, y, _ = loss_of(rule, loss, p, x)
-    d, grads = rule.backward(p, x, a, LOSSES[loss].gradient(a, y if a.dtype != object else fractions(y)))
-    return {"x": d, **grads}
+def in_(arithmetic: str, values: Any) -> Any:
+    """Numbers in an arithmetic, as a session holds them: arrays as arrays, and constants as constants."""
+    made = make_arithmetic(arithmetic)
+    return made.array(values) if isinstance(values, np.ndarray) else made.constant(values)
 
 
-def fractions(values: np.ndarray) -> np.ndarray:
-    return make_arithmetic("rational").array(values)
+class Model:
+    """A layer under a loss: L(x, W, b), which can be asked for its value and for its gradients by the rules."""
+
+    def __init__(self, layer: LayerRule, loss: LossRule, parameters: dict[str, Any], arithmetic: str = "float64"):
+        self.layer, self.loss = layer, loss
+        self.p = {name: in_(arithmetic, value) for name, value in parameters.items()}
+        self.x = in_(arithmetic, X)
+        outputs = layer.forward(self.p, self.x)
+        self.y = in_(arithmetic, np.linspace(-1, 1, outputs.size).reshape(outputs.shape))
+
+    def value(self, p: dict[str, Any], x: np.ndarray) -> Any:
+        return self.loss.value(self.layer.forward(p, x), self.y)
+
+    def gradients(self) -> Checked:
+        a = self.layer.forward(self.p, self.x)
+        dx, grads = self.layer.backward(self.p, self.x, a, self.loss.gradient(a, self.y))
+        return {"x": dx, **grads}
+
+    def differences(self, h: Any) -> Checked:
+        """The same by differences of the value, an element at a time."""
+        arrays = {name: value for name, value in self.p.items() if isinstance(value, np.ndarray)}
+        by_p = {
+            name: central_differences(lambda v, name=name: self.value(self.p | {name: v}, self.x), value, h)
+            for name, value in arrays.items()
+        }
+        return {"x": central_differences(lambda v: self.value(self.p, v), self.x, h), **by_p}
 
 
-def central_differences(value: Callable[[np.ndarray], float], at: np.ndarray, h: float | Fraction) -> np.ndarray:
+def central_differences(value: Callable[[np.ndarray], Any], at: np.ndarray, h: Any) -> np.ndarray:
     """∂value/∂at, an element at a time; exact for a polynomial of degree two, which a loss of exact rules is."""
     result = np.empty(at.shape, at.dtype)
     for i in np.ndindex(at.shape):
@@ -48,42 +75,92 @@ def central_differences(value: Callable[[np.ndarray], float], at: np.ndarray, h:
     return result
 
 
-def numerical(rule: LayerRule, loss: str, p: dict, x: np.ndarray, h: float | Fraction) -> dict[str, np.ndarray]:
-    by_x = central_differences(lambda v: loss_of(rule, loss, p, v)[2], x, h)
-    arrays = {name: value for name, value in p.items() if isinstance(value, np.ndarray)}
-    return {"x": by_x} | {
-        name: central_differences(lambda v, name=name: loss_of(rule, loss, p | {name: v}, x)[2], value, h)
-        for name, value in arrays.items()
-    }
-
-
-@pytest.mark.parametrize(("layer", "loss"), list(product(LAYERS, LOSSES)))
-def test_gradients_are_the_differences_of_the_forward_rule(layer: str, loss: str) -> None:
-    p = PARAMETERS.get(layer, {})
-    found, expected = gradients(LAYERS[layer], loss, p, X), numerical(LAYERS[layer], loss, p, X, 1e-5)
+def assert_close(found: Checked, expected: Checked) -> None:
     assert found.keys() == expected.keys()
     for name in expected:
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-8, atol=1e-9, err_msg=name)
 
 
+def model_of(layer: str, loss: str, arithmetic: str = "float64") -> Model:
+    return Model(LAYERS[layer], LOSSES[loss], PARAMETERS.get(layer, {}), arithmetic)
+
+
+# ---------------------------------------------------------------- every rule
+
+
+@pytest.mark.parametrize(("layer", "loss"), list(product(LAYERS, LOSSES)))
+def test_gradients_are_the_differences_of_the_forward_rule(layer: str, loss: str) -> None:
+    model = model_of(layer, loss)
+    assert_close(model.gradients(), model.differences(1e-5))
+
+
+@pytest.mark.parametrize(("layer", "loss"), list(product(LAYERS, LOSSES)))
+def test_gradients_are_right_to_25_digits(layer: str, loss: str) -> None:
+    model = model_of(layer, loss, "mp50")
+    found, expected = model.gradients(), model.differences(in_("mp50", 1e-15))  # h² is the differences' own error
+    for name in expected:
+        assert abs(found[name] - expected[name]).max() < 1e-25, name
+
+
 @pytest.mark.parametrize(("layer", "loss"), list(product(EXACT, LOSSES)))
 def test_gradients_are_exact_in_fractions(layer: str, loss: str) -> None:
-    p = {
-        name: fractions(value) if isinstance(value, np.ndarray) else Fraction(value)
-        for name, value in PARAMETERS.get(layer, {}).items()
-    }
-    x = fractions(X)
-    found, expected = gradients(LAYERS[layer], loss, p, x), numerical(LAYERS[layer], loss, p, x, Fraction(1, 100))
+    model = model_of(layer, loss, "rational")
+    found, expected = model.gradients(), model.differences(Fraction(1, 100))
     for name in expected:
         assert found[name].tolist() == expected[name].tolist(), name
 
 
-def test_a_derivative_of_2_001_for_2_is_caught() -> None:
-    good = LAYERS["scale"]
-    bad = LayerRule(good.forward, lambda p, z, a, d: (2.001 * d, {}))
-    found, expected = (f(bad, "mse", {"factor": 2.0}, X, *h) for f, h in ((gradients, ()), (numerical, (1e-5,))))
+# A row a slip of the pen: which layer (or none) and which loss, with its derivative replaced.
+SLIPS = {
+    "2.001 for 2": ("scale", lambda p, z, a, d: (2.001 * d, {})),
+    "no derivative at all": ("scale", lambda p, z, a, d: (d, {})),
+    "a for a (1 − a)": ("sigmoid", lambda p, z, a, d: (d * a, {})),
+    "of z for of a": ("sigmoid", lambda p, z, a, d: (d * z * (1 - z), {})),
+    "1 below 0 too": ("relu", lambda p, z, a, d: (d, {})),
+    "Wᵀ for W": ("linear", lambda p, x, a, d: (d @ p["weight"][::-1], {"weight": d.T @ x, "bias": d.sum(axis=0)})),
+    "mean for sum": ("linear", lambda p, x, a, d: (d @ p["weight"], {"weight": d.T @ x, "bias": d.mean(axis=0)})),
+    "x of another row": (
+        "linear",
+        lambda p, x, a, d: (d @ p["weight"], {"weight": d.T @ x[::-1], "bias": d.sum(axis=0)}),
+    ),
+    "no gradient for the bias": ("linear", lambda p, x, a, d: (d @ p["weight"], {"weight": d.T @ x})),
+}
+LOSS_SLIPS = {
+    "a 2 forgotten": ("mse", lambda yhat, y: (yhat - y) / y.size),
+    "batch for batch × outputs": ("mse", lambda yhat, y: 2 * (yhat - y) / len(y)),
+    "the other sign": ("mse", lambda yhat, y: 2 * (y - yhat) / y.size),
+    "a ½ that is gone already": ("half_squared_error", lambda yhat, y: (yhat - y) / (2 * len(y))),
+    "sum for mean": ("half_squared_error", lambda yhat, y: yhat - y),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize(("layer", "backward"), SLIPS.values(), ids=SLIPS)
+def test_a_slip_in_a_layer_is_caught(layer: str, backward: Callable[..., Any], loss: str) -> None:
+    model = model_of(layer, loss)
+    model.layer = replace(model.layer, backward=backward)
     with pytest.raises(AssertionError):
-        np.testing.assert_allclose(found["x"], expected["x"], rtol=1e-8, atol=1e-9)
+        assert_close(model.gradients(), model.differences(1e-5))
+
+
+@pytest.mark.parametrize(("loss", "gradient"), LOSS_SLIPS.values(), ids=LOSS_SLIPS)
+def test_a_slip_in_a_loss_is_caught(loss: str, gradient: Callable[..., Any]) -> None:
+    model = model_of("linear", loss)
+    model.loss = replace(model.loss, gradient=gradient)
+    with pytest.raises(AssertionError):
+        assert_close(model.gradients(), model.differences(1e-5))
+
+
+@pytest.mark.parametrize(("layer", "loss"), list(product(EXACT, LOSSES)))
+def test_a_batchs_gradient_is_the_mean_of_its_samples_gradients(layer: str, loss: str) -> None:
+    whole = model_of(layer, loss, "rational")
+    rows = [model_of(layer, loss, "rational") for _ in X]
+    for i, row in enumerate(rows):
+        row.x, row.y = row.x[i : i + 1], row.y[i : i + 1]
+    samples = [row.gradients() for row in rows]
+    for name, found in whole.gradients().items():
+        if name != "x":
+            assert found.tolist() == (sum(sample[name] for sample in samples) / len(samples)).tolist(), name
 
 
 def test_a_broadcast_bias_gets_the_sum_over_the_samples() -> None:
@@ -91,10 +168,44 @@ def test_a_broadcast_bias_gets_the_sum_over_the_samples() -> None:
     assert LAYERS["linear"].backward(PARAMETERS["linear"], X, d, d)[1]["bias"].tolist() == [2.0, 2.0]
 
 
+def test_a_layer_without_a_bias_has_no_gradient_for_one() -> None:
+    d = np.ones((2, 2))
+    assert LAYERS["linear"].backward({"weight": W}, X, d, d)[1].keys() == {"weight"}
+
+
+def test_descent_goes_down_the_gradient_and_leaves_the_old_weight_alone() -> None:
+    w = np.array([1.0, 2.0])
+    assert OPTIMIZERS["sgd"](w, np.array([4.0, -8.0]), 0.25).tolist() == [0.0, 4.0]
+    assert w.tolist() == [1.0, 2.0]
+
+
+# ---------------------------------------------------------------- the ends of the range
+
+
 @pytest.mark.parametrize(("z", "a"), [(1000.0, 1.0), (-1000.0, 0.0), (0.0, 0.5), (-40.0, 4.248354255291589e-18)])
 def test_sigmoid_is_stable_at_its_ends(z: float, a: float) -> None:
     with np.errstate(all="raise", under="ignore"):
         assert LAYERS["sigmoid"].forward({}, np.array([z]))[0] == pytest.approx(a, rel=1e-15)
+
+
+@pytest.mark.parametrize("arithmetic", FLOATS)
+@pytest.mark.parametrize(("z", "a"), [(1000.0, 1.0), (-1000.0, 0.0), (np.inf, 1.0), (-np.inf, 0.0)])
+def test_sigmoid_is_stable_in_every_float(arithmetic: str, z: float, a: float) -> None:
+    with np.errstate(all="raise", under="ignore"):
+        assert LAYERS["sigmoid"].forward({}, in_(arithmetic, np.array([z]))).tolist() == [a]
+
+
+@pytest.mark.parametrize("z", [1000.0, -1000.0])
+def test_a_saturated_sigmoid_has_derivative_zero(z: float) -> None:
+    at = np.array([z])
+    a = LAYERS["sigmoid"].forward({}, at)
+    assert LAYERS["sigmoid"].backward({}, at, a, np.ones(1))[0].tolist() == [0.0]
+
+
+def test_sigmoid_is_not_quite_0_in_fifty_digits() -> None:
+    a = LAYERS["sigmoid"].forward({}, in_("mp50", np.array([-1000.0])))[0]
+    assert str(a)[:20] == "5.075958897549456765"  # e^−1000 = 5.07…e−435, far below the smallest float64
+    assert str(a).endswith("e-435")
 
 
 def test_sigmoid_keeps_small_values_in_float16() -> None:
@@ -107,18 +218,42 @@ def test_relu_has_derivative_zero_at_zero_and_lets_nan_through() -> None:
     np.testing.assert_array_equal(LAYERS["relu"].backward({}, z, z, np.full(5, 3.0))[0], [0, 0, 0, 3, 0])
 
 
+@pytest.mark.parametrize("layer", ["relu", "sigmoid", "scale"])
+@pytest.mark.parametrize("arithmetic", [*FLOATS, "mp50"])
+def test_nan_goes_through_in_every_arithmetic(layer: str, arithmetic: str) -> None:
+    p = {name: in_(arithmetic, value) for name, value in PARAMETERS.get(layer, {}).items()}
+    assert np.isnan(float(LAYERS[layer].forward(p, in_(arithmetic, np.array([np.nan])))[0]))
+
+
 def test_relu_stops_an_infinite_gradient_where_it_is_dead() -> None:
     assert LAYERS["relu"].backward({}, np.array([-1.0]), np.array([0.0]), np.array([np.inf]))[0].tolist() == [0.0]
 
 
-@pytest.mark.parametrize("name", ["float16", "float32", "float64"])
+# ---------------------------------------------------------------- arithmetic
+
+
+@pytest.mark.parametrize("name", FLOATS)
 def test_rules_stay_in_their_arithmetic(name: str) -> None:
     x = make_arithmetic(name).array(X)
     for layer, rule in LAYERS.items():
         p = {key: make_arithmetic(name).array(np.asarray(value)) for key, value in PARAMETERS.get(layer, {}).items()}
         a = rule.forward(p, x)
-        d, grads = rule.backward(p, x, a, LOSSES["mse"].gradient(a, a * a))
-        assert {a.dtype, d.dtype, *(g.dtype for g in grads.values())} == {np.dtype(name)}, layer
+        for loss in LOSSES.values():
+            d, grads = rule.backward(p, x, a, loss.gradient(a, a * a))
+            assert {a.dtype, d.dtype, *(g.dtype for g in grads.values())} == {np.dtype(name)}, layer
+            assert np.asarray(loss.value(a, a * a)).dtype == name
+
+
+@pytest.mark.parametrize("name", ARITHMETICS)
+def test_an_arithmetic_takes_in_what_a_double_holds(name: str) -> None:
+    values = np.array([[0.5, -2.0], [0.0, 1024.0]])
+    assert make_arithmetic(name).array(values).tolist() == values.tolist()
+
+
+@pytest.mark.parametrize("name", FLOATS)
+def test_numbers_that_are_in_their_arithmetic_already_are_not_copied(name: str) -> None:
+    values = X.astype(name)
+    assert np.shares_memory(make_arithmetic(name).array(values), values)
 
 
 def test_fifty_digits_are_more_than_sixteen() -> None:
@@ -126,14 +261,109 @@ def test_fifty_digits_are_more_than_sixteen() -> None:
     assert str(exp(one)[0])[:40] == "2.71828182845904523536028747135266249775"[:40]
 
 
+def test_a_double_in_fifty_digits_is_that_double() -> None:
+    assert float(make_arithmetic("mp50").constant(0.1) * 10 - 1) == 5.551115123125783e-17
+
+
+def test_a_fraction_is_the_decimal_that_a_person_wrote() -> None:
+    assert make_arithmetic("rational").constant(0.1) == Fraction(1, 10)
+
+
 def test_fractions_have_no_exponential() -> None:
     with pytest.raises(TypeError):
-        exp(fractions(X))
+        exp(make_arithmetic("rational").array(X))
 
 
-def test_an_unknown_arithmetic_is_refused_with_the_list() -> None:
-    with pytest.raises(ValueError, match=r"arithmetic: expected one of float16, .*rational; got 'float8'"):
-        NumpyBackend("float8")
+@pytest.mark.parametrize("name", ["float8", "", "FLOAT64", "mp51"])
+def test_an_unknown_arithmetic_is_refused_with_the_list(name: str) -> None:
+    names = ", ".join(ARITHMETICS)
+    with pytest.raises(ValueError, match=f"arithmetic: expected one of {names}; got {name!r}"):
+        make_arithmetic(name)
+
+
+def test_a_backend_says_which_arithmetic_it_runs_in() -> None:
+    assert NumpyBackend("mp50").environment()["arithmetic"] == "mp50"
+    assert "arithmetic" not in NumpyBackend().environment()
+
+
+@pytest.mark.parametrize("arithmetic", [None, *ARITHMETICS])
+def test_only_fractions_cannot_run_a_sigmoid(arithmetic: str | None) -> None:
+    missing = NumpyBackend(arithmetic).missing(load_scenario("article/worked_forward"))
+    assert missing == (["layer sigmoid in rationals"] if arithmetic == "rational" else [])
+
+
+def test_every_arithmetic_is_one() -> None:
+    assert all(isinstance(make_arithmetic(name), Arithmetic) for name in ARITHMETICS)
+
+
+# ---------------------------------------------------------------- whole steps
+
+DYADIC: dict[str, Any] = {
+    "name": "dyadic",
+    "title": "Two steps in which nothing is rounded: all numbers are small multiples of powers of two",
+    "dtype": "float64",
+    "epochs": 2,
+    "batch_size": 2,
+    "data": {"kind": "inline", "x": [[2, 3], [-1, 2]], "y": [[2, 3], [1, -1]]},
+    "layers": [
+        {"name": "hidden", "kind": "linear", "weight": [[1, 2], [-2, 1], [1, 1], [3, -1]], "bias": [1, 0, -1.5, 2]},
+        {"name": "hidden_act", "kind": "relu"},
+        {"name": "doubled", "kind": "scale", "factor": 2},
+        {"name": "output", "kind": "linear", "weight": [[1, 1, -1, 1], [1, 0, 0, 1]], "bias": [0, 1]},
+    ],
+    "optimizer": {"kind": "sgd", "lr": 0.00390625},
+}
+
+
+def dyadic(loss: str, **keys: Any) -> Scenario:
+    return parse_scenario(DYADIC | {"loss": {"kind": loss}} | keys)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("arithmetic", ["rational", "mp50"])
+def test_where_nothing_is_rounded_floats_are_fractions(arithmetic: str, loss: str) -> None:
+    scenario = dyadic(loss)
+    floats, exact = (
+        record_here(backend, "b", scenario, make_inputs(scenario))
+        for backend in (NumpyBackend(), NumpyBackend(arithmetic))
+    )
+    for name, column in exact.columns.items():
+        np.testing.assert_array_equal(floats.columns[name], column, err_msg=name)
+    assert floats.columns["grad/hidden.weight"][1].any(axis=1).all()  # no unit died of the first step
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("parameter", ["hidden.weight", "hidden.bias", "output.weight", "output.bias"])
+def test_a_steps_gradient_is_exactly_the_difference_of_its_loss(parameter: str, loss: str) -> None:
+    """The loss is quadratic in each parameter as long as no unit crosses 0, and dyadic numbers are not rounded."""
+    scenario = dyadic(loss, epochs=1)
+    inputs = make_inputs(scenario)
+
+    def step(initial: dict[str, np.ndarray]) -> Any:
+        return NumpyBackend().session(scenario, replace(inputs, initial=initial)).step(inputs.x, inputs.y)
+
+    start = dict(inputs.initial)
+    found = step(start)[f"grad/{parameter}"]
+    expected = central_differences(lambda v: step(start | {parameter: v})["loss"], start[parameter], 0.125)
+    assert found.tolist() == expected.tolist()
+    assert found.any()
+
+
+@pytest.mark.parametrize("arithmetic", [None, "mp50"])
+def test_a_session_leaves_what_it_was_given_alone(arithmetic: str | None) -> None:
+    scenario = dyadic("mse")
+    inputs = make_inputs(scenario)
+    before = {name: value.tobytes() for name, value in inputs.arrays().items()}
+    record_here(NumpyBackend(arithmetic), "b", scenario, inputs)
+    assert {name: value.tobytes() for name, value in inputs.arrays().items()} == before
+
+
+def test_quantities_come_in_the_scenarios_dtype_unless_they_are_the_truth() -> None:
+    scenario = dyadic("mse", dtype="float16")
+    inputs = make_inputs(scenario)
+    for backend, dtype in ((NumpyBackend("mp50"), "float16"), (NumpyBackend("mp50", rounded=False), "float64")):
+        seen = backend.session(scenario, inputs).step(inputs.x, inputs.y)
+        assert {str(np.asarray(value).dtype) for value in seen.values()} == {dtype}
 
 
 @pytest.mark.parametrize("arithmetic", ["rational", "mp50", "float64"])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 from safetensors.numpy import save_file
@@ -67,6 +67,7 @@ def test_a_column_is_saved_as_it_reads_however_it_lies(tmp_path: Path, column: n
     np.testing.assert_array_equal(loaded, column)
 
 
+@settings(derandomize=True, deadline=None, max_examples=100)
 @given(
     dtype=st.sampled_from(["float16", "float32", "float64"]),
     shape=arrays_of.array_shapes(max_dims=3, max_side=4),
