@@ -154,7 +154,7 @@ def test_a_state_is_loaded_before_steps_that_are_not_recorded_too() -> None:
         def session(self, scenario: Scenario, inputs: Inputs) -> Session:
             session = super().session(scenario, inputs)
             load = session.load
-            session.load = lambda state: (loaded.append(1), load(state))  # type: ignore[method-assign]
+            session.load = lambda state: (loaded.append(1), load(state))
             return session
 
     states = {name: np.stack([value] * 4) for name, value in INPUTS.initial.items()}

@@ -198,6 +198,24 @@ def test_a_pickle_is_not_opened(tmp_path: Path) -> None:
         load_trace(tmp_path / "t.safetensors")
 
 
+def test_a_save_that_is_cut_short_at_the_end_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last thing that happens is one rename: whoever reads has the old file or the new one, whole."""
+    path = tmp_path / "t.safetensors"
+    save_trace(a_trace(), path)
+    before = path.read_bytes()
+
+    def refused(self: Path, target: Path) -> None:
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "replace", refused)
+    with pytest.raises(TraceError, match=r"cannot be written: .*not permitted"):
+        save_trace(Trace({"loss": ONE}, np.arange(3), MANIFEST), path)
+    assert [p.name for p in tmp_path.iterdir()] == ["t.safetensors"]
+    assert path.read_bytes() == before
+
+
 def test_a_failed_save_leaves_the_old_file_and_no_half_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "t.safetensors"
     save_trace(a_trace(), path)
