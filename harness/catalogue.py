@@ -14,7 +14,8 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from harness.errors import ScenarioError
-from harness.scenario import LayerSpec, Scenario, Spec
+from harness.scenario import LayerSpec, Scenario
+from harness.spec import Spec
 
 CATALOGUE = Path(str(files("scenarios")))
 

@@ -11,7 +11,8 @@ import numpy as np
 from backends.numpy_manual.rules import LAYERS
 from harness.errors import ScenarioError
 from harness.inputs import Inputs
-from harness.scenario import Evidence, Finding, Published, Scenario
+from harness.scenario import Scenario
+from harness.source import Evidence, Finding, Published
 from harness.trace import Manifest, Mode, Trace
 
 Row = dict[str, Any]

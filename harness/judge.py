@@ -12,7 +12,7 @@ import numpy as np
 from harness.comparison import Comparison
 from harness.noise import LARGEST, Floats
 from harness.quantities import kind
-from harness.scenario import Expect
+from harness.source import Expect
 
 
 class Verdict(StrEnum):

@@ -11,7 +11,8 @@ from rich.text import Text
 from harness.backend import Backend, backend_class, backend_names, installed_version
 from harness.catalogue import find_scenarios
 from harness.errors import BackendError
-from harness.scenario import DType, LayerSpec, Loss, Optimizer, Spec
+from harness.scenario import LayerSpec, Loss, Optimizer
+from harness.spec import DType, Spec
 
 
 def listing() -> RenderableType:

@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 
 from harness.errors import TraceError
 from harness.inputs import Array
-from harness.scenario import DType
+from harness.spec import DType
 
 FORMAT = 1
 KEY = "isograd"  # the one entry of a file's metadata that is ours

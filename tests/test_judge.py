@@ -15,7 +15,7 @@ from harness.comparison import compare_traces
 from harness.errors import TraceError
 from harness.judge import FACTOR, Judgement, bound, drifts, judge, settle
 from harness.noise import UNIT_ROUNDOFF, Rounding, noise_levels
-from harness.scenario import Expect
+from harness.source import Expect
 from harness.trace import MODES, Manifest, Mode
 
 STEPS = 10

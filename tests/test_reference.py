@@ -15,7 +15,7 @@ from harness.identity import mean_of_sample_gradients
 from harness.inputs import make_inputs
 from harness.recorder import record_here
 from harness.reference import WIDER, Reference, make_reference
-from harness.scenario import DType
+from harness.spec import DType
 from harness.trace import MODES, Mode
 
 SMALL = load_scenario("article/sum_regression_minibatch").model_copy(update={"epochs": 1, "batch_size": 30})

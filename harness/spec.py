@@ -1,0 +1,31 @@
+"""What is a spec made of? Immutable, every key known, and its numbers, names and matrices checked."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, StrictInt, StringConstraints
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+Quantity = Annotated[str, StringConstraints(pattern=r"^[a-z]+(/[a-z][a-z0-9_]*(\.[a-z0-9_]+)*)?$")]
+Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+Positive = Annotated[Number, Field(gt=0)]
+Count = Annotated[StrictInt, Field(ge=1)]
+Vector = Annotated[tuple[Number, ...], Field(min_length=1)]
+DType = Literal["float16", "float32", "float64"]
+
+
+def rectangular(rows: object) -> object:
+    """Refuse rows of different lengths."""
+    if isinstance(rows, (list, tuple)) and len({len(r) if isinstance(r, (list, tuple)) else -1 for r in rows}) > 1:
+        raise ValueError("expected rows of one length")
+    return rows
+
+
+Matrix = Annotated[tuple[Vector, ...], Field(min_length=1), BeforeValidator(rectangular)]
+
+
+class Spec(BaseModel):
+    """A part of a scenario: immutable, and every key of it known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
