@@ -43,7 +43,7 @@ class PaddleBackend(Backend):
     layers = LAYERS
     losses = LOSSES
     optimizers = OPTIMIZERS
-    dtypes = dict.fromkeys(("float32", "float64"))  # no float16 kernel of `linear` on the CPU (3.3.1)
+    dtypes = dict.fromkeys(("float32", "float64"))  # no 16-bit kernel of `linear` on the CPU (3.3.1)
 
     def environment(self) -> dict[str, str]:
         """Version, device and flags."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from harness.backend import Backend, LazyModule, Session
+from harness.dtypes import FORMATS
 from harness.inputs import Array, Inputs
 from harness.scenario import Scenario
 
@@ -33,6 +34,23 @@ OPTIMIZERS: dict[str, Callable[[Any, float, Any], Any]] = {
 }
 
 
+BFLOAT16 = FORMATS["bfloat16"].dtype  # NumPy has none of its own, and PyTorch takes over only NumPy's own
+
+
+def to_tensor(values: Array) -> Any:
+    """A tensor that shares the array's memory."""
+    if values.dtype == BFLOAT16:
+        return torch.from_numpy(values.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(values)
+
+
+def to_array(tensor: Any) -> Array:
+    """An array that shares the tensor's memory."""
+    if tensor.dtype is torch.bfloat16:
+        return tensor.view(torch.int16).numpy().view(BFLOAT16)  # type: ignore[no-any-return]
+    return tensor.numpy()  # type: ignore[no-any-return]
+
+
 class TorchBackend(Backend):
     """PyTorch on the CPU, with deterministic algorithms."""
 
@@ -40,7 +58,7 @@ class TorchBackend(Backend):
     layers = LAYERS
     losses = LOSSES
     optimizers = OPTIMIZERS
-    dtypes = dict.fromkeys(("float16", "float32", "float64"))
+    dtypes = FORMATS
 
     def environment(self) -> dict[str, str]:
         """Version, device, threads and flags."""
@@ -69,8 +87,8 @@ class TorchSession(Session):
         model.to(getattr(torch, scenario.dtype))
         self.parameters = dict(model.named_parameters())
         self.load(inputs.initial)
-        # `detach().numpy()` shares the parameter's memory: made once, it shows every later update
-        self.weights = {f"weight/{name}": p.detach().numpy() for name, p in self.parameters.items()}
+        # `to_array` shares the parameter's memory: made once, it shows every later update
+        self.weights = {f"weight/{name}": to_array(p.detach()) for name, p in self.parameters.items()}
         self.loss = LOSSES[scenario.loss.kind]
         self.loss_spec = scenario.loss
         self.optimizer = OPTIMIZERS[scenario.optimizer.kind](scenario.optimizer, inputs.lr, model.parameters())
@@ -79,25 +97,25 @@ class TorchSession(Session):
         """Copy the parameters in."""
         with torch.no_grad():
             for name, value in state.items():
-                self.parameters[name].copy_(torch.tensor(value))
+                self.parameters[name].copy_(to_tensor(np.array(value)))
 
     def step(self, x: Array, y: Array) -> Mapping[str, Array]:
         """One step of the loop, with every layer's output kept for its gradient."""
         outputs = {}
-        a = torch.from_numpy(x)
+        a = to_tensor(x)
         for name, layer in self.layers:
             a = layer(a)
             a.retain_grad()
             outputs[name] = a
-        loss = self.loss(self.loss_spec, a, torch.from_numpy(y))
+        loss = self.loss(self.loss_spec, a, to_tensor(y))
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
         return {
             "lr": self.dtype.type(self.optimizer.param_groups[0]["lr"]),
-            **{f"forward/{name}": a.detach().numpy() for name, a in outputs.items()},
-            "loss": loss.detach().numpy(),
-            **{f"backward/{name}": a.grad.numpy() for name, a in outputs.items()},
-            **{f"grad/{name}": p.grad.numpy() for name, p in self.parameters.items()},
+            **{f"forward/{name}": to_array(a.detach()) for name, a in outputs.items()},
+            "loss": to_array(loss.detach()),
+            **{f"backward/{name}": to_array(a.grad) for name, a in outputs.items()},
+            **{f"grad/{name}": to_array(p.grad) for name, p in self.parameters.items()},
             **self.weights,
         }

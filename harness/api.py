@@ -9,12 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.assess import between
+from harness.assess import Cell, between
 from harness.backend import backend_class, backend_names, installed_version, make_backend
 from harness.catalogue import find_scenarios, parse_scenario
+from harness.envelope import RUNS
 from harness.errors import BackendError, BackendUnavailableError, IsogradError
+from harness.judge import FACTOR
 from harness.plan import Plan, Progress
 from harness.quantities import quantity_shapes
+from harness.rejudge import assessor_of, rejudge
 from harness.report import Difference, Report
 from harness.scenario import Scenario
 from harness.trace import MODES, Mode, Trace, load_trace
@@ -30,6 +33,9 @@ def run(
     quantities: str = "*",
     jobs: int | None = None,
     timeout: float = 300.0,
+    repeat: int | None = None,
+    noise: int = RUNS,
+    factor: float = FACTOR,
     traces: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -44,6 +50,10 @@ def run(
         quantities: globs, parted by commas, of the quantities to record.
         jobs: how many children at once; None: as many as there are processors.
         timeout: seconds that a child may take for one job, or to start.
+        repeat: how many times a backend runs each job, to see whether it is deterministic; None: twice where the
+            second run costs less than a second.
+        noise: how many noisy runs of the reference's rules make the envelope.
+        factor: how many envelopes an element may be off.
         traces: a folder to keep the trace files in; None: they are not kept.
         progress: told of each job that is done.
 
@@ -61,14 +71,16 @@ def run(
     chosen, modes = _scenarios(scenarios, dtype), _modes(mode)
     present, absent = _backends(backends)
     _check(chosen, every, quantities, jobs, timeout)
+    _check_judging(repeat, noise, factor)
+    judging: dict[str, Any] = {"repeat": repeat, "noise": noise, "factor": factor}
     started = time.time()
     with tempfile.TemporaryDirectory(prefix="isograd-") as folder:
-        plan = Plan(chosen, present, modes, every, quantities, Path(folder), Path(traces or folder))
+        plan = Plan(chosen, present, modes, every, quantities, Path(folder), Path(traces or folder), **judging)
         plan.record(jobs or os.cpu_count() or 1, timeout, progress)
         asked_in_vain = absent if backends is not None else {}
         results = tuple(plan.assessor(scenario).assess(plan.runs(scenario), asked_in_vain) for scenario in chosen)
     request = {"modes": list(modes), "every": every, "quantities": quantities, "traces": traces, "started": started}
-    return Report(results, absent, request | {"seconds": time.time() - started})
+    return Report(results, absent, request | judging | {"seconds": time.time() - started})
 
 
 def _scenarios(wanted: Any, dtype: str | None) -> list[Scenario]:
@@ -97,6 +109,11 @@ def _check(scenarios: list[Scenario], every: int, quantities: str, jobs: int | N
         if not quantity_shapes(scenario, quantities):
             names = ", ".join(quantity_shapes(scenario))
             raise IsogradError(f"{scenario.name}: no quantity matches {quantities!r}; it has {names}")
+
+
+def _check_judging(repeat: int | None, noise: int, factor: float) -> None:
+    if noise < 2 or not factor > 0 or (repeat is not None and repeat < 1):
+        raise IsogradError(f"expected repeat ≥ 1, noise ≥ 2 and factor > 0; got {repeat}, {noise}, {factor:g}")
 
 
 def _modes(mode: str) -> tuple[Mode, ...]:
@@ -187,4 +204,27 @@ def compare(a: str | Path | Trace, b: str | Path | Trace) -> Difference:
         TraceError: a file that is not a whole trace file; no step in common.
     """
     first, second = (load_trace(side) if isinstance(side, (str, Path)) else side for side in (a, b))
-    return Difference(first.manifest, second.manifest, *between(first, second))
+    return Difference(first.manifest, second.manifest, *between(first, second, assessor_of(second).reference))
+
+
+def judge(traces: Sequence[str | Path | Trace], *, factor: float = FACTOR, noise: int = RUNS) -> list[Cell]:
+    """Judge traces again, from what they hold: each against the reference of the scenario that it was made from.
+
+    Args:
+        traces: traces, or the paths of their files; a free and a resync one of one backend are judged together.
+        factor: how many envelopes an element may be off.
+        noise: how many noisy runs of the reference's rules make the envelope.
+
+    Returns:
+        A cell a trace, in the same order.
+
+    Raises:
+        TraceError: a file that is not a whole trace file, or does not hold what it was made from.
+
+    Example:
+        >>> from harness import judge, record
+        >>> [str(cell.verdict) for cell in judge([record("article/worked_backprop", "numpy")])]
+        ['IDENTICAL']
+    """
+    _check_judging(None, noise, factor)
+    return rejudge([load_trace(t) if isinstance(t, (str, Path)) else t for t in traces], factor, noise)

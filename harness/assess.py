@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 
@@ -12,18 +11,17 @@ import numpy as np
 
 from harness.children import Answer
 from harness.comparison import Comparison, compare_traces
+from harness.dtypes import FORMATS
 from harness.errors import TraceError
 from harness.findings import BROKEN, HOLDS, RED, Row, findings, published_trace
 from harness.identity import mean_of_sample_gradients
-from harness.inputs import Array, Inputs
-from harness.judge import Judgement, Verdict, drifts, judge, settle
-from harness.measure import measure
-from harness.noise import UNIT_ROUNDOFF, Floats, Rounding, noise_levels
+from harness.inputs import Inputs
+from harness.judge import FACTOR, Judgement, Verdict, drifts, judge, settle
 from harness.quantities import quantity_shapes
 from harness.recorder import recorded_steps
 from harness.reference import Reference
 from harness.scenario import Scenario
-from harness.trace import Mode, Trace, load_trace
+from harness.trace import Mode, Trace, bits, load_trace
 
 
 @dataclass(frozen=True)
@@ -100,6 +98,7 @@ class Assessor:
         reference: the truth, at every step.
         every: which steps were recorded.
         quantities: which quantities were.
+        factor: how many envelopes an element may be off.
     """
 
     scenario: Scenario
@@ -107,6 +106,7 @@ class Assessor:
     reference: Reference
     every: int = 1
     quantities: str = "*"
+    factor: float = FACTOR
 
     def assess(self, runs: Mapping[tuple[str, Mode], Run], absent: Mapping[str, str]) -> ScenarioResult:
         """Measure and judge all runs.
@@ -134,21 +134,8 @@ class Assessor:
         names = quantity_shapes(self.scenario, self.quantities)
         return trace.every(recorded_steps(self.inputs.steps, self.every), names)
 
-    @cached_property
-    def levels(self) -> dict[Mode, dict[str, Floats]]:
-        """Rounding's noise at every step; the reference backend's own run in the same dtype is one sample of it."""
-        return {mode: self._levels(mode) for mode in self.reference.truth}
-
-    def _levels(self, mode: Mode) -> dict[str, Floats]:
-        truth, twin = self.reference.truth[mode], self.reference.twin[mode]
-        measures = {name: measure(column, truth.columns[name]) for name, column in twin.columns.items()}
-        magnitudes = {name: m.magnitude for name, m in measures.items()}
-        sample = {name: m.max_abs for name, m in measures.items()}
-        return noise_levels(rounding(self.scenario, self.inputs, mode), magnitudes, truth.steps, sample)
-
-    def _judge(self, comparison: Comparison, mode: Mode, sides: int = 1) -> Judgement:
-        levels = {name: level[list(comparison.steps)] for name, level in self.levels[mode].items()}
-        return judge(comparison, levels, self.scenario.dtype, sides)
+    def _judge(self, comparison: Comparison, sides: int = 1) -> Judgement:
+        return judge(comparison, self.scenario.dtype, sides, self.factor)
 
     def _cell(self, backend: str, mode: Mode, run: Run) -> Cell:
         answer = run.answer
@@ -161,21 +148,34 @@ class Assessor:
             trace = load_trace(run.path)
         except TraceError as error:
             return Cell(backend, mode, Judgement(Verdict.ERROR, message=str(error)), answer=answer)
+        cell = replace(self.judged(trace), backend=backend, answer=answer)
+        if not answer.differs:
+            return cell
+        text = f"two runs of it differ: {answer.differs}"
+        first, _, step = answer.differs.partition(" at step ")
+        judgement = replace(cell.judgement, verdict=Verdict.NONDETERMINISTIC, first=first, step=int(step), message=text)
+        return replace(cell, judgement=judgement)
+
+    def judged(self, trace: Trace) -> Cell:
+        """A trace against the truth."""
+        mode = trace.manifest.mode
         partial = self.scenario.truth == "published"
         truth = self._recorded(self.reference.truth[mode])
         truth = published_trace(self.scenario, mode, truth) if partial else truth
-        comparison = compare_traces(trace, truth, partial=partial, dtype=self.scenario.dtype)
+        envelope = self.reference.envelope[mode]
+        comparison = compare_traces(trace, truth, envelope, partial=partial, dtype=self.scenario.dtype)
         same = identical(trace, self._recorded(self.reference.twin[mode]))
-        judgement = settle(self._judge(comparison, mode), self.scenario.expect, same)
-        return Cell(backend, mode, judgement, trace, comparison, answer)
+        judgement = settle(self._judge(comparison), self.scenario.expect, same)
+        return Cell(trace.manifest.backend, mode, judgement, trace, comparison)
 
     def _pairs(self, cells: Mapping[tuple[str, Mode], Cell]) -> Iterator[Pair]:
         for mode in self.reference.truth:
             ran = [(cell.backend, cell.trace) for cell in cells.values() if cell.mode == mode and cell.trace]
             for (first, a), (second, b) in combinations(ran, 2):
-                known = [name for name in b.columns if name in self.levels[mode]]  # nobody knows another one's noise
-                comparison = compare_traces(a, b.every(b.steps, known))
-                yield Pair(mode, first, second, comparison, self._judge(comparison, mode, sides=2))
+                envelope = self.reference.envelope[mode]
+                known = [name for name in b.columns if name in envelope]  # nobody knows another one's rounding
+                comparison = compare_traces(a, b.every(b.steps, known), envelope)
+                yield Pair(mode, first, second, comparison, self._judge(comparison, sides=2))
 
     def _identity(self, cells: Mapping[tuple[str, Mode], Cell]) -> list[Row]:
         """A row per backend and gradient: is the batch's the mean of its samples'?"""
@@ -192,10 +192,10 @@ class Assessor:
 
     def _identity_rows(self, backend: str, trace: Trace, mean: Trace) -> Iterator[Row]:
         dtype = "float64" if backend == "reference" else self.scenario.dtype
-        comparison = compare_traces(trace.every(mean.steps), mean, partial=True, dtype=dtype)
-        finer = UNIT_ROUNDOFF[dtype] / UNIT_ROUNDOFF[self.scenario.dtype]  # the reference rounds in float64
-        levels = {name: finer * level[mean.steps] for name, level in self.levels["resync"].items()}
-        judged = judge(comparison, levels, dtype)
+        finer = FORMATS[dtype].roundoff / FORMATS[self.scenario.dtype].roundoff  # the reference rounds in float64
+        envelope = {name: finer * self.reference.envelope["resync"][name] for name in mean.columns}
+        comparison = compare_traces(trace.every(mean.steps), mean, envelope, partial=True, dtype=dtype)
+        judged = judge(comparison, dtype, factor=self.factor)
         for name, m in comparison.measures.items():
             row, ratio = int(np.argmax(m.max_abs)), float((judged.ratios or {})[name].max())
             yield {
@@ -213,39 +213,16 @@ class Assessor:
             }
 
 
-def between(a: Trace, b: Trace) -> tuple[Comparison, Judgement]:
-    """Two traces without a reference: ``b`` is taken for the truth, and rounding is allowed to both sides."""
-    dtype = max(a.manifest.dtype, b.manifest.dtype, key=UNIT_ROUNDOFF.__getitem__)
-    mode: Mode = "free" if "free" in (a.manifest.mode, b.manifest.mode) else "resync"
-    # without the scenario, the longest axis of any tensor stands for the longest sum
-    terms = max((max(column.shape[1:], default=1) for column in b.columns.values()), default=1)
-    comparison = compare_traces(a, b)
-    magnitudes = {name: m.magnitude for name, m in comparison.measures.items()}
-    levels = noise_levels(Rounding(dtype, mode, terms), magnitudes, np.array(comparison.steps), {})
-    return comparison, judge(comparison, levels, dtype, sides=2)
+def between(a: Trace, b: Trace, reference: Reference, factor: float = FACTOR) -> tuple[Comparison, Judgement]:
+    """Two traces of one scenario: ``b`` is taken for the truth, and rounding is allowed to both sides."""
+    envelope = reference.envelope[b.manifest.mode]
+    comparison = compare_traces(a, b.every(b.steps, [name for name in b.columns if name in envelope]), envelope)
+    return comparison, judge(comparison, b.manifest.dtype, 2, factor)
 
 
 def identical(trace: Trace, twin: Trace) -> bool:
     """Whether two traces hold the same quantities with the same bits; −0 is not 0 here."""
     return trace.columns.keys() == twin.columns.keys() and all(
-        column.dtype == trace.columns[name].dtype and np.array_equal(_bits(column), _bits(trace.columns[name]))
+        column.dtype == trace.columns[name].dtype and np.array_equal(bits(column), bits(trace.columns[name]))
         for name, column in twin.columns.items()
-    )
-
-
-def _bits(column: Array) -> Array:
-    """The elements' bits, as integers."""
-    return column.view(f"i{column.itemsize}")
-
-
-def rounding(scenario: Scenario, inputs: Inputs, mode: Mode) -> Rounding:
-    """What decides how a scenario rounds; its longest sum goes over a layer's inputs, or a batch's outputs."""
-    outputs = inputs.batch_size * int(inputs.y.shape[1])
-    return Rounding(
-        dtype=scenario.dtype,
-        mode=mode,
-        terms=max(*scenario.input_widths().values(), outputs),
-        layers=tuple((layer.name, layer.kind) for layer in scenario.layers),
-        residual=1 / inputs.batch_size if scenario.loss.kind == "half_squared_error" else 2 / outputs,
-        lr=inputs.lr,
     )

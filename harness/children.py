@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -35,13 +35,17 @@ class Job:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a job: all well, or ``unsupported`` rows, or an ``error`` with the child's last lines."""
+    """What came of a job: all well, or ``unsupported`` rows, or an ``error`` with the child's last lines.
+
+    ``differs`` says where a second run of the job first differed from the first, as in "loss at step 3".
+    """
 
     seconds: float = 0.0
     unsupported: tuple[str, ...] = ()
     error: str = ""
     tail: str = ""
     environment: dict[str, str] = field(default_factory=dict)
+    differs: str = ""
 
 
 class Child:
@@ -89,6 +93,7 @@ class Child:
             _clipped(raw.get("error", "")),
             self._said() if "error" in raw else "",
             raw.get("environment", {}),
+            raw.get("differs", ""),
         )
 
     def end(self) -> None:
@@ -188,7 +193,7 @@ class Children:
         assert child is not None
         request = {key: value() if callable(value) else value for key, value in job.request.items()}
         answer = child.ask(request, self.timeout)
-        return Answer(answer.seconds, answer.unsupported, answer.error, answer.tail, environment)
+        return replace(answer, environment=environment)
 
     def _bury(self, child: Child | None) -> None:
         if child is None:

@@ -36,7 +36,13 @@ class Modes(StrEnum):
     both = "both"
 
 
-Dtype = Annotated[str | None, typer.Option(help="float16, float32 or float64, instead of the scenario's own.")]
+Dtype = Annotated[
+    str | None, typer.Option(help="float16, bfloat16, float32 or float64, instead of the scenario's own.")
+]
+Noise = Annotated[int | None, typer.Option(help="Noisy runs of the reference's rules that make the envelope.", min=2)]
+Factor = Annotated[
+    float | None, typer.Option(help="How many envelopes an element may be off; default: the calibrated one.")
+]
 Every = Annotated[int, typer.Option(help="Record every so many steps, and the last.", min=1)]
 Globs = Annotated[str, typer.Option(help="Quantities to record: globs, parted by commas, as in 'grad/*,loss'.")]
 Seconds = Annotated[float, typer.Option(help="Seconds that a child process may take for one job.", min=0.001)]
@@ -59,6 +65,11 @@ def run(
     timeout: Seconds = 300.0,
     every: Every = 1,
     quantities: Globs = "*",
+    repeat: Annotated[
+        int | None, typer.Option(help="Runs of each job; default: 2 where the second takes under a second.", min=1)
+    ] = None,
+    noise: Noise = None,
+    factor: Factor = None,
 ) -> None:
     """Run scenarios on backends, compare everything with the reference, and judge it."""
     from harness.api import run as run_scenarios
@@ -67,6 +78,7 @@ def run(
 
     traces = _staging(out_folder) if out_folder else None
     options: dict[str, Any] = {"dtype": dtype, "mode": mode.value, "jobs": jobs, "timeout": timeout, "every": every}
+    options |= {"repeat": repeat} | _given(noise=noise, factor=factor)
     names = split_names(backends) if backends is not None else None
     try:
         with _progress() as told:
@@ -128,6 +140,33 @@ def compare(
     if out_folder:
         out.print(f"tables: {difference.write(out_folder)}", soft_wrap=True)
     raise typer.Exit(0 if difference.green else 1)
+
+
+@app.command()
+def judge(
+    traces: Annotated[list[Path], typer.Argument(help="Trace files; a free and a resync one are judged together.")],
+    factor: Factor = None,
+    false_alarms: Annotated[
+        float | None, typer.Option(help="Instead of a factor: the share of right cells that may be judged wrong.")
+    ] = None,
+    noise: Noise = None,
+) -> None:
+    """Judge trace files again, at another factor if need be; no framework is needed."""
+    from harness.api import judge as judge_traces
+    from harness.judge import factor_of
+    from harness.report.text import judgement_table
+
+    if factor is not None and false_alarms is not None:
+        raise IsogradError("expected --factor or --false-alarms; got both")
+    chosen = factor_of(false_alarms) if factor is None else factor
+    cells = judge_traces(traces, factor=chosen, **_given(noise=noise))
+    out.print(judgement_table(traces, cells, chosen), soft_wrap=True)
+    raise typer.Exit(0 if all(cell.verdict.green for cell in cells) else 1)
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """The options that were given: the others keep the default of the function that they are for."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _staging(folder: Path) -> Path:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from harness.errors import TraceError
-from harness.measure import Measures, measure
+from harness.measure import Array, Measures, measure
+from harness.scaled import Scaled, scale
 from harness.trace import Trace
 
 
@@ -27,27 +29,37 @@ class Comparison:
     Attributes:
         steps: the steps that both recorded.
         measures: for each quantity that could be compared, its measures, a row a step.
+        scaled: for each of them, its errors in units of the envelope.
         shapes: for each of them, the shape of one step's tensor.
         problems: what could not be compared, first things first.
     """
 
     steps: tuple[int, ...]
     measures: dict[str, Measures]
+    scaled: dict[str, Scaled]
     shapes: dict[str, tuple[int, ...]]
     problems: tuple[Problem, ...]
 
     def index(self, quantity: str, row: int) -> tuple[int, ...]:
-        """Index, within its tensor, of the element that differs most."""
-        worst = np.unravel_index(self.measures[quantity].worst[row], self.shapes[quantity] or (1,))
+        """Index, within its tensor, of the element that is the most envelopes off."""
+        worst = np.unravel_index(self.scaled[quantity].worst[row], self.shapes[quantity] or (1,))
         return tuple(int(i) for i in worst) if self.shapes[quantity] else ()
 
 
-def compare_traces(trace: Trace, truth: Trace, *, partial: bool = False, dtype: str | None = None) -> Comparison:
+def compare_traces(
+    trace: Trace,
+    truth: Trace,
+    envelope: Mapping[str, Array],
+    *,
+    partial: bool = False,
+    dtype: str | None = None,
+) -> Comparison:
     """Compare ``trace`` with ``truth``, which is believed.
 
     Args:
         trace: what a backend did.
         truth: the reference, or another backend's trace.
+        envelope: for each quantity of the truth, how far rounding can push each element, at *every* step of the run.
         partial: ``truth`` knows some of the quantities only (published values); others are left alone.
         dtype: the dtype that the trace's quantities must have; None: that of the truth's.
 
@@ -62,15 +74,16 @@ def compare_traces(trace: Trace, truth: Trace, *, partial: bool = False, dtype: 
             f"{trace.steps[:3]}… and {truth.steps[:3]}…; record both with the same --every"
         )
     a, b = trace.every(common), truth.every(common)
-    measures, shapes = {}, {}
+    measures, scaled, shapes = {}, {}, {}
     for name, expected in b.columns.items():
         if name in a.columns:
             problem = _layout(name, a.columns[name], expected, dtype or str(expected.dtype), int(common[0]))
             problems += [problem] if problem else []
             if not problem:
                 measures[name] = measure(a.columns[name], expected)
+                scaled[name] = scale(a.columns[name], expected, envelope[name][common])
                 shapes[name] = expected.shape[1:]
-    return Comparison(tuple(common.tolist()), measures, shapes, tuple(problems))
+    return Comparison(tuple(common.tolist()), measures, scaled, shapes, tuple(problems))
 
 
 def _names(trace: Trace, truth: Trace, partial: bool) -> list[Problem]:

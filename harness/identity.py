@@ -6,7 +6,7 @@ import numpy as np
 
 from backends.numpy_manual import NumpyBackend
 from harness.inputs import Inputs
-from harness.reference import WIDER, Reference
+from harness.reference import Reference
 from harness.scenario import Scenario
 from harness.trace import Trace
 
@@ -19,7 +19,7 @@ def mean_of_sample_gradients(scenario: Scenario, inputs: Inputs, reference: Refe
     for losses that are a mean over the batch, as all of ours are.
     """
     resync, states = reference.truth["resync"], reference.states
-    session = NumpyBackend(WIDER[scenario.dtype], rounded=False).session(scenario, inputs)
+    session = NumpyBackend(reference.arithmetic, rounded=False).session(scenario, inputs)
     names = [name for name in resync.columns if name.startswith("grad/")]
     means: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for step, (x, y) in enumerate(inputs.batches()):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.dtypes import FORMATS
 from harness.errors import ScenarioError
 from harness.scenario import Draw, GaussianData, InlineData, Scenario, TableData
 
@@ -46,6 +47,13 @@ class Inputs:
             for start in range(0, len(epoch), self.batch_size):
                 batch = slice(start, start + self.batch_size)
                 yield x[batch], y[batch]
+
+    def samples(self, step: int) -> NDArray[np.int64]:
+        """Which samples the batch of a step holds, in order."""
+        epoch, batch = divmod(step, self.steps_per_epoch)
+        start = batch * self.batch_size
+        samples: NDArray[np.int64] = self.order[epoch][start : start + self.batch_size]
+        return samples
 
     @property
     def steps_per_epoch(self) -> int:
@@ -86,7 +94,7 @@ def make_inputs(scenario: Scenario) -> Inputs:
         ScenarioError: a data file that is missing, lacks a column, or holds something that is not a finite number.
     """
     rng = np.random.Generator(np.random.PCG64(scenario.seed))
-    dtype = np.dtype(scenario.dtype)
+    dtype = FORMATS[scenario.dtype].dtype
     x, y = _data(scenario, rng)
     features = scenario.input_widths()
     drawn = {

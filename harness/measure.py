@@ -6,13 +6,16 @@ import math
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.dtypes import FORMATS
+
 Array = NDArray[Any]
+BFLOAT16 = FORMATS["bfloat16"].dtype
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 Job = tuple[slice, slice]
@@ -74,8 +77,8 @@ def measure(a: Array, b: Array) -> Measures:
     Classes are those of the elements as given, so float32's inf against 1e300 is a mismatch.
 
     Args:
-        a: (steps, ...), float16, float32 or float64, of any strides; not modified.
-        b: the reference, of the same shape; float16, float32 or float64.
+        a: (steps, ...), float16, bfloat16, float32 or float64, of any strides; not modified.
+        b: the reference, of the same shape; of one of these dtypes too.
 
     Returns:
         One entry a step; all 0 for tensors without elements.
@@ -91,14 +94,24 @@ def measure(a: Array, b: Array) -> Measures:
     """
     if a.shape != b.shape or not a.ndim:
         raise ValueError(f"expected two arrays of one shape (steps, ...); got {a.shape} and {b.shape}")
+    if BFLOAT16 in (a.dtype, b.dtype):
+        return _measure_bfloat16(a, b)
     if not {a.dtype, b.dtype} <= {np.dtype("f2"), np.dtype("f4"), np.dtype("f8")}:
-        raise TypeError(f"expected float16, float32 or float64, in native byte order; got {a.dtype!r} and {b.dtype!r}")
+        raise TypeError(f"expected {', '.join(FORMATS)}, in native byte order; got {a.dtype!r} and {b.dtype!r}")
     if not a.size:
         return _zeros(len(a))
     jobs = list(_jobs(len(a), math.prod(a.shape[1:]), BLOCK // _wide(a, b).itemsize))
     parts = _zeros(jobs[-1][0].stop)
     _compare_all(a, b, jobs, parts)
     return _combine(parts, a, b)
+
+
+def _measure_bfloat16(a: Array, b: Array) -> Measures:
+    """As float32, of which bfloat16 is every 65,536th number: an ULP is that many of float32's."""
+    a, b = (side.astype(np.float32) if side.dtype == BFLOAT16 else side for side in (a, b))
+    with np.errstate(over="ignore"):
+        narrow = measure(*(side.astype(BFLOAT16).astype(np.float32) for side in (a, b)))
+    return replace(measure(a, b), max_ulp=narrow.max_ulp / 2**16, unequal=narrow.unequal)
 
 
 def _zeros(rows: int) -> Measures:

@@ -9,14 +9,13 @@ from typing import Protocol
 
 from harness.assess import Assessor, Run
 from harness.children import Answer, Children, Job
+from harness.envelope import RUNS
 from harness.errors import TraceError
 from harness.inputs import Inputs, make_inputs
+from harness.judge import FACTOR
 from harness.reference import Reference, make_reference
 from harness.scenario import Scenario
 from harness.trace import Mode, save_arrays
-
-TO_READ = {"truth", "published", "findings", "expect", "batch_gradient_is_mean"}
-"""What a scenario says about its source: a child has no use for it."""
 
 
 class Progress(Protocol):
@@ -41,8 +40,13 @@ class Plan:
         quantities: str,
         folder: Path,
         kept: Path,
+        *,
+        repeat: int | None = 1,
+        noise: int = RUNS,
+        factor: float = FACTOR,
     ) -> None:
         self.backends, self.modes, self.every, self.quantities = backends, modes, every, quantities
+        self.repeat, self.noise, self.factor = repeat, noise, factor
         self.folder, self.kept = folder, kept
         self.scenarios = scenarios
         self.inputs: dict[str, Inputs] = {s.name: make_inputs(s) for s in scenarios}
@@ -88,12 +92,13 @@ class Plan:
             Job(
                 {
                     "backend": backend,
-                    "scenario": scenario.model_dump(mode="json", exclude=TO_READ),
+                    "scenario": scenario.model_dump(mode="json"),
                     "inputs": str(self.folder / f"inputs-{i}.safetensors"),
                     "mode": mode,
                     "states": (lambda i=i, s=scenario: self._states(i, s)) if mode == "resync" else None,
                     "every": self.every,
                     "quantities": self.quantities,
+                    "repeat": self.repeat,
                     "out": str(self._path(scenario, backend, mode)),
                 }
             )
@@ -106,7 +111,8 @@ class Plan:
         return str(self.folder / f"states-{i}.safetensors")
 
     def _make_reference(self, i: int, scenario: Scenario) -> None:
-        reference = make_reference(scenario, self.inputs[scenario.name], self.modes)
+        inputs = self.inputs[scenario.name]
+        reference = make_reference(scenario, inputs, self.modes, runs=self.noise, kink=self.factor)
         if reference.states:
             save_arrays(reference.states, self.folder / f"states-{i}.safetensors")
         self.references[scenario.name].set_result(reference)
@@ -118,7 +124,7 @@ class Plan:
     def assessor(self, scenario: Scenario) -> Assessor:
         """What is known of a scenario, ready to look at its runs."""
         reference = self.references[scenario.name].result()
-        return Assessor(scenario, self.inputs[scenario.name], reference, self.every, self.quantities)
+        return Assessor(scenario, self.inputs[scenario.name], reference, self.every, self.quantities, self.factor)
 
     def runs(self, scenario: Scenario) -> dict[tuple[str, Mode], Run]:
         """What each backend's child came back with."""

@@ -63,8 +63,14 @@ def record_here(
         if step in wanted:
             columns.keep(row, step, seen)
             row += 1
-    mode: Mode = "free" if states is None else "resync"
-    manifest = Manifest(
+    manifest = manifest_of(backend, name, scenario, inputs, "free" if states is None else "resync")
+    manifest = manifest.model_copy(update={"every": every, "pattern": quantities})
+    return Trace(columns.frozen(), steps, manifest, inputs)
+
+
+def manifest_of(backend: Backend, name: str, scenario: Scenario, inputs: Inputs, mode: Mode) -> Manifest:
+    """Where a trace comes from, with the whole scenario, so that it can be judged again from its file alone."""
+    return Manifest(
         scenario=scenario.name,
         fingerprint=fingerprint(scenario, inputs),
         backend=name,
@@ -73,8 +79,8 @@ def record_here(
         steps=inputs.steps,
         environment=backend.environment(),
         platform=platform.platform(),
+        spec=scenario.model_dump(mode="json"),
     )
-    return Trace(columns.frozen(), steps, manifest)
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What is the truth for a scenario? The hand-written rules, in wider arithmetic than the scenario's own."""
+"""What is the truth for a scenario, and how far can rounding stray from it? The hand-written rules, wider and noisy."""
 
 from __future__ import annotations
 
@@ -8,13 +8,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from backends.numpy_manual import NumpyBackend
+from harness.dtypes import FORMATS
+from harness.envelope import RUNS, Floats, make_envelope
 from harness.inputs import Array, Inputs
-from harness.recorder import States, record_here
+from harness.recorder import Columns, States, manifest_of, record_here
 from harness.scenario import Scenario
 from harness.trace import Mode, Trace
 
 # float64 has 29 bits more than float32, so its own rounding is invisible there; for float64 itself, 50 digits.
-WIDER = {"float16": "float64", "float32": "float64", "float64": "mp50"}
+WIDER = {"float16": "float64", "bfloat16": "float64", "float32": "float64", "float64": "mp50"}
+
+EXACT = "exact"
+EXACT_STEPS = 1
+"""A fraction's digits double or triple with every step: one step is exact, more are left to 50 digits or float64."""
 
 
 @dataclass(frozen=True)
@@ -22,41 +28,70 @@ class Reference:
     """The truth of one scenario.
 
     Attributes:
+        arithmetic: what the truth was computed in: float64, mp50, or exact fractions.
         truth: for each mode, the reference's trace, in float64.
         twin: for each mode, the same rules in the scenario's own dtype: what `IDENTICAL` means.
         states: the state that every backend is given before each step in resync, in the scenario's dtype.
+        envelope: for each mode and quantity, how far rounding can push each element at each step.
     """
 
+    arithmetic: str
     truth: Mapping[Mode, Trace]
     twin: Mapping[Mode, Trace]
     states: States
+    envelope: Mapping[Mode, Mapping[str, Floats]]
 
 
 @np.errstate(over="ignore", invalid="ignore")  # a run that overflows is for the judge, who can name where
-def make_reference(scenario: Scenario, inputs: Inputs, modes: tuple[Mode, ...]) -> Reference:
-    """Run the reference, in this process: it needs NumPy only."""
-    wide, same = NumpyBackend(WIDER[scenario.dtype], rounded=False), NumpyBackend()
-    states = resync_states(wide, scenario, inputs) if "resync" in modes else {}
-    given: dict[Mode, States | None] = {"free": None, "resync": states}
+def make_reference(
+    scenario: Scenario, inputs: Inputs, modes: tuple[Mode, ...], *, kink: float, runs: int = RUNS
+) -> Reference:
+    """Run the reference, in this process: it needs NumPy only.
 
-    def run(backend: NumpyBackend, mode: Mode) -> Trace:
-        return record_here(backend, "reference", scenario, inputs, states=given[mode])
+    Args:
+        scenario: what is run.
+        inputs: its numbers.
+        modes: free, resync or both.
+        kink: how many envelopes a number may be off; see `harness.envelope`.
+        runs: how many noisy runs make the envelope.
+    """
+    arithmetic = truth_arithmetic(scenario, inputs)
+    wide, same = NumpyBackend(arithmetic, rounded=False), NumpyBackend()
+    truth: dict[Mode, Trace] = {}
+    twin: dict[Mode, Trace] = {}
+    states: States = {}
+    if "free" in modes:
+        truth["free"] = record_here(wide, "reference", scenario, inputs)
+        twin["free"] = record_here(same, "reference", scenario, inputs)
+    if "resync" in modes:
+        states, truth["resync"] = resync(wide, scenario, inputs)
+        twin["resync"] = record_here(same, "reference", scenario, inputs, states=states)
+    envelope = make_envelope(scenario, inputs, truth, twin, states, runs=runs, kink=kink)
+    return Reference(arithmetic, truth, twin, states, envelope)
 
-    return Reference({m: run(wide, m) for m in modes}, {m: run(same, m) for m in modes}, states)
+
+def truth_arithmetic(scenario: Scenario, inputs: Inputs) -> str:
+    """Exact fractions where every rule of the scenario allows them and it is short; otherwise the wider arithmetic."""
+    exact = inputs.steps <= EXACT_STEPS and not NumpyBackend(EXACT).missing(scenario)
+    return EXACT if exact else WIDER[scenario.dtype]
 
 
-def resync_states(wide: NumpyBackend, scenario: Scenario, inputs: Inputs) -> States:
-    """The reference's trajectory, rounded to the scenario's dtype after every step.
+def resync(wide: NumpyBackend, scenario: Scenario, inputs: Inputs) -> tuple[dict[str, Array], Trace]:
+    """The reference's trajectory, rounded to the scenario's dtype after every step; and what it does at each.
 
     Each state is one that every backend can hold exactly: what differs after the step is the step's own error.
     """
     session = wide.session(scenario, inputs)
+    dtype = FORMATS[scenario.dtype].dtype
     states = {name: np.empty((inputs.steps, *value.shape), value.dtype) for name, value in inputs.initial.items()}
+    columns = Columns(scenario, "*", inputs.steps, inputs.batch_size)
     state: dict[str, Array] = dict(inputs.initial)
     for step, (x, y) in enumerate(inputs.batches()):
         for name, column in states.items():
             column[step] = state[name]
         session.load(state)
         seen = session.step(x, y)
-        state = {name: seen[f"weight/{name}"].astype(scenario.dtype) for name in states}
-    return states
+        columns.keep(step, step, seen)
+        state = {name: seen[f"weight/{name}"].astype(dtype) for name in states}
+    manifest = manifest_of(wide, "reference", scenario, inputs, "resync")
+    return states, Trace(columns.frozen(), np.arange(inputs.steps), manifest)

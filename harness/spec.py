@@ -12,7 +12,7 @@ Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Positive = Annotated[Number, Field(gt=0)]
 Count = Annotated[StrictInt, Field(ge=1)]
 Vector = Annotated[tuple[Number, ...], Field(min_length=1)]
-DType = Literal["float16", "float32", "float64"]
+DType = Literal["float16", "bfloat16", "float32", "float64"]
 
 
 def rectangular(rows: object) -> object:

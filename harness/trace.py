@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +16,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from harness.dtypes import FORMATS
 from harness.errors import TraceError
-from harness.inputs import Array
+from harness.inputs import Array, Inputs
 from harness.spec import DType
 
-FORMAT = 1
+FORMAT = 2
 KEY = "isograd"  # the one entry of a file's metadata that is ours
-STEPS = "steps"  # the one tensor of a file that is no quantity
+STEPS, INPUTS = "steps", "inputs/"  # the tensors of a file that are no quantities
 
-FLOATS = tuple(np.dtype(name) for name in get_args(DType))
+FLOATS = tuple(FORMATS[name].dtype for name in get_args(DType))
 
 Mode = Literal["free", "resync"]
 MODES: tuple[Mode, ...] = ("free", "resync")
@@ -44,6 +45,9 @@ class Manifest(BaseModel):
     steps: int
     environment: dict[str, str] = {}
     platform: str = ""
+    every: int = 1
+    pattern: str = "*"
+    spec: dict[str, Any] = {}
 
 
 class _Stored(Manifest):
@@ -61,11 +65,13 @@ class Trace:
             the others, the rows that it lacks are zero, on every backend alike.
         steps: which steps were recorded, counted from 0.
         manifest: where it came from.
+        inputs: the numbers that it was made from; None for what is no run of a scenario.
     """
 
     columns: Mapping[str, Array]
     steps: NDArray[np.int64]
     manifest: Manifest
+    inputs: Inputs | None = None
 
     def every(self, steps: NDArray[np.int64], names: Iterable[str] | None = None) -> Self:
         """The trace at ``steps`` only, all of which it must hold, and of the quantities ``names`` only."""
@@ -76,6 +82,22 @@ class Trace:
         return replace(self, columns={name: column[rows] for name, column in chosen.items()}, steps=steps)
 
 
+def first_difference(a: Trace, b: Trace) -> str:
+    """Where two traces of one job first differ in any bit, as in "loss at step 3"; "" where they do not."""
+    rows = {
+        name: np.flatnonzero((bits(column) != bits(b.columns[name])).reshape(len(column), -1).any(axis=1))
+        for name, column in a.columns.items()
+    }
+    first = [(int(where[0]), name) for name, where in rows.items() if len(where)]
+    row, name = min(first, key=lambda pair: pair[0], default=(0, ""))
+    return f"{name} at step {a.steps[row]}" if name else ""
+
+
+def bits(column: Array) -> Array:
+    """The elements' bits, as integers: −0 is not 0, and a NaN is equal to itself."""
+    return np.ascontiguousarray(column).view(f"i{column.itemsize}")
+
+
 def save_trace(trace: Trace, path: str | Path) -> None:
     """Write a trace file: safetensors, with the manifest in its metadata. Whole or not at all.
 
@@ -83,7 +105,8 @@ def save_trace(trace: Trace, path: str | Path) -> None:
         TraceError: the file cannot be written there (no such folder, disk full).
     """
     path = Path(path)
-    arrays = {STEPS: trace.steps, **trace.columns}
+    inputs = {INPUTS + name: values for name, values in (trace.inputs.arrays() if trace.inputs else {}).items()}
+    arrays = {STEPS: trace.steps, **inputs, **trace.columns}
     stored = _Stored(**trace.manifest.model_dump(), quantities=tuple(trace.columns))
     save_arrays(arrays, path, {KEY: stored.model_dump_json()})
 
@@ -103,13 +126,21 @@ def load_trace(path: str | Path) -> Trace:
     if steps.ndim != 1 or steps.dtype != np.int64 or (steps < 0).any() or (steps[1:] <= steps[:-1]).any():
         came = f"{steps.dtype} of shape {steps.shape}"
         raise TraceError(f"{path}: expected ascending steps as int64, none below 0; got {came}")
+    inputs = _inputs(path, {name: arrays.pop(name) for name in list(arrays) if name.startswith(INPUTS)})
     for name, column in arrays.items():
         if column.dtype not in FLOATS:
-            raise TraceError(f"{path}: {name}: expected float16, float32 or float64; got {column.dtype}")
+            raise TraceError(f"{path}: {name}: expected {', '.join(get_args(DType))}; got {column.dtype}")
         if column.ndim < 1 or len(column) != len(steps):
             raise TraceError(f"{path}: {name}: expected {len(steps)} steps; got shape {column.shape}")
     columns = {name: arrays[name] for name in (*stored.quantities, *arrays) if name in arrays}
-    return Trace(columns, steps, Manifest(**stored.model_dump(exclude={"quantities"})))
+    return Trace(columns, steps, Manifest(**stored.model_dump(exclude={"quantities"})), inputs)
+
+
+def _inputs(path: Path, arrays: Mapping[str, Array]) -> Inputs | None:
+    try:
+        return Inputs.from_arrays({name.removeprefix(INPUTS): a for name, a in arrays.items()}) if arrays else None
+    except (KeyError, TypeError, ValueError) as error:
+        raise TraceError(f"{path}: the inputs of the run are not whole: {error!r}") from None
 
 
 def _manifest(path: Path, text: str | None) -> _Stored:

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from backends.numpy_manual.arithmetic import FLOATS, Arithmetic, make_arithmetic
-from backends.numpy_manual.rules import LAYERS, LOSSES, OPTIMIZERS
+from backends.numpy_manual.arithmetic import Arithmetic, make_arithmetic
+from backends.numpy_manual.rules import LAYERS, LOSSES, OPTIMIZERS, Gradients
 from harness.backend import Backend, Session
+from harness.dtypes import FORMATS
 from harness.inputs import Array, Inputs
 from harness.scenario import Scenario
 
@@ -18,7 +19,8 @@ class NumpyBackend(Backend):
     """Forward and backward by hand, in the scenario's dtype or in the ``arithmetic`` that its name gives.
 
     Args:
-        arithmetic: float16, float32, float64, mp50 (50 digits), or rational (exact; not for sigmoid).
+        arithmetic: float16, bfloat16, tf32, float32, float64, mp50 (50 digits), rational (exact, from the decimal
+            digits that a person wrote; not for sigmoid) or exact (from the scenario's dtype's own numbers).
         rounded: return every quantity rounded to the scenario's dtype; the reference returns what it has.
     """
 
@@ -26,7 +28,7 @@ class NumpyBackend(Backend):
     layers = LAYERS
     losses = LOSSES
     optimizers = OPTIMIZERS
-    dtypes = dict.fromkeys(FLOATS)
+    dtypes = FORMATS
 
     def __init__(self, arithmetic: str | None = None, rounded: bool = True) -> None:
         self.arithmetic = arithmetic and make_arithmetic(arithmetic)
@@ -56,7 +58,7 @@ class NumpySession(Session):
     def __init__(self, scenario: Scenario, inputs: Inputs, arithmetic: Arithmetic, dtype: np.dtype[Any]) -> None:
         self.arithmetic = arithmetic
         self.dtype = dtype
-        self.convert = arithmetic.dtype != dtype
+        self.convert = arithmetic.dtype != dtype or arithmetic.rounding is not None
         self.rules = [(layer.name, LAYERS[layer.kind]) for layer in scenario.layers]
         self.loss = LOSSES[scenario.loss.kind]
         self.update = OPTIMIZERS[scenario.optimizer.kind]
@@ -91,10 +93,20 @@ class NumpySession(Session):
             q["backward/" + name] = d
             d, gradients[name] = rule.backward(self.p[name], values[i], values[i + 1], d)
 
-        for name, grads in gradients.items():
+        for name, grads in self.gradients(gradients).items():
             p = self.p[name]
             for param, g in grads.items():
                 key = f"{name}.{param}"
-                p[param] = q["weight/" + key] = self.update(p[param], g, self.lr)
+                p[param] = q["weight/" + key] = self.updated(key, p[param], g)
                 q["grad/" + key] = g
         return {name: np.asarray(value, self.dtype) for name, value in q.items()} if self.convert else q
+
+    # What a changed session lays its hands on, beside the rules themselves (`changes.ChangedSession`).
+
+    def gradients(self, gradients: dict[str, Gradients]) -> dict[str, Gradients]:
+        """The parameters' gradients as the update gets them."""
+        return gradients
+
+    def updated(self, key: str, w: Any, g: Any) -> Any:
+        """A parameter after the update."""
+        return self.update(w, g, self.lr)

@@ -1,4 +1,4 @@
-"""In which arithmetic do the rules run? NumPy's floats, 50 digits, or exact fractions."""
+"""In which arithmetic do the rules run? NumPy's floats, narrower ones, 50 digits, or exact fractions."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from backends.numpy_manual.rounded import Bfloat16, Rounding, Tf32, to_bfloat16
 from harness.inputs import Array
 
 DIGITS = 50  # three times float64's 16: its error is far below anything that a comparison in float64 can see
@@ -23,9 +24,12 @@ class Arithmetic:
     dtype: np.dtype[Any]
     constant: Callable[[float], Any]
     exact: bool = False
+    rounding: Rounding | None = None
 
     def array(self, values: Array) -> Array:
         """``values`` in this arithmetic, without a copy where they are already."""
+        if self.rounding:
+            return self.rounding.rounded(values.astype(self.dtype))
         if self.dtype != object:
             return values.astype(self.dtype, copy=False)
         return np.array([self.constant(float(v)) for v in values.flat], dtype=object).reshape(values.shape)
@@ -34,7 +38,8 @@ class Arithmetic:
 def exp(z: Array) -> Array:
     """eᶻ in z's own arithmetic; TypeError for fractions, which have none."""
     if z.dtype != object:
-        return np.asarray(np.exp(z))
+        e: Array = np.exp(z)
+        return e
     return np.asarray(np.frompyfunc(_exp, 1, 1)(z))
 
 
@@ -55,19 +60,33 @@ def _mp() -> Any:
 
 
 def _fraction(value: float) -> Fraction:
-    """The fraction that a person wrote: 0.01 is 1/100, not the double nearest to it."""
+    """The fraction that a person wrote: 0.01 is 1/100, not the double nearest to it, which is `exact`'s."""
     return Fraction(repr(value))
+
+
+def _bfloat16(value: float) -> Any:
+    return to_bfloat16(np.array(value, np.float32))[()]
 
 
 def make_arithmetic(name: str) -> Arithmetic:
     """The arithmetic of that name; ValueError with the list of names otherwise."""
-    if name in FLOATS:
-        return Arithmetic(name, np.dtype(name), np.dtype(name).type)
-    if name == "mp50":
-        return Arithmetic(name, np.dtype(object), lambda value: _mp().mpf(value))
-    if name == "rational":
-        return Arithmetic(name, np.dtype(object), _fraction, exact=True)
-    raise ValueError(f"arithmetic: expected one of {', '.join((*FLOATS, 'mp50', 'rational'))}; got {name!r}")
+    if name in ARITHMETICS:
+        return ARITHMETICS[name]
+    raise ValueError(f"arithmetic: expected one of {', '.join(ARITHMETICS)}; got {name!r}")
 
 
-FLOATS = ("float16", "float32", "float64")
+ARITHMETICS = {
+    arithmetic.name: arithmetic
+    for arithmetic in (
+        Arithmetic("float16", np.dtype(np.float16), np.float16),
+        Arithmetic(
+            "bfloat16", np.dtype(np.float32), lambda v: to_bfloat16(np.array(v, np.float32))[()], rounding=Bfloat16()
+        ),
+        Arithmetic("tf32", np.dtype(np.float32), np.float32, rounding=Tf32()),
+        Arithmetic("float32", np.dtype(np.float32), np.float32),
+        Arithmetic("float64", np.dtype(np.float64), np.float64),
+        Arithmetic("mp50", np.dtype(object), lambda value: _mp().mpf(value)),
+        Arithmetic("rational", np.dtype(object), _fraction, exact=True),
+        Arithmetic("exact", np.dtype(object), Fraction, exact=True),
+    )
+}

@@ -1,8 +1,9 @@
 """What is the derivative of each layer and loss? Every rule by hand, forward above backward, as in a textbook.
 
 Notation: x is a layer's input, a its output, d its backward value ∂L/∂a; all have one row a sample. A rule uses nothing
-but + − × ÷, comparisons and the arithmetic's `exp`, so that the same lines run in any arithmetic. The formulas are the
-chain rule as in Goodfellow, Bengio, Courville, *Deep Learning* (2016), section 6.5, in row convention.
+but + − × ÷, comparisons and the arithmetic's `exp`, so that the same lines run in any arithmetic, and no axis but the
+last two, so that they run on many batches at once. The formulas are the chain rule as in Goodfellow, Bengio, Courville,
+*Deep Learning* (2016), section 6.5, in row convention.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class LossRule:
     """``value(ŷ, y)`` gives L; ``gradient(ŷ, y)`` gives ∂L/∂ŷ."""
 
     value: Callable[[Array, Array], Any]
-    gradient: Callable[[Array, Array], Array]
+    gradient: Callable[[Array, Array], Any]
 
 
 # ---------------------------------------------------------------- layers
@@ -42,20 +43,19 @@ class LossRule:
 
 def linear(p: Parameters, x: Array) -> Array:
     """z = x Wᵀ + b."""
-    z = x @ p["weight"].T
-    return z + p["bias"] if "bias" in p else z
+    z = x @ p["weight"].mT
+    return z + p["bias"][..., np.newaxis, :] if "bias" in p else z
 
 
 def linear_backward(p: Parameters, x: Array, a: Array, d: Array) -> tuple[Array, Gradients]:
     """∂L/∂x = d W, ∂L/∂W = dᵀ x, ∂L/∂b = Σ_samples d."""
-    dw: Gradients = {"weight": d.T @ x}
-    return d @ p["weight"], dw | {"bias": d.sum(axis=0)} if "bias" in p else dw
+    dw: Gradients = {"weight": d.mT @ x}
+    return d @ p["weight"], dw | {"bias": d.sum(axis=-2)} if "bias" in p else dw
 
 
-def sigmoid(p: Parameters, z: Array) -> Array:
-    """a = 1 / (1 + e⁻ᶻ), written with e^(−|z|), which cannot overflow."""
-    e = exp(-abs(z))
-    return np.asarray(np.where(z >= 0, 1, e) / (1 + e))
+def sigmoid(p: Parameters, z: Array) -> Any:
+    """a = 1 / (1 + e⁻ᶻ), times e^min(z, 0) above and below, so that nothing overflows."""
+    return exp(np.minimum(z, 0)) / (1 + exp(-abs(z)))
 
 
 def sigmoid_backward(p: Parameters, z: Array, a: Array, d: Array) -> tuple[Array, Gradients]:
@@ -94,26 +94,31 @@ LAYERS = {
 # ---------------------------------------------------------------- losses
 
 
+def samples(a: Array) -> int:
+    """B, the rows of a batch."""
+    return int(a.shape[-2])
+
+
 def half_squared_error(yhat: Array, y: Array) -> Any:
     """L = (1/B) Σ ½ (ŷ − y)², with a sum over outputs."""
     r = yhat - y
-    return (r * r).sum() / (2 * len(r))
+    return (r * r).sum(axis=(-2, -1)) / (2 * samples(r))
 
 
 def half_squared_error_gradient(yhat: Array, y: Array) -> Array:
     """∂L/∂ŷ = (ŷ − y) / B."""
-    return (yhat - y) / len(y)
+    return (yhat - y) / samples(y)
 
 
 def mse(yhat: Array, y: Array) -> Any:
     """L = (1/n) Σ (ŷ − y)², n = batch × outputs."""
     r = yhat - y
-    return (r * r).sum() / r.size
+    return (r * r).sum(axis=(-2, -1)) / (samples(r) * r.shape[-1])
 
 
-def mse_gradient(yhat: Array, y: Array) -> Array:
+def mse_gradient(yhat: Array, y: Array) -> Any:
     """∂L/∂ŷ = 2 (ŷ − y) / n."""
-    return 2 * (yhat - y) / y.size
+    return 2 * (yhat - y) / (samples(y) * y.shape[-1])
 
 
 LOSSES = {
@@ -125,9 +130,9 @@ LOSSES = {
 # ---------------------------------------------------------------- optimizers
 
 
-def sgd(w: Array, g: Array, lr: Any) -> Array:
+def sgd(w: Array, g: Array, lr: Any) -> Any:
     """w ← w − η ∂L/∂w."""
-    return np.asarray(w - lr * g)
+    return w - lr * g
 
 
 OPTIMIZERS = {"sgd": sgd}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -94,12 +95,29 @@ def _account(result: ScenarioResult, cell: Cell) -> list[str]:
 
 def worst_of(cell: Cell | Difference) -> str:
     """One line on the quantity and step that is furthest outside its bound; "" where nothing was measured."""
-    ratios, bounds = cell.judgement.ratios or {}, cell.judgement.bounds or {}
+    ratios = cell.judgement.ratios or {}
     if not ratios or cell.comparison is None:
         return ""
     name = max(ratios, key=lambda quantity: float(ratios[quantity].max()))
     row = int(ratios[name].argmax())
-    return describe(cell.comparison, name, row, bounds[name][row]) if ratios[name][row] > 1 else ""
+    return describe(cell.comparison, name, row, cell.judgement.limit) if ratios[name][row] > 1 else ""
+
+
+def judgement_table(names: Sequence[object], cells: Sequence[Cell], factor: float) -> RenderableType:
+    """A row a trace, with the smallest factor at which a red one would pass; below, what is behind the red ones."""
+    table = Table(header_style="bold", title=f"factor {factor:g}", title_justify="left")
+    for column in ("trace", "scenario", "backend", "dtype", "mode", "verdict", "first", "step"):
+        table.add_column(column, overflow="fold")
+    table.add_column("passes at factor", justify="right")
+    for name, cell in zip(names, cells, strict=True):
+        assert cell.trace is not None  # a judged trace
+        manifest, found = cell.trace.manifest, cell.judgement
+        verdict = Text(str(cell.verdict), STYLE.get(cell.verdict, "bold red"))
+        where = (found.first, "" if found.step is None else str(found.step))
+        least = "none" if found.structural or math.isinf(found.least_factor) else f"{found.least_factor:.3g}"
+        table.add_row(str(name), manifest.scenario, manifest.backend, manifest.dtype, cell.mode, verdict, *where, least)
+    reasons = dict.fromkeys(cell.judgement.message for cell in cells if not cell.verdict.green)
+    return Group(table, *(Text(line, style="red") for line in reasons))
 
 
 def difference_text(difference: Difference) -> RenderableType:

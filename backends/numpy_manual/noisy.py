@@ -1,0 +1,115 @@
+"""How far can rounding push each number? Many runs at once, each operation's result off by noise of rounding's size.
+
+Monte Carlo arithmetic: D. S. Parker, *Monte Carlo Arithmetic*, UCLA CSD-970002 (1997). Every array has a leading axis
+of runs; run 0 has no noise, so that the others' distance to it is what rounding does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from backends.numpy_manual.arithmetic import Arithmetic
+from backends.numpy_manual.rounded import Rounding
+from harness.dtypes import FORMATS, Format
+from harness.inputs import Array
+
+# The largest error of an operation, in ULP of its result. The four basic ones and the square root are rounded correctly
+# (IEEE 754-2019, section 4.3), but for PaddlePaddle's square root. An elementary function is as inaccurate as the worst
+# of the libraries in use: CPU, float32, against float64, over 10⁶ arguments each (`python -m tests.bench.functions`;
+# PyTorch 2.13.0 / PaddlePaddle 3.3.1 / NumPy 2.4.6).
+BASIC = 0.5
+ACCURACY: dict[Any, float] = {
+    np.exp: 2.35,  # 0.56 / 1.18 / 2.35
+    np.log: 3.28,  # 0.54 / 0.82 / 3.28
+    np.tanh: 6.57,  # 0.57 / 6.57 / 1.36
+    np.sqrt: 3.62,  # 0.55 / 3.62 / 0.50
+}
+EXACT = {np.negative, np.absolute, np.minimum, np.maximum}
+
+
+class Noise(Rounding):
+    """Noise of the size of a dtype's rounding, in `runs` runs beside the one without.
+
+    Args:
+        dtype: the scenario's; its noise is put into float64, whose own rounding is invisible beside a narrower one's.
+        runs: how many noisy runs.
+        kink: how many envelopes a number may be off; where a comparison lies within that, either side is right.
+        seed: of the noise.
+    """
+
+    def __init__(self, dtype: str, runs: int, kink: float, seed: int) -> None:
+        self.format: Format = FORMATS[dtype]
+        # float64's own noise, added in float64, is lost where it is less than half a unit: it is made twice as large
+        self.u = self.format.roundoff * (2 if dtype == "float64" else 1)
+        self.runs = runs
+        self.kink = kink
+        self.rng = np.random.Generator(np.random.SFC64(seed))
+
+    def operate(self, ufunc: np.ufunc, method: str, inputs: Sequence[Any], options: dict[str, Any]) -> Array:
+        """The result with noise; of a comparison, with both answers where either is right."""
+        result = np.asarray(getattr(ufunc, method)(*inputs, **options))
+        if result.dtype == bool:
+            return self._either(result, *inputs)
+        if ufunc in EXACT:
+            return result
+        return self._noisy(result, self._size(ufunc, method, inputs, options, result))
+
+    def _size(
+        self, ufunc: np.ufunc, method: str, inputs: Sequence[Any], options: dict[str, Any], result: Array
+    ) -> Array:
+        """How large the rounding error of each element of the result can be.
+
+        A sum of n terms, and a dot product, is off by √n u Σ|terms| as a rule, n u Σ|terms| at most (Higham, *Accuracy
+        and Stability of Numerical Algorithms*, 2nd ed. 2002, sections 2.8, 3.1 and 4.2; Higham and Mary, *A new
+        approach to probabilistic rounding error analysis*, SIAM J. Sci. Comput. 41, 2019).
+        """
+        if ufunc is np.matmul:
+            a, b = inputs
+            return np.asarray(self.u * np.sqrt(a.shape[-1]) * (np.abs(a) @ np.abs(b)))
+        if method == "reduce":
+            total = ufunc.reduce(np.abs(inputs[0]), **options)
+            return np.asarray(self.u * np.sqrt(inputs[0].size / max(total.size, 1)) * total)
+        return np.asarray((2 * ACCURACY.get(ufunc, BASIC) * self.u) * np.abs(result))
+
+    def _noisy(self, result: Array, size: Array) -> Array:
+        size = size + self.format.smallest * (size != 0)  # an underflow; what is exactly 0 stays so
+        runs = (self.runs + 1, *result.shape[1:])
+        noise = self.rng.random(runs)
+        noise *= 2
+        noise -= 1
+        noise[0] = 0
+        noise *= size
+        noise += result
+        return noise
+
+    def _either(self, result: Array, *sides: Any) -> Array:
+        """A comparison's answers; in the noisy runs either, by chance, where rounding can decide it.
+
+        Sixteen runs would seldom see a number on both sides of a kink that lies at the edge of its envelope, and some
+        backend will: so this is a rule, and not left to luck.
+        """
+        distance = np.subtract(*sides)
+        if len(distance) == 1:
+            return result
+        spread = np.abs(distance[1:] - distance[:1]).max(axis=0)
+        unclear = (np.abs(distance[0]) <= self.kink * spread) & (spread > 0)
+        if unclear.any():
+            result = np.array(result)
+            result[1:, unclear] = self.rng.random((self.runs, np.count_nonzero(unclear))) < 0.5
+        return result
+
+
+def noisy(dtype: str, runs: int, kink: float, seed: int) -> Arithmetic:
+    """Arithmetic of `runs` noisy runs; what it takes in has a leading axis of 1, what it gives one of runs + 1."""
+    return NoisyArithmetic("noisy", np.dtype(np.float64), np.float64, rounding=Noise(dtype, runs, kink, seed))
+
+
+class NoisyArithmetic(Arithmetic):
+    """Arrays get their leading axis."""
+
+    def array(self, values: Array) -> Array:
+        """``values`` as one run, which any operation makes many of."""
+        return super().array(values)[np.newaxis]

@@ -1,0 +1,85 @@
+"""How can every operation round differently from the hardware? Arrays that hand each result to a rounding."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from harness.dtypes import FORMATS
+from harness.inputs import Array
+
+
+class Rounding(ABC):
+    """What becomes of an operation's result."""
+
+    @abstractmethod
+    def operate(self, ufunc: np.ufunc, method: str, inputs: Sequence[Any], options: dict[str, Any]) -> Array:
+        """The result of ``ufunc``, or of its ``method`` "reduce", on plain arrays, rounded; comparisons give bools."""
+
+    def rounded(self, values: Array) -> Rounded:
+        """``values`` as an array whose operations are rounded so."""
+        out = values.view(Rounded)
+        out.rounding = self
+        return out
+
+
+class Rounded(np.ndarray):
+    """An array of which every operation goes through a `Rounding`; what is computed from it is one too."""
+
+    rounding: Rounding
+
+    def __array_finalize__(self, parent: Any) -> None:
+        self.rounding = getattr(parent, "rounding", None)  # type: ignore[assignment]  # set before any operation
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        result = self.rounding.operate(ufunc, method, [plain(value) for value in inputs], options)
+        return result if result.dtype == bool else self.rounding.rounded(result)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
+        """`np.where` and the like pick values and round nothing."""
+        return self.rounding.rounded(np.asarray(function(*map(plain, args), **options)))
+
+
+def plain(value: Any) -> Any:
+    """A `Rounded` array as NumPy's own, anything else as it is."""
+    return value.view(np.ndarray) if isinstance(value, Rounded) else value
+
+
+class Bfloat16(Rounding):
+    """Every operation in float32, and its result rounded to bfloat16; sums and products of matrices as a whole.
+
+    Rounding twice is no different from rounding once, since 24 ≥ 2 · 8 + 2 digits (Figueroa, *When is double rounding
+    innocuous?*, SIGNUM Newsletter 30, 1995).
+    """
+
+    def operate(self, ufunc: np.ufunc, method: str, inputs: Sequence[Any], options: dict[str, Any]) -> Array:
+        """As the frameworks do on a CPU: kernels that compute in float32 and store bfloat16."""
+        result = np.asarray(getattr(ufunc, method)(*inputs, **options))
+        return result if result.dtype == bool else to_bfloat16(result)
+
+
+class Tf32(Rounding):
+    """Products of matrices as a GPU's tensor cores take them: inputs rounded to 11 digits, sums in float32.
+
+    NVIDIA, *A100 Tensor Core GPU Architecture* (2020): TF32 has float32's exponent and float16's mantissa of 10 bits.
+    """
+
+    def operate(self, ufunc: np.ufunc, method: str, inputs: Sequence[Any], options: dict[str, Any]) -> Array:
+        """Only `matmul` is different."""
+        if ufunc is np.matmul:
+            inputs = [_to_digits(np.asarray(value, np.float32), 11) for value in inputs]
+        return np.asarray(getattr(ufunc, method)(*inputs, **options))
+
+
+def to_bfloat16(values: Array) -> Array:
+    """``values`` rounded to bfloat16, held in float32."""
+    with np.errstate(over="ignore"):
+        return values.astype(FORMATS["bfloat16"].dtype).astype(np.float32)
+
+
+def _to_digits(values: Array, digits: int) -> Array:
+    mantissa, exponent = np.frexp(values)
+    return np.asarray(np.ldexp(np.rint(np.ldexp(mantissa, digits)), exponent - digits))

@@ -1,0 +1,47 @@
+"""What are the floating-point formats: their precision, their range, and their NumPy dtype?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Format:
+    """A binary floating-point format.
+
+    Attributes:
+        dtype: NumPy's; bfloat16 is ml_dtypes'.
+        digits: binary digits of the significand, with the hidden one.
+        roundoff: unit roundoff u of round-to-nearest, half the spacing of the numbers in [1, 2).
+        smallest: the smallest number above zero; what an underflow can cost.
+        largest: the largest finite number, beyond which a right result is infinite.
+    """
+
+    dtype: np.dtype[Any]
+    digits: int
+    smallest: float
+    largest: float
+
+    @property
+    def roundoff(self) -> float:
+        """2⁻ᵖ for p digits."""
+        return 2.0**-self.digits
+
+    def spacing(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """One ULP of each value: the distance between neighbours in the binade that it lies in."""
+        exponent = np.frexp(values)[1]
+        return np.asarray(np.maximum(np.ldexp(1.0, exponent - self.digits), self.smallest))
+
+
+# IEEE 754-2019, table 3.5; bfloat16 is float32 with 16 bits fewer (Intel, BFLOAT16 Hardware Numerics Definition, 2018).
+FORMATS = {
+    "float16": Format(np.dtype(np.float16), 11, 2.0**-24, 65504.0),
+    "bfloat16": Format(np.dtype(ml_dtypes.bfloat16), 8, 2.0**-133, (2 - 2.0**-7) * 2.0**127),
+    "float32": Format(np.dtype(np.float32), 24, 2.0**-149, (2 - 2.0**-23) * 2.0**127),
+    "float64": Format(np.dtype(np.float64), 53, 2.0**-1074, (2 - 2.0**-52) * 2.0**1023),
+}

@@ -1,0 +1,128 @@
+"""How far from the truth can rounding alone push each element of each quantity at each step?"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.numpy_manual import NumpySession
+from backends.numpy_manual.noisy import noisy
+from harness.dtypes import FORMATS
+from harness.inputs import Array, Inputs
+from harness.quantities import kind, quantity_shapes
+from harness.recorder import States
+from harness.scenario import Scenario
+from harness.trace import Mode, Trace
+
+Floats = NDArray[np.float64]
+
+RUNS = 16
+"""Noisy runs, unless asked for otherwise. The largest of n uniform errors is on average n / (n + 1) of what is
+possible: sixteen see 94 %."""
+
+TENTH = 0.1
+"""No element's envelope is less than this part of its tensor's largest: sixteen runs can all be near by luck, and the
+elements of one tensor are sums of like terms."""
+
+BLOCK = 2**18  # elements of a batch of steps that run at once: some megabytes, with all runs
+
+
+def make_envelope(
+    scenario: Scenario,
+    inputs: Inputs,
+    truth: Mapping[Mode, Trace],
+    twin: Mapping[Mode, Trace],
+    states: States,
+    *,
+    runs: int = RUNS,
+    kink: float,
+    seed: int = 0,
+) -> dict[Mode, dict[str, Floats]]:
+    """The largest distance to the truth of `runs` noisy runs, and of the rules in the dtype itself; floored.
+
+    The rules are the hand-written ones, in `backends.numpy_manual.noisy`'s arithmetic. In free the noise accumulates
+    over the steps; in resync each step starts from its state, and so all steps of one batch size run at once. Noise has
+    no bias, but rounding has: an update that is less than half a unit of its weight is lost, step after step. So the run
+    in the dtype itself, the twin, is one of the runs.
+
+    Args:
+        scenario: what is run.
+        inputs: its numbers.
+        truth: for each mode that is wanted, the reference's trace of every step.
+        twin: likewise, the same rules in the scenario's dtype.
+        states: the state before each step, for resync.
+        runs: how many noisy runs.
+        kink: how many envelopes a number may be off; a comparison within that can go either way.
+        seed: of the noise, with the scenario's name.
+    """
+    out = {}
+    for mode, trace in truth.items():
+        arithmetic = noisy(scenario.dtype, runs, kink, zlib.crc32(f"{scenario.name} {mode} {seed}".encode()))
+        session = NumpySession(scenario, inputs, arithmetic, np.dtype(np.float64))
+        columns = {name: np.zeros(column.shape) for name, column in trace.columns.items()}
+        with np.errstate(over="ignore", invalid="ignore"):  # a run that overflows is for the judge
+            steps = _free(session, inputs) if mode == "free" else _resync(session, scenario, inputs, states)
+            for at, seen in steps:
+                for name, column in columns.items():
+                    _keep(column, at, seen[name])
+        for name, column in columns.items():
+            off = np.abs(twin[mode].columns[name].astype(np.float64) - trace.columns[name])
+            np.fmax(column, np.where(np.isfinite(off), off, 0.0), out=column)
+        out[mode] = {
+            name: floored(column, trace.columns[name], scenario.dtype) if kind(name) != "lr" else column  # a constant
+            for name, column in columns.items()
+        }
+    return out
+
+
+def floored(envelope: Floats, truth: Floats, dtype: str) -> Floats:
+    """At least one ULP of each element, and `TENTH` of the largest of its tensor at the step.
+
+    One ULP, because a result is rounded when it is stored, and two right ones can lie on either side of a tie.
+    """
+    largest = envelope.reshape(len(envelope), -1).max(axis=1, initial=0.0)
+    np.maximum(envelope, TENTH * largest.reshape(-1, *[1] * (envelope.ndim - 1)), out=envelope)
+    return np.maximum(envelope, FORMATS[dtype].spacing(np.where(np.isfinite(truth), truth, 0.0)), out=envelope)
+
+
+def _free(session: NumpySession, inputs: Inputs) -> Iterator[tuple[Any, Mapping[str, Array]]]:
+    for step, (x, y) in enumerate(inputs.batches()):
+        yield slice(step, step + 1), {name: value[:, np.newaxis] for name, value in _runs(session.step(x, y))}
+
+
+def _resync(
+    session: NumpySession, scenario: Scenario, inputs: Inputs, states: States
+) -> Iterator[tuple[Any, Mapping[str, Array]]]:
+    """All steps whose batches are of one size, in blocks."""
+    samples = [inputs.samples(step) for step in range(inputs.steps)]
+    sizes = np.array([len(batch) for batch in samples])
+    largest = max(int(np.prod([n or inputs.batch_size for n in s])) for s in quantity_shapes(scenario).values())
+    block = max(1, BLOCK // largest)
+    for size in np.unique(sizes):
+        steps = np.flatnonzero(sizes == size)
+        for start in range(0, len(steps), block):
+            at = steps[start : start + block]
+            batch = np.array([samples[step] for step in at])
+            session.load({name: column[at] for name, column in states.items()})
+            yield at, dict(_runs(session.step(inputs.x[batch], inputs.y[batch])))
+
+
+def _runs(seen: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:
+    """The quantities of a step, each with a leading axis of runs; what is a constant has none, and gets one."""
+    for name, value in seen.items():
+        yield name, value if value.ndim else value.reshape(1, 1)
+
+
+def _keep(column: Floats, at: Any, runs: Array) -> None:
+    """Write the largest distance to run 0 into the rows ``at``; a smaller batch fills its own rows only."""
+    if len(runs) == 1:
+        return
+    off = np.abs(runs[1:] - runs[0]).max(axis=0)
+    if off.shape[1:] == column.shape[1:]:
+        column[at] = off
+    else:
+        column[at, : off.shape[1]] = off

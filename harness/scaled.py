@@ -1,0 +1,71 @@
+"""How far is each element off, in units of its own?"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+
+BLOCK = 1 << 18  # elements worked on at a time: their differences fit the cache
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """A quantity's errors in units: columns of shape (steps,), one entry a step.
+
+    Attributes:
+        ratio: the largest |a − b| / unit, with 0/0 = 0; inf where NaN or an infinity is on one side only.
+        worst: flat index, within the step's tensor, of the first element that has it.
+        value: ``a`` there.
+        other: ``b`` there.
+        unit: its unit.
+    """
+
+    ratio: Floats
+    worst: NDArray[np.int64]
+    value: Floats
+    other: Floats
+    unit: Floats
+
+
+def scale(a: Array, b: Array, unit: Array) -> Scaled:
+    """Each step's largest error in units.
+
+    Args:
+        a: (steps, ...), of any floating-point dtype.
+        b: what it should be, of the same shape.
+        unit: the unit of each element, of the same shape; 0 where nothing may be off.
+
+    Example:
+        >>> scale(np.array([[1.0, 2.5]]), np.array([[1.0, 2.0]]), np.array([[0.1, 0.25]])).ratio
+        array([2.])
+    """
+    steps, size = len(a), math.prod(a.shape[1:])
+    if not size:
+        nothing = np.zeros(steps)
+        return Scaled(nothing, np.zeros(steps, np.int64), nothing, nothing, nothing)
+    rows = max(1, BLOCK // size)
+    sides = [side.reshape(steps, size) for side in (a, b, unit)]
+    ratio, worst = np.empty(steps), np.empty(steps, np.int64)
+    for start in range(0, steps, rows):
+        block = slice(start, start + rows)
+        ratios = _ratios(*(side[block].astype(np.float64, copy=False) for side in sides))
+        worst[block] = ratios.argmax(axis=1)
+        ratio[block] = np.take_along_axis(ratios, worst[block, np.newaxis], axis=1)[:, 0]
+    at = np.arange(steps), worst
+    return Scaled(ratio, worst, *(side[at].astype(np.float64) for side in sides))
+
+
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")
+def _ratios(a: Floats, b: Floats, unit: Floats) -> Floats:
+    off = np.abs(a - b)
+    ratios = off / unit
+    ratios[~np.isfinite(off)] = np.inf
+    ratios[(off == 0) | (a == b) | (np.isnan(a) & np.isnan(b))] = 0.0
+    return ratios
