@@ -16,6 +16,7 @@ from harness.inputs import Array, Inputs
 from harness.scenario import Scenario
 
 GROUP = "isograd.backends"
+WRAPPERS = "isograd.wrappers"  # option name → function of a backend and all options, which gives a backend
 TABLES = ("distribution", "layers", "losses", "optimizers", "dtypes")  # what a Backend says of itself
 
 
@@ -138,10 +139,19 @@ def _import(base: str, module: str) -> Any:
 
 
 def make_backend(name: str) -> Backend:
-    """The backend of that name, with its options; BackendError for an option that it does not have."""
-    cls, options = backend_class(name), parse_name(name).options
+    """The backend of that name, with its options; BackendError for an option that it does not have.
+
+    An option that is the name of a wrapper, as in ``torch[fault=gradient_scale,by=2]``, wraps the plain backend, and
+    takes the other options.
+    """
+    cls, options = backend_class(name), dict(parse_name(name).options)
+    points = {point.name: point for point in entry_points(group=WRAPPERS)}
+    wrapper = next((points[key] for key in options if key in points), None)
     try:
-        return cls(**options)
+        if wrapper is None:
+            return cls(**options)
+        made: Backend = wrapper.load()(cls(), options)
+        return made
     except (TypeError, ValueError) as error:
         raise BackendError(f"backend {name!r}: {error}") from None
 

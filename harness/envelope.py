@@ -45,9 +45,9 @@ def make_envelope(
     """The largest distance to the truth of `runs` noisy runs, and of the rules in the dtype itself; floored.
 
     The rules are the hand-written ones, in `backends.numpy_manual.noisy`'s arithmetic. In free the noise accumulates
-    over the steps; in resync each step starts from its state, and so all steps of one batch size run at once. Noise has
-    no bias, but rounding has: an update that is less than half a unit of its weight is lost, step after step. So the run
-    in the dtype itself, the twin, is one of the runs.
+    over the steps; in resync each step starts from its state, and so all steps of one batch size run at once. Noise
+    has no bias, but rounding has: an update that is less than half a unit of its weight is lost, step after step. So
+    the run in the dtype itself, the twin, is one of the runs.
 
     Args:
         scenario: what is run.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import get_args
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from backends.numpy_manual.catalogue import CATALOGUE
 from harness.backend import Backend, backend_class, backend_names, installed_version
 from harness.catalogue import find_scenarios
 from harness.errors import BackendError
@@ -16,14 +18,14 @@ from harness.spec import DType, Spec
 
 
 def listing() -> RenderableType:
-    """Three tables; no framework is imported."""
+    """Four tables; no framework is imported."""
     classes, broken = {}, {}
     for name in backend_names():
         try:
             classes[name] = backend_class(name)
         except BackendError as error:
             broken[name] = str(error)
-    return Group(_scenarios(), _backends(classes, broken), _support(classes))
+    return Group(_scenarios(), _backends(classes, broken), _support(classes), _faults())
 
 
 def _scenarios() -> Table:
@@ -56,6 +58,17 @@ def _support(classes: dict[str, type[Backend]]) -> Table:
         for kind in kinds:
             marks = ["yes" if kind in getattr(cls, attribute) else "[dim]no[/]" for cls in classes.values()]
             table.add_row(f"{what} {kind}", *marks)
+    return table
+
+
+def _faults() -> Table:
+    table = Table(title="faults, as in torch\\[fault=gradient_scale,by=1.00001]", title_justify="left")
+    table.header_style = "bold"
+    for column in ("name", "options", "what is different"):
+        table.add_column(column, no_wrap=column != "what is different")
+    for name, change in sorted(CATALOGUE.items()):
+        options = ", ".join(f"{field.name}={field.default or ''}" for field in fields(change))  # type: ignore[arg-type]
+        table.add_row(name, options, (change.__doc__ or "").strip())
     return table
 
 

@@ -1,0 +1,145 @@
+"""What can be wrong with a derivative, or a gradient?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+from pydantic.dataclasses import dataclass
+
+from backends.numpy_manual.changes import (
+    OPTIONS,
+    AtLayer,
+    AtParameter,
+    Circumstances,
+    Values,
+    linear_layers,
+)
+from backends.numpy_manual.rules import LayerRule
+from harness.inputs import Array
+from harness.scenario import Linear, Scenario
+
+ACTIVATIONS = ("sigmoid", "relu", "scale")
+
+
+@dataclass(config=OPTIONS)
+class DerivativeLeftOut(AtLayer):
+    """An activation's derivative is left out."""
+
+    id = "derivative_left_out"
+    sentence = "the derivative of the activation {} is left out"
+    formula = "∂L/∂z = ∂L/∂a   (· f′(z) is missing)"
+    origin = "a hand-written backward pass; an activation applied to detached values"
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """At each activation."""
+        yield from (cls(at=layer.name) for layer in scenario.layers if layer.kind in ACTIVATIONS)
+
+    def layer(self, name: str, kind: str, rule: LayerRule) -> LayerRule:
+        """∂L/∂z = ∂L/∂a."""
+        changed = kind in ACTIVATIONS and self.here(name)
+        return replace(rule, backward=lambda p, z, a, d: (d, {})) if changed else rule
+
+
+@dataclass(config=OPTIONS)
+class DerivativeAtKink(AtLayer):
+    """ReLU's derivative at 0 is that of the other branch."""
+
+    id = "derivative_at_kink"
+    sentence = "the derivative of {} at exactly 0 is 1, not 0"
+    formula = "∂L/∂z = ∂L/∂a · [z ≥ 0]   (not z > 0)"
+    origin = "a framework's convention for max(0, z), or one written with ≥"
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """At each ReLU."""
+        yield from (cls(at=layer.name) for layer in scenario.layers if layer.kind == "relu")
+
+    def layer(self, name: str, kind: str, rule: LayerRule) -> LayerRule:
+        """∂L/∂z = ∂L/∂a · [z ≥ 0]."""
+        changed = kind == "relu" and self.here(name)
+        return replace(rule, backward=lambda p, z, a, d: (np.where(z >= 0, d, 0), {})) if changed else rule
+
+
+@dataclass(config=OPTIONS)
+class PathDetached(AtLayer):
+    """Nothing flows back through a layer."""
+
+    id = "path_detached"
+    sentence = "no gradient flows back through {}"
+    formula = "∂L/∂x = 0   (not ∂L/∂a · ∂a/∂x)"
+    origin = "detach(), stop_gradient, no_grad, or a value that went through NumPy"
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """At each layer above another one with parameters."""
+        first = next((i for i, layer in enumerate(scenario.layers) if isinstance(layer, Linear)), 0)
+        yield from (cls(at=layer.name) for layer in scenario.layers[first + 1 :])
+
+    def layer(self, name: str, kind: str, rule: LayerRule) -> LayerRule:
+        """∂L/∂x = 0."""
+        if not self.here(name):
+            return rule
+
+        def backward(p: Any, x: Array, a: Array, d: Array) -> tuple[Array, dict[str, Array]]:
+            dx, dp = rule.backward(p, x, a, d)
+            return 0 * dx, dp
+
+        return replace(rule, backward=backward)
+
+
+@dataclass(config=OPTIONS)
+class GradientScale(AtParameter):
+    """A constant factor on a gradient."""
+
+    id = "gradient_scale"
+    sentence = "the gradient of {} is {by:.9g} times what it should be"
+    formula = "∂L/∂W ← k ∂L/∂W"
+    origin = "a loss that was scaled, a mean for a sum, a sign, a factor of an activation's derivative"
+
+    by: float = 2.0
+
+    def gradients(self, run: Circumstances, g: Values) -> Values:
+        """K times."""
+        return {key: self.by * value if self.here(key) else value for key, value in g.items()}
+
+
+@dataclass(config=OPTIONS)
+class GradientDetached(AtParameter):
+    """A parameter gets no gradient."""
+
+    id = "gradient_detached"
+    sentence = "{} gets no gradient"
+    formula = "∂L/∂W ← 0"
+    origin = "requires_grad = False, stop_gradient, or a parameter that the optimizer does not know"
+
+    def gradients(self, run: Circumstances, g: Values) -> Values:
+        """Zero."""
+        return {key: 0 * value if self.here(key) else value for key, value in g.items()}
+
+
+@dataclass(config=OPTIONS)
+class GradientTransposed(AtParameter):
+    """A weight's gradient in the other layout."""
+
+    id = "gradient_transposed"
+    sentence = "the gradient of {} is reshaped where it should be transposed"
+    formula = "∂L/∂W ← reshape((∂L/∂W)ᵀ)"
+    origin = "a weight kept as (in, out) in one framework and (out, in) in the other"
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """At each weight that has two rows and two columns."""
+        widths = scenario.input_widths()
+        layers = (y for y in linear_layers(scenario) if widths[y.name] > 1 and y.units > 1)
+        yield from (cls(at=f"{y.name}.weight") for y in layers)
+
+    def gradients(self, run: Circumstances, g: Values) -> Values:
+        """Transposed, in the shape that it had."""
+        return {
+            key: value.mT.reshape(value.shape) if self.here(key) and value.ndim > 1 else value
+            for key, value in g.items()
+        }

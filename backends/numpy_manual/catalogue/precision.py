@@ -1,0 +1,81 @@
+"""What can be wrong with the precision, or with what is no number?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Literal, Self
+
+import numpy as np
+from pydantic.dataclasses import dataclass
+
+from backends.numpy_manual.changes import (
+    OPTIONS,
+    AtLayer,
+    Change,
+)
+from backends.numpy_manual.rules import LayerRule
+from harness.dtypes import FORMATS
+from harness.scenario import Scenario
+
+
+@dataclass(config=OPTIONS)
+class ComputedIn(Change):
+    """A narrower arithmetic."""
+
+    id = "computed_in"
+    sentence = "it is computed in {arithmetic_name}"
+    formula = "fl(x ∘ y) with fewer digits"
+    origin = "autocast, a GPU's TF32, a default dtype"
+
+    name: Literal["bfloat16", "float16", "tf32", "float32"] = "bfloat16"
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Every one that is narrower than the scenario's dtype."""
+        digits = {"bfloat16": 8, "float16": 11, "tf32": 11, "float32": 24}
+        narrower = (name for name, d in digits.items() if d < FORMATS[scenario.dtype].digits)
+        yield from (cls(name=name) for name in narrower)  # type: ignore[arg-type]
+
+    def arithmetic(self) -> str | None:
+        """The narrower one."""
+        return self.name
+
+
+@dataclass(config=OPTIONS)
+class NarrowRate(Change):
+    """The learning rate is kept in float32."""
+
+    id = "narrow_rate"
+    sentence = "the learning rate is kept in float32"
+    formula = "η ← fl₃₂(η)"
+    origin = "a framework that keeps an optimizer's constants in float32"
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """In float64 runs."""
+        yield from [cls()] if scenario.dtype == "float64" else []
+
+    def rate(self, lr: Any) -> Any:
+        """Rounded to float32."""
+        return float(np.float32(lr))
+
+
+@dataclass(config=OPTIONS)
+class NanToZero(AtLayer):
+    """ReLU makes 0 of NaN."""
+
+    id = "nan_to_zero"
+    sentence = "{} makes 0 of NaN"
+    formula = "a = [z > 0] z   (max(0, NaN) = 0)"
+    origin = "max written as a comparison, fmax, a compiler's fast-math"
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """At each ReLU."""
+        yield from (cls(at=layer.name) for layer in scenario.layers if layer.kind == "relu")
+
+    def layer(self, name: str, kind: str, rule: LayerRule) -> LayerRule:
+        """0 where z > 0 does not hold."""
+        changed = kind == "relu" and self.here(name)
+        return replace(rule, forward=lambda p, z: np.where(z > 0, z, 0)) if changed else rule

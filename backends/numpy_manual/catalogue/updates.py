@@ -1,0 +1,191 @@
+"""What can be wrong with an update, or with the gradients that it is given?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Self
+
+import numpy as np
+from pydantic.dataclasses import dataclass
+
+from backends.numpy_manual.changes import (
+    OPTIONS,
+    AtParameter,
+    Change,
+    Circumstances,
+    Values,
+)
+from harness.dtypes import FORMATS
+from harness.scenario import Scenario
+
+
+@dataclass(config=OPTIONS)
+class GradientsNotCleared(Change):
+    """Gradients add up over the steps."""
+
+    id = "gradients_not_cleared"
+    sentence = "gradients are not cleared: each step adds to those of the steps before"
+    formula = "g_t ← g_t + g_(t−1)"
+    origin = "zero_grad() or clear_grad() is missing"
+
+    def gradients(self, run: Circumstances, g: Values) -> Values:
+        """Added to those before."""
+        before = run.memory
+        run.memory = {key: before.get(key, 0) + value for key, value in g.items()}
+        return dict(run.memory)
+
+
+@dataclass(config=OPTIONS)
+class GradientsStale(Change):
+    """The update uses the gradients of the step before."""
+
+    id = "gradients_stale"
+    sentence = "the update uses the gradients of the step before"
+    formula = "w ← w − η g_(t−1)"
+    origin = "optimizer.step() before loss.backward()"
+
+    def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:
+        """With the gradient before; at first none."""
+        before, run.memory[key] = run.memory.get(key, 0 * g), g
+        return w - run.lr * before
+
+
+@dataclass(config=OPTIONS)
+class LearningRate(Change):
+    """Another learning rate."""
+
+    id = "learning_rate"
+    sentence = "the learning rate is {by:.9g} times what it should be"
+    formula = "w ← w − k η g"
+    origin = "a schedule, a default, a rate that was rounded"
+
+    by: float = 1 + 1e-6
+
+    def rate(self, lr: Any) -> Any:
+        """K times."""
+        return lr * self.by
+
+
+@dataclass(config=OPTIONS)
+class UpdateScale(AtParameter):
+    """The update is scaled, though learning rate and gradient are right."""
+
+    id = "update_scale"
+    sentence = "the update of {} is {by:.9g} times what it should be"
+    formula = "w ← w − k η g"
+    origin = "a group of parameters with a rate of its own, or a second update"
+
+    by: float = 2.0
+
+    def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:
+        """K times the step."""
+        return w - self.by * run.lr * g if self.here(key) else after
+
+
+@dataclass(config=OPTIONS)
+class UpdateTwice(Change):
+    """One update is applied twice."""
+
+    id = "update_twice"
+    sentence = "the update of step {step} is applied twice"
+    formula = "w ← w − η g − η g"
+    origin = "optimizer.step() called twice, a callback that calls it again"
+
+    step: int = 0
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """At the first step."""
+        yield cls(step=0)
+
+    def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:
+        """Once more."""
+        return after - run.lr * g if run.step == self.step else after
+
+
+@dataclass(config=OPTIONS)
+class UpdateSkipped(Change):
+    """One update is left out."""
+
+    id = "update_skipped"
+    sentence = "the update of step {step} is skipped"
+    formula = "w ← w"
+    origin = "gradient accumulation, a gradient scaler that found an infinity"
+
+    step: int = 0
+
+    def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:
+        """Nothing is updated."""
+        return w if run.step == self.step else after
+
+
+@dataclass(config=OPTIONS)
+class WeightDecay(Change):
+    """Weights decay, though none was asked for."""
+
+    id = "weight_decay"
+    sentence = "a weight decay of {by:.9g} is present"
+    formula = "w ← w − η (g + λ w)"
+    origin = "an optimizer's default"
+
+    by: float = 0.01
+
+    def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:
+        """g + λ w for g."""
+        return w - run.lr * (g + self.by * w)
+
+
+@dataclass(config=OPTIONS)
+class Momentum(Change):
+    """Momentum, though none was asked for."""
+
+    id = "momentum"
+    sentence = "a momentum of {by:.9g} is present"
+    formula = "v ← μ v + g, w ← w − η v"
+    origin = "an optimizer's default"
+
+    by: float = 0.9
+
+    def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:
+        """V for g."""
+        run.memory[key] = self.by * run.memory.get(key, 0) + g
+        return w - run.lr * run.memory[key]
+
+
+@dataclass(config=OPTIONS)
+class WeightOff(AtParameter):
+    """One element of a weight is off by a few units in the last place, once."""
+
+    id = "weight_off"
+    sentence = "an element of {} is off by {ulp} ULP at step {step}"
+    formula = "w₀ ← w₀ + k ulp(w₀)"
+    origin = "a bit that flipped, a kernel that is wrong for one lane"
+
+    ulp: int = 4
+    step: int = 0
+
+    def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:
+        """The first element, that many units on."""
+        if run.step != self.step or not self.here(key) or run.memory.get("done") == self.step:
+            return after
+        run.memory["done"] = self.step  # once: in the first parameter that it is for
+        out = np.array(after)
+        first = (0,) * out.ndim
+        unit = FORMATS[run.scenario.dtype].spacing(np.abs(np.float64(out[first])))
+        out[first] += self.ulp * unit
+        return out
+
+
+@dataclass(config=OPTIONS)
+class StateLost(Change):
+    """The parameters go back to their initial values at an epoch's end."""
+
+    id = "state_lost"
+    sentence = "the parameters are set back to their initial values at the end of an epoch"
+    formula = "w ← w₀ after the last step of an epoch"
+    origin = "a model that is built anew in the loop over epochs"
+
+    def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:
+        """The initial value, at an epoch's last step."""
+        ends = (run.step + 1) % run.inputs.steps_per_epoch == 0
+        return run.inputs.initial[key].astype(np.float64) if ends else after

@@ -1,0 +1,171 @@
+"""What can be changed in a training step, and where? A change has one place to take hold: a rule, the data, an update.
+
+The same changes are seeded as faults (`backends.sabotage`) and looked for as causes: there is one catalogue,
+`backends.numpy_manual.catalogue`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from pydantic.dataclasses import dataclass
+
+from backends.numpy_manual import NumpySession
+from backends.numpy_manual.arithmetic import make_arithmetic
+from backends.numpy_manual.rules import Gradients, LayerRule, LossRule
+from harness.inputs import Array, Inputs
+from harness.scenario import Linear, Scenario
+
+Values = dict[str, Any]
+"""Something for each parameter, by "layer.param"."""
+
+OPTIONS: Any = {"extra": "forbid", "frozen": True}
+
+
+@dataclass(config=OPTIONS)
+class Change:
+    """One change of the rules; its fields are its options. A method leaves its part as it is: a change overrides one.
+
+    Attributes:
+        id: its stable name.
+        sentence: what is different, in a sentence; `{}` stands for where.
+        formula: the formula with the change.
+        origin: where it usually comes from.
+    """
+
+    id: ClassVar[str]
+    sentence: ClassVar[str]
+    formula: ClassVar[str]
+    origin: ClassVar[str]
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """The change at each place of a scenario where it means something, with its usual options."""
+        yield cls()
+
+    def arithmetic(self) -> str | None:
+        """Another arithmetic to compute in; None: no other."""
+        return None
+
+    def layer(self, name: str, kind: str, rule: LayerRule) -> LayerRule:
+        """The rule of the layer ``name``."""
+        return rule
+
+    def loss(self, rule: LossRule) -> LossRule:
+        """The loss's rule."""
+        return rule
+
+    def rate(self, lr: Any) -> Any:
+        """The learning rate."""
+        return lr
+
+    def batch(self, run: Circumstances, x: Array, y: Array) -> tuple[Array, Array]:
+        """The batch of a step."""
+        return x, y
+
+    def loaded(self, run: Circumstances, state: Mapping[str, Array]) -> Mapping[str, Array]:
+        """The parameters, as they are taken over."""
+        return state
+
+    def gradients(self, run: Circumstances, g: Values) -> Values:
+        """The gradients of all parameters, as the update gets them."""
+        return g
+
+    def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:
+        """A parameter after the update; ``after`` is what the rule gives."""
+        return after
+
+    def returned(self, run: Circumstances, seen: Values) -> Values:
+        """What is told of a step, without consequences for the training."""
+        return seen
+
+
+class Circumstances:
+    """What a change may know of the run that it is part of, and remember from step to step."""
+
+    def __init__(self, scenario: Scenario, inputs: Inputs) -> None:
+        self.scenario, self.inputs = scenario, inputs
+        self.step = 0
+        self.lr: Any = inputs.lr
+        self.memory: dict[str, Any] = {}
+
+
+class ChangedSession(NumpySession):
+    """The rules with a change.
+
+    Args:
+        scenario: what is run.
+        inputs: its numbers.
+        change: what is different.
+        arithmetic: the arithmetic to compute in, unless the change is one of arithmetic.
+        outside: the change's batches and states too; without, they come changed already.
+    """
+
+    def __init__(
+        self, scenario: Scenario, inputs: Inputs, change: Change, arithmetic: str = "float64", outside: bool = True
+    ) -> None:
+        self.change, self.outside = change, outside
+        self.run = Circumstances(scenario, inputs)
+        name = change.arithmetic() or arithmetic
+        super().__init__(scenario, inputs, make_arithmetic(name), np.dtype(np.float64))
+        kinds = {layer.name: layer.kind for layer in scenario.layers}
+        self.rules = [(name, change.layer(name, kinds[name], rule)) for name, rule in self.rules]
+        self.loss = change.loss(self.loss)
+        self.run.lr = self.lr = change.rate(self.lr)
+
+    def load(self, state: Mapping[str, Array]) -> None:
+        """Take the parameters over, changed."""
+        super().load(self.change.loaded(self.run, state) if self.outside else state)
+
+    def step(self, x: Array, y: Array) -> Mapping[str, Array]:
+        """One step, changed."""
+        x, y = self.change.batch(self.run, x, y) if self.outside else (x, y)
+        seen = self.change.returned(self.run, dict(super().step(x, y)))
+        self.run.step += 1
+        return seen
+
+    def gradients(self, gradients: dict[str, Gradients]) -> dict[str, Gradients]:
+        """The gradients, changed."""
+        flat = {f"{layer}.{param}": g for layer, of in gradients.items() for param, g in of.items()}
+        changed = self.change.gradients(self.run, flat)
+        return {layer: {param: changed[f"{layer}.{param}"] for param in of} for layer, of in gradients.items()}
+
+    def updated(self, key: str, w: Any, g: Any) -> Any:
+        """A parameter after the update, changed."""
+        return self.change.updated(self.run, key, w, g, super().updated(key, w, g))
+
+
+@dataclass(config=OPTIONS)
+class AtLayer(Change):
+    """A change of one layer; `at` is its name, or none for every layer that it means something for."""
+
+    at: str = ""
+
+    def here(self, name: str) -> bool:
+        """Whether it is that layer."""
+        return self.at in ("", name)
+
+
+@dataclass(config=OPTIONS)
+class AtParameter(Change):
+    """A change for one parameter; `at` is its "layer.param", or none for all."""
+
+    at: str = ""
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """All together, and each."""
+        widths = scenario.input_widths()
+        names = [f"{y.name}.{param}" for y in scenario.layers for param in y.parameters(widths[y.name])]
+        yield from (cls(at=at) for at in ["", *(names if len(names) > 1 else [])])
+
+    def here(self, key: str) -> bool:
+        """Whether it is that parameter."""
+        return self.at in ("", key)
+
+
+def linear_layers(scenario: Scenario, bias: bool = False) -> list[Linear]:
+    """The linear layers, or those with a bias."""
+    return [y for y in scenario.layers if isinstance(y, Linear) and (y.bias is not None or not bias)]

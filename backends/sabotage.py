@@ -1,0 +1,94 @@
+"""What if a backend had this fault? Any backend, wrapped so that one change of the rules is in all that it does.
+
+Named ``torch[fault=gradient_scale,by=1.00001]``: the entry point ``fault`` of the group ``isograd.wrappers``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from backends.numpy_manual import NumpySession
+from backends.numpy_manual.arithmetic import make_arithmetic
+from backends.numpy_manual.catalogue import make_change
+from backends.numpy_manual.changes import Change, ChangedSession
+from harness.backend import Backend, Session
+from harness.dtypes import FORMATS
+from harness.inputs import Array, Inputs
+from harness.scenario import Scenario
+
+
+def wrap(backend: Backend, options: Mapping[str, str]) -> Backend:
+    """``backend`` with the fault that the options name; ValueError for a fault or an option that there is not."""
+    named = dict(options)
+    return Sabotaged(backend, make_change(named.pop("fault"), named))
+
+
+class Sabotaged(Backend):
+    """A backend with a change of the rules."""
+
+    def __init__(self, inner: Backend, change: Change) -> None:
+        self.inner, self.change = inner, change
+        self.distribution, self.layers, self.losses = inner.distribution, inner.layers, inner.losses  # type: ignore[misc]
+        self.optimizers, self.dtypes = inner.optimizers, inner.dtypes  # type: ignore[misc]
+
+    def environment(self) -> dict[str, str]:
+        """The backend's, and the fault."""
+        return self.inner.environment() | {"fault": repr(self.change)}
+
+    def missing(self, scenario: Scenario) -> list[str]:
+        """What the backend lacks."""
+        return self.inner.missing(scenario)
+
+    def session(self, scenario: Scenario, inputs: Inputs) -> Session:
+        """The backend's session, wrapped."""
+        return SabotagedSession(self.inner.session(scenario, inputs), self.change, scenario, inputs)
+
+
+class SabotagedSession(Session):
+    """Each step is the backend's own, plus what the change does to the exact rules on the same state and batch.
+
+    So its numbers keep the backend's rounding, and have the fault besides. Where the change does nothing, they are the
+    backend's bits. Batches and states are changed before the backend sees them.
+    """
+
+    def __init__(self, inner: Session, change: Change, scenario: Scenario, inputs: Inputs) -> None:
+        self.inner, self.change = inner, change
+        self.dtype = FORMATS[scenario.dtype].dtype
+        self.clean = NumpySession(scenario, inputs, make_arithmetic("float64"), np.dtype(np.float64))
+        self.changed = ChangedSession(scenario, inputs, change, outside=False)
+        self.run = self.changed.run
+        self.state: dict[str, Array] = {}
+        self.load(inputs.initial)
+
+    def load(self, state: Mapping[str, Array]) -> None:
+        """Take the parameters over, changed."""
+        self._take(self.change.loaded(self.run, state))
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def step(self, x: Array, y: Array) -> Mapping[str, Array]:
+        """One step, with the fault."""
+        x, y = self.change.batch(self.run, x, y)
+        self.clean.load(self.state)
+        self.changed.load(self.state)
+        seen = {name: np.array(value) for name, value in self.inner.step(x, y).items()}
+        right, wrong = self.clean.step(x, y), self.changed.step(x, y)
+        seen = {name: self._with_fault(value, right.get(name), wrong.get(name)) for name, value in seen.items()}
+        told = {name: value for name, value in seen.items() if value.shape == np.shape(right[name])}
+        self._take({name: told.get(f"weight/{name}", seen[f"weight/{name}"].T) for name in self.state})
+        return seen
+
+    def _take(self, state: Mapping[str, Array]) -> None:
+        self.state = {name: np.ascontiguousarray(value).reshape(value.shape) for name, value in state.items()}
+        self.inner.load(self.state)
+
+    def _with_fault(self, value: Array, right: Any, wrong: Any) -> Array:
+        right, wrong = np.asarray(right), np.asarray(wrong)
+        if right.shape != wrong.shape:
+            return wrong.astype(self.dtype)
+        off = np.where((wrong == right) | (np.isnan(wrong) & np.isnan(right)), 0.0, wrong - right)
+        faulty = np.where(np.isfinite(off), value.astype(np.float64) + off, wrong)
+        result: Array = np.where(off == 0, value, faulty.astype(self.dtype)).astype(self.dtype)
+        return result
