@@ -84,11 +84,10 @@ class SabotagedSession(Session):
         self.state = {name: np.ascontiguousarray(value).reshape(value.shape) for name, value in state.items()}
         self.inner.load(self.state)
 
-    def _with_fault(self, value: Array, right: Any, wrong: Any) -> Array:
+    def _with_fault(self, value: Array, right: Any, wrong: Any) -> Any:
         right, wrong = np.asarray(right), np.asarray(wrong)
         if right.shape != wrong.shape:
             return wrong.astype(self.dtype)
         off = np.where((wrong == right) | (np.isnan(wrong) & np.isnan(right)), 0.0, wrong - right)
         faulty = np.where(np.isfinite(off), value.astype(np.float64) + off, wrong)
-        result: Array = np.where(off == 0, value, faulty.astype(self.dtype)).astype(self.dtype)
-        return result
+        return np.where(off == 0, value, faulty.astype(self.dtype)).astype(self.dtype)

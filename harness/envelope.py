@@ -35,25 +35,21 @@ def make_envelope(
     scenario: Scenario,
     inputs: Inputs,
     truth: Mapping[Mode, Trace],
-    twin: Mapping[Mode, Trace],
     states: States,
     *,
     runs: int = RUNS,
     kink: float,
     seed: int = 0,
 ) -> dict[Mode, dict[str, Floats]]:
-    """The largest distance to the truth of `runs` noisy runs, and of the rules in the dtype itself; floored.
+    """The largest distance of `runs` noisy runs to the one without noise, floored; as columns like the truth's.
 
     The rules are the hand-written ones, in `backends.numpy_manual.noisy`'s arithmetic. In free the noise accumulates
-    over the steps; in resync each step starts from its state, and so all steps of one batch size run at once. Noise
-    has no bias, but rounding has: an update that is less than half a unit of its weight is lost, step after step. So
-    the run in the dtype itself, the twin, is one of the runs.
+    over the steps; in resync each step starts from its state, and so all steps of one batch size run at once.
 
     Args:
         scenario: what is run.
         inputs: its numbers.
         truth: for each mode that is wanted, the reference's trace of every step.
-        twin: likewise, the same rules in the scenario's dtype.
         states: the state before each step, for resync.
         runs: how many noisy runs.
         kink: how many envelopes a number may be off; a comparison within that can go either way.
@@ -61,22 +57,28 @@ def make_envelope(
     """
     out = {}
     for mode, trace in truth.items():
-        arithmetic = noisy(scenario.dtype, runs, kink, zlib.crc32(f"{scenario.name} {mode} {seed}".encode()))
-        session = NumpySession(scenario, inputs, arithmetic, np.dtype(np.float64))
         columns = {name: np.zeros(column.shape) for name, column in trace.columns.items()}
-        with np.errstate(over="ignore", invalid="ignore"):  # a run that overflows is for the judge
-            steps = _free(session, inputs) if mode == "free" else _resync(session, scenario, inputs, states)
-            for at, seen in steps:
-                for name, column in columns.items():
-                    _keep(column, at, seen[name])
-        for name, column in columns.items():
-            off = np.abs(twin[mode].columns[name].astype(np.float64) - trace.columns[name])
-            np.fmax(column, np.where(np.isfinite(off), off, 0.0), out=column)
+        for at, seen in noisy_runs(scenario, inputs, mode, states, runs=runs, kink=kink, seed=seed):
+            for name, column in columns.items():
+                _keep(column, at, seen[name])
         out[mode] = {
             name: floored(column, trace.columns[name], scenario.dtype) if kind(name) != "lr" else column  # a constant
             for name, column in columns.items()
         }
     return out
+
+
+def noisy_runs(
+    scenario: Scenario, inputs: Inputs, mode: Mode, states: States, *, runs: int, kink: float, seed: int
+) -> Iterator[tuple[Any, Mapping[str, Array]]]:
+    """Noisy runs of the rules: the rows of some steps, and each quantity there, (runs + 1, steps, *shape).
+
+    Run 0 is the one without noise. A constant has no noise, and no more than one run.
+    """
+    arithmetic = noisy(scenario.dtype, runs, kink, zlib.crc32(f"{scenario.name} {mode} {seed}".encode()))
+    session = NumpySession(scenario, inputs, arithmetic, np.dtype(np.float64))
+    with np.errstate(over="ignore", invalid="ignore"):  # a run that overflows is for the judge
+        yield from _free(session, inputs) if mode == "free" else _resync(session, scenario, inputs, states)
 
 
 def floored(envelope: Floats, truth: Floats, dtype: str) -> Floats:
@@ -121,7 +123,8 @@ def _keep(column: Floats, at: Any, runs: Array) -> None:
     """Write the largest distance to run 0 into the rows ``at``; a smaller batch fills its own rows only."""
     if len(runs) == 1:
         return
-    off = np.abs(runs[1:] - runs[0]).max(axis=0)
+    off = np.abs(runs[1:] - runs[0])
+    off = np.where(np.isfinite(off), off, 0.0).max(axis=0)  # a run that overflows says nothing about rounding
     if off.shape[1:] == column.shape[1:]:
         column[at] = off
     else:

@@ -67,7 +67,7 @@ def _faults() -> Table:
     for column in ("name", "options", "what is different"):
         table.add_column(column, no_wrap=column != "what is different")
     for name, change in sorted(CATALOGUE.items()):
-        options = ", ".join(f"{field.name}={field.default or ''}" for field in fields(change))  # type: ignore[arg-type]
+        options = ", ".join(f"{field.name}={field.default or ''}" for field in fields(change))
         table.add_row(name, options, (change.__doc__ or "").strip())
     return table
 

@@ -66,7 +66,7 @@ def make_reference(
     if "resync" in modes:
         states, truth["resync"] = resync(wide, scenario, inputs)
         twin["resync"] = record_here(same, "reference", scenario, inputs, states=states)
-    envelope = make_envelope(scenario, inputs, truth, twin, states, runs=runs, kink=kink)
+    envelope = make_envelope(scenario, inputs, truth, states, runs=runs, kink=kink)
     return Reference(arithmetic, truth, twin, states, envelope)
 
 

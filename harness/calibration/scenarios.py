@@ -1,0 +1,107 @@
+"""Which scenarios is the judge calibrated on? Small random ones, the same for the same number."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from backends.numpy_manual import NumpyBackend
+from harness.catalogue import parse_scenario
+from harness.dtypes import FORMATS
+from harness.errors import ScenarioError
+from harness.inputs import make_inputs
+from harness.recorder import record_here
+from harness.scenario import Scenario
+
+SCALES = {"float16": (-2.0, 0.5), "bfloat16": (-4.0, 4.0), "float32": (-4.0, 4.0), "float64": (-4.0, 4.0)}
+"""Powers of ten between which data lie; float16 ends at 65,504, and a loss is a square."""
+
+WORK = {"float16": 3e7, "bfloat16": 3e7, "float32": 3e7, "float64": 1.5e5}
+"""Products of a whole run at most; for float64 the truth has 50 digits, each product of which takes a microsecond."""
+
+STEPS = (1, 1, 3, 20, 20, 100, 1000)
+"""Steps to aim at: a batch size is drawn, and as many epochs as that takes."""
+
+
+def random_scenarios(dtype: str, count: int, seed: int = 0, steps: tuple[int, ...] = STEPS) -> Iterator[Scenario]:
+    """``count`` scenarios that do not overflow ``dtype``: what cannot be held is no case of rounding."""
+    number = seed * 1_000_000
+    while count:
+        number += 1
+        scenario = random_scenario(dtype, number, steps)
+        if _holds(scenario):
+            count -= 1
+            yield scenario
+
+
+def random_scenario(dtype: str, number: int, steps: tuple[int, ...] = STEPS) -> Scenario:
+    """1 to 3 linear layers of 1 to 40 units, with or without bias and activation; batches of 1 to 32.
+
+    A quarter have data that nearly cancel: pairs of columns that are opposite but for a ten-thousandth, under equal
+    weights.
+    """
+    rnd, rng = random.Random(f"{dtype} {number}"), np.random.Generator(np.random.PCG64(number))
+    small = dtype == "float64"
+    samples, features, outputs = rnd.randint(1, 32), rnd.randint(1, 6 if small else 24), rnd.randint(1, 4)
+    batch_size = rnd.randint(1, samples)
+    scale = 10 ** rnd.uniform(*SCALES[dtype])
+    x, y = rng.standard_normal((samples, features)) * scale, rng.standard_normal((samples, outputs))
+    cancels = rnd.random() < 0.25 and features > 1
+    pairs = features // 2
+    if cancels:
+        x[:, 1 : 2 * pairs : 2] = -x[:, 0 : 2 * pairs : 2] * (1 + 1e-4 * rng.standard_normal((samples, pairs)))
+    layers, width, work = _layers(rnd, rng, features, outputs, 8 if small else 40), features, 0
+    if cancels:
+        weight = np.array(layers[0]["weight"])
+        weight[:, 1 : 2 * pairs : 2] = weight[:, 0 : 2 * pairs : 2]
+        layers[0]["weight"] = weight.tolist()
+    for layer in layers:
+        if layer["kind"] == "linear":
+            work, width = work + 3 * width * len(layer["weight"]), len(layer["weight"])
+    wanted = min(rnd.choice(steps), max(1, int(WORK[dtype] / (work * batch_size))))
+    return parse_scenario(
+        {
+            "name": f"random/{dtype}/{number}",
+            "title": "random",
+            "dtype": dtype,
+            "epochs": max(1, wanted // -(-samples // batch_size)),
+            "batch_size": batch_size,
+            "data": {"kind": "inline", "x": x.tolist(), "y": y.tolist()},
+            "layers": layers,
+            "loss": {"kind": rnd.choice(["mse", "half_squared_error"])},
+            "optimizer": {"kind": "sgd", "lr": rnd.choice([0.1, 0.01, 0.001]) / max(1.0, scale * scale * features)},
+        }
+    )
+
+
+def _layers(
+    rnd: random.Random, rng: np.random.Generator, features: int, outputs: int, widest: int
+) -> list[dict[str, Any]]:
+    """Linear layers and activations, with initial values of the size that keeps activations near theirs."""
+    layers: list[dict[str, Any]] = []
+    depth, width = rnd.randint(1, 3), features
+    for i in range(depth):
+        units = outputs if i == depth - 1 else rnd.randint(1, widest)
+        weight = rng.standard_normal((units, width)) * rnd.choice([0.3, 1.0, 2.0]) / np.sqrt(width)
+        bias = {"bias": (rng.standard_normal(units) / 2).tolist()} if rnd.random() < 0.6 else {}
+        layers.append({"name": f"linear{i}", "kind": "linear", "weight": weight.tolist()} | bias)
+        act = rnd.choice(["relu", "sigmoid", "scale", None])
+        factor = {"factor": rnd.choice([2.0, 0.3, -1.5])} if act == "scale" else {}
+        layers += [{"name": f"act{i}", "kind": act} | factor] if act else []
+        width = units
+    return layers
+
+
+def _holds(scenario: Scenario) -> bool:
+    """Whether the dtype holds every number of the run, with room for a sum's partial ones."""
+    try:
+        inputs = make_inputs(scenario)
+    except ScenarioError:  # data or a learning rate that round to zero or infinity
+        return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        trace = record_here(NumpyBackend("float64", rounded=False), "reference", scenario, inputs)
+    limit = FORMATS[scenario.dtype].largest / 64
+    return all(bool((np.abs(column) < limit).all()) for column in trace.columns.values())
