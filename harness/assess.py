@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from itertools import combinations
 from pathlib import Path
 
@@ -67,18 +68,25 @@ class ScenarioResult:
     Attributes:
         scenario: what was run.
         inputs: its numbers.
+        reference: the truth at every step, and how far rounding can stray from it.
         truth: for each mode, the reference at the recorded steps.
         cells: by backend and mode.
-        pairs: every two backends that both ran.
         findings: rows of the findings table.
+        compare_pairs: gives `pairs`.
     """
 
     scenario: Scenario
     inputs: Inputs
+    reference: Reference
     truth: Mapping[Mode, Trace]
     cells: Mapping[tuple[str, Mode], Cell]
-    pairs: tuple[Pair, ...]
     findings: tuple[Row, ...]
+    compare_pairs: Callable[[], Iterator[Pair]]
+
+    @cached_property
+    def pairs(self) -> tuple[Pair, ...]:
+        """Every two backends that both ran, compared when first asked for: with many backends they are very many."""
+        return tuple(self.compare_pairs())
 
     @property
     def green(self) -> bool:
@@ -127,7 +135,8 @@ class Assessor:
         rows = findings(self.scenario, self.inputs, self.reference.truth[modes[0]], traces)
         rows += self._identity(cells)
         truth = {mode: self._recorded(trace) for mode, trace in self.reference.truth.items()}
-        return ScenarioResult(self.scenario, self.inputs, truth, cells, tuple(self._pairs(cells)), tuple(rows))
+        pairs = partial(self._pairs, cells)
+        return ScenarioResult(self.scenario, self.inputs, self.reference, truth, cells, tuple(rows), pairs)
 
     def _recorded(self, trace: Trace) -> Trace:
         """A trace of the reference, at the steps and of the quantities that the backends recorded."""
@@ -159,11 +168,11 @@ class Assessor:
     def judged(self, trace: Trace) -> Cell:
         """A trace against the truth."""
         mode = trace.manifest.mode
-        partial = self.scenario.truth == "published"
+        published = self.scenario.truth == "published"
         truth = self._recorded(self.reference.truth[mode])
-        truth = published_trace(self.scenario, mode, truth) if partial else truth
+        truth = published_trace(self.scenario, mode, truth) if published else truth
         envelope = self.reference.envelope[mode]
-        comparison = compare_traces(trace, truth, envelope, partial=partial, dtype=self.scenario.dtype)
+        comparison = compare_traces(trace, truth, envelope, partial=published, dtype=self.scenario.dtype)
         same = identical(trace, self._recorded(self.reference.twin[mode]))
         judgement = settle(self._judge(comparison), self.scenario.expect, same)
         return Cell(trace.manifest.backend, mode, judgement, trace, comparison)

@@ -164,6 +164,34 @@ def judge(
     raise typer.Exit(0 if all(cell.verdict.green for cell in cells) else 1)
 
 
+@app.command()
+def calibrate(
+    scenarios: Annotated[int, typer.Option(help="Random scenarios a dtype.", min=1)] = 120,
+    backends: Annotated[str | None, typer.Option(help="Names, parted by commas; default: all installed.")] = None,
+    dtypes: Annotated[str | None, typer.Option(help="Of the four, parted by commas; default: all.")] = None,
+    seed: Annotated[int, typer.Option(help="Other scenarios for another one.", min=0)] = 0,
+    factor: Factor = None,
+    jobs: Annotated[int | None, typer.Option(help="Child processes at once; default: one a processor.", min=1)] = None,
+    out_folder: Annotated[Path | None, typer.Option("--out", help="Write the report to this folder.")] = None,
+) -> None:
+    """Judge right runs and seeded faults, and count how often the judge is wrong, over the factor."""
+    from harness.backend import split_names
+    from harness.calibration import calibrate as run_calibration
+    from harness.calibration.report import write
+    from harness.report.folder import check_replaceable
+    from harness.report.text import goals_table
+
+    if out_folder:
+        check_replaceable(out_folder)
+    names = {"backends": backends and split_names(backends), "dtypes": dtypes and split_names(dtypes)}
+    told = {"told": lambda text: err.print(text, highlight=False)}
+    found = run_calibration(scenarios, seed=seed, **_given(factor=factor, jobs=jobs, **names, **told))
+    out.print(goals_table(found.goals), soft_wrap=True)
+    if out_folder:
+        out.print(f"report: {write(found, out_folder) / 'README.md'}", soft_wrap=True)
+    raise typer.Exit(0 if found.green else 1)
+
+
 def _given(**options: Any) -> dict[str, Any]:
     """The options that were given: the others keep the default of the function that they are for."""
     return {name: value for name, value in options.items() if value is not None}

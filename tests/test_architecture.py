@@ -45,6 +45,7 @@ ORDER = [
     "harness.report",
     "harness.plan",
     "harness.api",
+    "harness.calibration",
     "harness.listing",
     "harness.pytest_plugin",
     "harness.contract",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -101,6 +102,16 @@ def worst_of(cell: Cell | Difference) -> str:
     name = max(ratios, key=lambda quantity: float(ratios[quantity].max()))
     row = int(ratios[name].argmax())
     return describe(cell.comparison, name, row, cell.judgement.limit) if ratios[name][row] > 1 else ""
+
+
+def goals_table(goals: Any) -> RenderableType:
+    """Each goal of a calibration, what came, and whether it is reached."""
+    table = Table(header_style="bold")
+    for column in ("figure", "goal", "came"):
+        table.add_column(column)
+    for row in goals.itertuples():
+        table.add_row(row.figure, row.goal, Text(row.came, "green" if row.reached else "bold red"))
+    return table
 
 
 def judgement_table(names: Sequence[object], cells: Sequence[Cell], factor: float) -> RenderableType:

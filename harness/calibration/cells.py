@@ -1,0 +1,201 @@
+"""What does the judge say of runs that are known to be right, and of runs that are known to be wrong?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from backends.numpy_manual import NumpyBackend
+from backends.numpy_manual.changes import Change, ChangedSession
+from harness.api import run
+from harness.assess import Cell, ScenarioResult
+from harness.backend import Session
+from harness.calibration.tools import agreements
+from harness.dtypes import FORMATS
+from harness.envelope import Floats, noisy_runs
+from harness.inputs import Inputs
+from harness.judge import FACTOR
+from harness.recorder import record_here
+from harness.scenario import Scenario
+from harness.trace import Mode
+
+NOISY = 8
+"""Independent noisy runs of each scenario, beside the backends."""
+
+CLEARLY = 20.0
+"""A fault is above rounding where, in exact arithmetic, it moves some tensor by this many times the largest error that
+any right backend makes there: a measure that the envelope has no part in."""
+
+
+def clean_cells(results: Sequence[ScenarioResult]) -> pd.DataFrame:
+    """A row for each backend on each scenario in each mode, and for each independent noisy run."""
+    return pd.DataFrame([row for result in results for row in _clean(result)])
+
+
+def _clean(result: ScenarioResult) -> Iterator[dict[str, Any]]:
+    head = {"scenario": result.scenario.name, "dtype": result.scenario.dtype, "steps": result.inputs.steps}
+    for cell in result.cells.values():
+        if cell.trace is not None:
+            judged = {"verdict": str(cell.verdict), "least_factor": cell.judgement.least_factor, "kind": "backend"}
+            twin = result.reference.twin[cell.mode]
+            tools = agreements(cell.trace, twin, result.scenario.dtype) if cell.mode == "free" else {}
+            yield head | {"backend": cell.backend, "mode": cell.mode} | judged | tools
+    for mode in result.truth:
+        for number, ratio in enumerate(_noise_ratios(result, mode)):
+            judged = {"verdict": "", "least_factor": float(ratio), "kind": "noise"}
+            yield head | {"backend": f"noise {number}", "mode": mode} | judged
+
+
+def _noise_ratios(result: ScenarioResult, mode: Mode) -> Floats:
+    """The largest error over envelope of each of `NOISY` noisy runs that made no envelope."""
+    reference, largest = result.reference, np.zeros(NOISY)
+    for rows, seen in noisy_runs(result.scenario, result.inputs, mode, reference.states, runs=NOISY, kink=0.0, seed=1):
+        for name, runs in seen.items():
+            if len(runs) > 1:
+                unit = reference.envelope[mode][name][rows]
+                unit = unit[:, : runs.shape[2]] if runs.ndim > 2 else unit  # a smaller last batch
+                ratios = np.abs(runs[1:] - runs[0]) / unit
+                largest = np.fmax(largest, ratios.reshape(NOISY, -1).max(axis=1))
+    return largest
+
+
+# ---------------------------------------------------------------- faults
+
+
+class Changed(NumpyBackend):
+    """The rules with a change, in float64: what the fault does alone."""
+
+    def __init__(self, change: Change) -> None:
+        super().__init__("float64", rounded=False)
+        self.change = change
+
+    def session(self, scenario: Scenario, inputs: Inputs) -> Session:
+        """The changed rules."""
+        return ChangedSession(scenario, inputs, self.change)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What a change does to a scenario in one mode, alone, in exact arithmetic.
+
+    Attributes:
+        first: the first quantity that it moves, and its step; None if it moves nothing.
+        well_defined: at that first place it is so large that rounding cannot hide it.
+        over_errors: the largest movement of a tensor over the largest error of any right backend there.
+        over_envelope: the largest movement of an element over its envelope.
+    """
+
+    first: tuple[str, int] | None
+    well_defined: bool
+    over_errors: float
+    over_envelope: float
+
+    @property
+    def above_rounding(self) -> bool:
+        """Whether no right backend strays nearly so far."""
+        return self.over_errors > CLEARLY
+
+
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
+def fault_alone(result: ScenarioResult, mode: Mode, change: Change, errors: Mapping[str, Floats]) -> Fault:
+    """Run the changed rules, and see how far they are from the right ones.
+
+    Args:
+        result: a run of the right backends.
+        mode: free or resync.
+        change: the fault.
+        errors: for each quantity, the largest error of any right backend at each step; see `errors_of`.
+    """
+    reference = result.reference
+    states = reference.states if mode == "resync" else None
+    seen = record_here(Changed(change), "changed", result.scenario, result.inputs, states=states)
+    right = record_here(NumpyBackend("float64", rounded=False), "right", result.scenario, result.inputs, states=states)
+    largest, relative, firsts = 0.0, 0.0, []
+    for order, (name, column) in enumerate(right.columns.items()):
+        moved = np.abs(seen.columns[name] - column)
+        moved = np.where(np.isnan(moved), np.inf, moved)
+        over = _over(moved, reference.envelope[mode][name])
+        steps = np.flatnonzero(over > 1e-3)
+        firsts += [(int(steps[0]), order, name, float(over[steps[0]]))] if len(steps) else []
+        relative = max(relative, float(over.max(initial=0.0)))
+        peak = moved.reshape(len(moved), -1).max(axis=1, initial=0.0)
+        largest = max(largest, float(_over(peak, errors[name]).max(initial=0.0)))
+    if not firsts:
+        return Fault(None, False, largest, relative)
+    step, _, name, size = min(firsts)
+    return Fault((name, step), size > 2 * FACTOR, largest, relative)
+
+
+def _over(moved: Floats, unit: Floats) -> Floats:
+    """The largest quotient of each step; 0/0 is 0."""
+    ratios = np.where(moved == 0, 0.0, moved / unit)
+    return np.asarray(ratios.reshape(len(ratios), -1).max(axis=1, initial=0.0))
+
+
+def errors_of(result: ScenarioResult, mode: Mode) -> dict[str, Floats]:
+    """For each quantity and step the largest error of any backend that ran, and one ULP of its peak at least."""
+    spacing = FORMATS[result.scenario.dtype].spacing
+    truth = result.truth[mode].columns
+    ran = [c.trace.columns for c in result.cells.values() if c.mode == mode and c.trace is not None]
+    out = {}
+    for name, column in truth.items():
+        flat = column.reshape(len(column), -1)
+        off = [np.abs(side[name].astype(np.float64).reshape(flat.shape) - flat).max(axis=1) for side in ran]
+        ulp = spacing(np.abs(flat).max(axis=1)) if name != "lr" else np.zeros(len(flat))
+        out[name] = np.maximum.reduce([ulp, *off])
+    return out
+
+
+def fault_cells(
+    right: Sequence[ScenarioResult], faults: Mapping[str, Mapping[str, Change]], backends: Sequence[str], **options: Any
+) -> pd.DataFrame:
+    """A row for each fault that means something in a scenario, on each backend, in each mode.
+
+    Args:
+        right: the scenarios, run on the right backends.
+        faults: for each scenario's name the faults to seed, by how their backends' names have them: "fault=…,by=…".
+        backends: names of backends to seed them into.
+        options: for `run`.
+    """
+    names = sorted({fault for of_scenario in faults.values() for fault in of_scenario})
+    seeded = [f"{backend}[{fault}]" for fault in names for backend in backends]
+    report = run([result.scenario for result in right], backends=seeded, repeat=1, **options)
+    rows: list[dict[str, Any]] = []
+    for result, clean in zip(report.results, right, strict=True):
+        for mode in result.truth:
+            errors = errors_of(clean, mode)
+            for fault, change in faults[result.scenario.name].items():
+                alone = fault_alone(clean, mode, change, errors)
+                cells = (result.cells[f"{backend}[{fault}]", mode] for backend in backends)
+                rows += [_fault_row(result, cell, fault, change, alone) for cell in cells if cell.trace is not None]
+    return pd.DataFrame(rows)
+
+
+def _fault_row(result: ScenarioResult, cell: Cell, fault: str, change: Change, alone: Fault) -> dict[str, Any]:
+    assert cell.trace is not None
+    first = alone.first or ("", None)
+    tools = agreements(cell.trace, result.reference.twin["free"], result.scenario.dtype) if cell.mode == "free" else {}
+    return {
+        "scenario": result.scenario.name,
+        "dtype": result.scenario.dtype,
+        "steps": result.inputs.steps,
+        "backend": cell.backend.partition("[")[0],
+        "mode": cell.mode,
+        "fault": fault,
+        "id": change.id,
+        "above_rounding": alone.above_rounding,
+        "over_errors": alone.over_errors,
+        "over_envelope": alone.over_envelope,
+        "verdict": str(cell.verdict),
+        "green": cell.verdict.green,
+        "least_factor": cell.judgement.least_factor,
+        "expected_first": first[0],
+        "expected_step": first[1],
+        "well_defined": alone.well_defined,
+        "first": cell.judgement.first,
+        "step": cell.judgement.step,
+    } | tools

@@ -1,0 +1,131 @@
+"""How is a calibration written down? The tables as CSV, the curve as SVG, and a page that reads well on a code host."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from harness.calibration import Calibration, share
+from harness.report.folder import MARK, staged
+
+QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
+WIDTH, HEIGHT, DECADES = 640, 300, 5
+"""The curve's size in pixels, and how many powers of ten its logarithmic axis shows below 1."""
+
+
+def write(calibration: Calibration, folder: str | Path) -> Path:
+    """Write ``README.md``, ``curve.svg``, ``curve.csv``, ``clean.csv`` and ``faults.csv``, whole or not at all.
+
+    Raises:
+        ReportError: the folder holds something other than a report, or cannot be written.
+    """
+    environment = Environment(
+        loader=PackageLoader("harness.calibration"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # numbers and names of our own
+    )
+    with staged(Path(folder)) as staging:
+        for name in ("curve", "clean", "faults"):
+            getattr(calibration, name).to_csv(
+                staging / f"{name}.csv", index=False, lineterminator="\n", float_format="%.6g"
+            )
+        (staging / "curve.svg").write_text(environment.get_template("curve.svg").render(**curve(calibration)), "utf-8")
+        (staging / "README.md").write_text(environment.get_template("README.md").render(**page(calibration)), "utf-8")
+        request = {"isograd": version("isograd"), "factor": calibration.factor, **calibration.request}
+        (staging / MARK).write_text(json.dumps(request, indent=1) + "\n", "utf-8")
+    return Path(folder)
+
+
+def page(calibration: Calibration) -> dict[str, Any]:
+    """What the page prints."""
+    clean, above = calibration.clean, calibration.above
+    n = len(clean)
+    over = clean.least_factor.to_numpy() > calibration.factor
+    below = calibration.faults[~calibration.faults.above_rounding]
+    return {
+        "request": calibration.request,
+        "factor": calibration.factor,
+        "goals": _rows(calibration.goals),
+        "tools": _rows(calibration.tools),
+        "quantiles": QUANTILES,
+        "spread": [
+            {
+                "dtype": dtype,
+                "kind": kind,
+                "cells": len(rows),
+                "at": rows.least_factor.quantile(list(QUANTILES)).tolist(),
+            }
+            for (dtype, kind), rows in clean.groupby(["dtype", "kind"], sort=True)
+        ],
+        "alarms": {"over": int(over.sum()), "of": n, "high": share(over)[2]},
+        "curve": _rows(calibration.curve[calibration.curve.factor.isin(_shown(calibration))]),
+        "faults": [
+            {
+                "id": name,
+                "cells": len(rows),
+                "found": int((~rows.green).sum()),
+                "first": _first(rows[rows.well_defined]),
+                "least": float(rows.least_factor.min()),
+            }
+            for name, rows in above.groupby("id", sort=True)
+        ],
+        "below": {"cells": len(below), "green": int(below.green.sum())},
+        "below_ids": [
+            {"id": name, "cells": len(rows), "green": int(rows.green.sum())}
+            for name, rows in below.groupby("id", sort=True)
+        ],
+        "missed": _rows(above[above.green]),
+        "wrong": _rows(calibration.backends[~calibration.backends.verdict.isin(("IDENTICAL", "EQUIVALENT"))]),
+        "misnamed": _rows(calibration.well_defined[~calibration.first_right]),
+    }
+
+
+def curve(calibration: Calibration) -> dict[str, Any]:
+    """The points of the two lines, on logarithmic axes."""
+    rows = calibration.curve
+
+    def x(factors: Any) -> Any:
+        position = np.log(np.asarray(factors) / rows.factor.min()) / np.log(rows.factor.max() / rows.factor.min())
+        return WIDTH * position
+
+    def y(shares: Any) -> Any:
+        return HEIGHT * -np.log10(np.maximum(shares, 10.0**-DECADES)) / DECADES
+
+    return {
+        "width": WIDTH,
+        "height": HEIGHT,
+        "alarms": _path(x(rows.factor), y(rows.false_alarms)),
+        "missed": _path(x(rows.factor), y(1 - rows.found)),
+        "factor": f"{calibration.factor:g}",
+        "at": f"{x(calibration.factor):.1f}",
+        "ticks": [(f"{x(factor):.1f}", f"{factor:g}") for factor in (0.5, 1, 2, 4, 8, 16, 32, 64)],
+        "levels": [(f"{HEIGHT * i / DECADES:.1f}", f"1e-{i}" if i else "1") for i in range(DECADES + 1)],
+    }
+
+
+def _path(x: Any, y: Any) -> str:
+    return " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
+
+
+def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _shown(calibration: Calibration) -> list[float]:
+    factors = calibration.curve.factor.to_numpy()
+    wanted = (0.5, 1, 1.5, 2, 3, 4, 5, 6, 8, 16, 32, 64)
+    return [float(factors[np.abs(np.log(factors / f)).argmin()]) for f in wanted]
+
+
+def _first(rows: pd.DataFrame) -> str:
+    right = (rows["first"] == rows.expected_first) & (rows.step == rows.expected_step)
+    return f"{int(right.sum())} of {len(rows)}"
