@@ -113,6 +113,8 @@ class ChangedSession(NumpySession):
         kinds = {layer.name: layer.kind for layer in scenario.layers}
         self.rules = [(name, change.layer(name, kinds[name], rule)) for name, rule in self.rules]
         self.loss = change.loss(self.loss)
+        if change.arithmetic():  # what is narrow is the computation, not the constant that it was given
+            self.lr = inputs.lr
         self.run.lr = self.lr = change.rate(self.lr)
 
     def load(self, state: Mapping[str, Array]) -> None:

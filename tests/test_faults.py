@@ -1,0 +1,233 @@
+"""Is each fault of the catalogue found where it is above rounding, on any backend, and is it honest where it is not?
+
+A row says which verdict is right for a fault in a scenario, where it must show first, and why.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from backends.numpy_manual.catalogue import CATALOGUE
+from harness import Report, run
+from harness.backend import backend_class, installed_version
+from harness.calibration.faults import fault_name
+from harness.catalogue import load_scenario, parse_scenario
+from harness.pytest_plugin import asked_for
+from harness.scenario import Scenario
+from harness.trace import MODES, Mode
+from tests.conftest import REFERENCE
+from tests.test_sabotage import SQUARE
+
+ARTICLE = "article/sum_regression"
+KINK = SQUARE | {
+    "name": "kink",
+    "data": {"kind": "inline", "x": [[0, 0, 0], [1, 2, 3]], "y": [[1, 1], [0, 2]]},
+    "batch_size": 2,
+    "epochs": 1,
+    "layers": [
+        {"name": "hidden", "kind": "linear", "outputs": 3, "weight": {"draw": "normal", "scale": 0.5}},
+        {"name": "hidden_act", "kind": "relu"},
+        {"name": "output", "kind": "linear", "outputs": 2, "weight": {"draw": "normal", "scale": 0.5}},
+    ],
+}
+LONG = SQUARE | {"name": "long", "epochs": 200}  # 600 steps
+SCENARIOS = {"square": SQUARE, "kink": KINK, "long": LONG}
+
+GREEN = ("IDENTICAL", "EQUIVALENT")
+
+
+class Row(NamedTuple):
+    fault: str
+    scenario: str
+    first: str  # "" where the right verdict is green
+    step: int | None
+    why: str
+    everywhere: bool = False  # on every backend, and not on the reference backend only
+
+
+ROWS = [
+    Row("gradient_scale,by=1.00001", "square", "grad/output.weight", 0, "a hundred units in the last place", True),
+    Row(
+        "gradient_scale,by=1.00001",
+        ARTICLE,
+        "grad/hidden.weight",
+        2,
+        "the first step whose gradients are not tiny",
+        True,
+    ),
+    Row("gradient_scale", "square", "grad/output.weight", 0, "all are doubled"),
+    Row("gradient_scale,by=0.5", "square", "grad/output.weight", 0, "all are halved"),
+    Row("gradient_scale,by=-1", "square", "grad/output.weight", 0, "all have the other sign"),
+    Row("derivative_left_out,at=hidden_act", "square", "backward/hidden", 0, "the first below the activation", True),
+    Row("derivative_left_out,at=hidden_act", ARTICLE, "backward/hidden", 0, "some unit is dead at step 0"),
+    Row(
+        "derivative_at_kink",
+        "kink",
+        "backward/hidden",
+        0,
+        "a sample of zeros: pre-activations that are exactly 0",
+        True,
+    ),
+    Row("derivative_at_kink", ARTICLE, "", None, "no pre-activation is exactly 0"),
+    Row("path_detached,at=output", "square", "backward/hidden_act", 0, "the first below the output"),
+    Row("gradient_detached,at=hidden.weight", "square", "grad/hidden.weight", 0, "it is zero"),
+    Row("gradient_transposed,at=hidden.weight", "square", "grad/hidden.weight", 0, "square: only the numbers tell"),
+    Row("weight_transposed,at=hidden", "square", "forward/hidden", 0, "square: it is used the other way round", True),
+    Row("weight_transposed,at=output", "square", "grad/output.weight", 0, "oblong: its shape tells", True),
+    Row("units_swapped,at=hidden", "square", "forward/hidden", 0, "the units' outputs are swapped", True),
+    Row("units_permuted,at=hidden", "square", "forward/hidden", 0, "an equivalent network, with other weights", True),
+    Row("initial_lost", "square", "forward/hidden", 0, "other weights"),
+    Row("bias_scale,at=hidden", "square", "forward/hidden", 0, "added twice"),
+    Row("bias_scale,at=hidden,by=0", "square", "forward/hidden", 0, "left out"),
+    Row("bias_mean,at=output", "square", "grad/output.bias", 0, "a quarter of it, in batches of four"),
+    Row("loss_scale,by=over_outputs", "square", "loss", 0, "half of it, for two outputs", True),
+    Row("loss_scale,by=over_samples", ARTICLE, "", None, "batches of one: the mean is the sum"),
+    Row("gradients_not_cleared", "square", "grad/output.weight", 1, "at step 0 there is nothing to clear", True),
+    Row("gradients_stale", "square", "weight/hidden.weight", 0, "at step 0 there is no gradient before"),
+    Row("learning_rate,by=1.000001", "square", "lr", 0, "a constant: nothing may be off", True),
+    Row("update_scale,by=1.0001", "square", "weight/hidden.weight", 0, "the update is a tenth of the weight"),
+    Row(
+        "update_twice,step=500",
+        "long",
+        "weight/hidden.weight",
+        500,
+        "the update is far above a weight's rounding",
+        True,
+    ),
+    Row("update_twice,step=500", ARTICLE, "", None, "the hidden units are dead for this sample: the update is zero"),
+    Row("update_twice,step=502", ARTICLE, "weight/hidden.weight", 502, "two samples on they are not"),
+    Row("update_skipped,step=3", "square", "weight/hidden.weight", 3, "the update is missing"),
+    Row("weight_decay", "square", "weight/hidden.weight", 0, "a thousandth of the weight"),
+    Row("momentum", "square", "weight/hidden.weight", 1, "at step 0 there is no velocity"),
+    Row("state_lost", "square", "weight/hidden.weight", 2, "the last step of the first epoch", True),
+    Row("samples_reordered", "square", "forward/hidden", 0, "other samples"),
+    Row("labels_shifted", "square", "loss", 0, "other labels, the same samples", True),
+    Row("batch_repeated,step=3", "square", "forward/hidden", 3, "another batch"),
+    Row("computed_in", "square", "forward/hidden", 0, "bfloat16 has 8 digits, float32 24", True),
+    Row("computed_in,name=tf32", "square", "forward/hidden", 0, "products of matrices with 11 digits"),
+    Row("narrow_rate", "square", "", None, "a float32 run keeps its rate in float32 anyway"),
+    Row("nan_to_zero", ARTICLE, "", None, "no pre-activation is NaN"),
+]
+
+
+def scenario(name: str) -> Scenario:
+    return parse_scenario(SCENARIOS[name]) if name in SCENARIOS else load_scenario(name)
+
+
+@pytest.fixture(scope="module")
+def sabotaged(pytestconfig: pytest.Config) -> dict[str, Report]:
+    """Each scenario with its faults: all in the reference backend, some in every one that was asked for."""
+    others = [b for b in asked_for(pytestconfig) if b != REFERENCE and installed_version(backend_class(b))]
+    names = dict.fromkeys(row.scenario for row in ROWS)
+    return {
+        name: run(
+            scenario(name),
+            backends=list(
+                dict.fromkeys(
+                    f"{backend}[fault={row.fault}]"
+                    for row in ROWS
+                    if row.scenario == name
+                    for backend in [REFERENCE, *(others if row.everywhere else [])]
+                )
+            ),
+            repeat=1,
+        )
+        for name in names
+    }
+
+
+def cells(sabotaged: dict[str, Report], row: Row, mode: Mode) -> list[Any]:
+    summary = sabotaged[row.scenario].summary
+    return list(summary[summary.backend.str.endswith(f"[fault={row.fault}]") & (summary["mode"] == mode)].itertuples())
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.fault} in {row.scenario}")
+def test_a_fault_shows_where_it_is_and_only_if_it_does_something(
+    sabotaged: dict[str, Report], row: Row, mode: Mode
+) -> None:
+    found = cells(sabotaged, row, mode)
+    assert found
+    for cell in found:
+        if row.first:
+            assert (cell.verdict, cell.first, cell.step) == ("DIVERGES", row.first, row.step), cell.backend
+        else:
+            assert cell.verdict in GREEN, (cell.backend, cell.message)
+
+
+def test_an_equivalent_network_is_reported_with_an_equal_loss(sabotaged: dict[str, Report]) -> None:
+    row = next(row for row in ROWS if row.fault.startswith("units_permuted"))
+    for cell in cells(sabotaged, row, "free"):
+        assert cell.message.endswith("; the loss is within its bound at every step"), cell.backend
+
+
+def test_four_units_in_the_last_place_are_at_the_bound() -> None:
+    # Four envelopes are allowed, and an envelope is a unit at least: 4 ULP once are found or not, 16 are always.
+    faults = [f"{REFERENCE}[fault=weight_off,ulp={ulp},step=3]" for ulp in (1, 4, 16, 64)]
+    summary = run(parse_scenario(SQUARE), backends=faults, mode="resync").summary.set_index("backend")
+    assert summary.verdict[faults[0]] in GREEN
+    assert 3 <= summary.error_over_bound[faults[1]] * 4 <= 6
+    for fault in faults[2:]:
+        where = (summary.verdict[fault], summary["first"][fault], summary.step[fault])
+        assert where == ("DIVERGES", "weight/output.weight", 3)
+
+
+# ---------------------------------------------------------------- the catalogue
+
+
+def test_every_change_is_tried() -> None:
+    tried = {row.fault.partition(",")[0] for row in ROWS} | {"weight_off"}
+    assert tried == set(CATALOGUE)
+
+
+@pytest.mark.parametrize("change", CATALOGUE.values(), ids=list(CATALOGUE))
+def test_every_change_says_what_it_is(change: Any) -> None:
+    assert change.sentence
+    assert change.formula
+    assert change.origin
+
+
+@pytest.mark.parametrize("name", list(CATALOGUE))
+def test_a_change_has_a_place_in_some_scenario_and_its_name_leads_back_to_it(name: str) -> None:
+    made = [
+        change
+        for raw in (SQUARE, KINK, SQUARE | {"dtype": "float64"})
+        for change in CATALOGUE[name].variants(parse_scenario(raw))
+    ]
+    assert made
+    from backends.numpy_manual.catalogue import make_change
+
+    for change in made:
+        options = dict(item.split("=", 1) for item in fault_name(change).split(","))
+        assert make_change(options.pop("fault"), options) == change
+
+
+@pytest.mark.parametrize(
+    ("backend", "words"),
+    [
+        ("numpy[fault=gradient_scal]", "fault: expected one of batch_repeated, "),
+        ("numpy[fault=gradient_scale,by=much]", "fault=gradient_scale: by: "),
+        ("numpy[fault=gradient_scale,times=2]", "fault=gradient_scale: times: "),
+        ("numpy[fault=loss_scale,by=over_there]", "fault=loss_scale: by: "),
+        ("nothing[fault=gradient_scale]", "expected one of "),
+    ],
+)
+def test_a_fault_that_there_is_not_is_a_wrong_request(isograd: Any, backend: str, words: str) -> None:
+    outcome = isograd("run", "article/worked_backprop", "--backends", backend)
+    assert outcome.code == 2
+    assert words in outcome.err
+
+
+def test_a_change_that_does_nothing_leaves_the_backends_bits() -> None:
+    report = run("article/worked_backprop", backends=[f"{REFERENCE}[fault=gradient_scale,by=1]"])
+    assert set(report.summary.verdict) == {"IDENTICAL"}
+
+
+def test_state_is_not_shared_between_runs() -> None:
+    backend = f"{REFERENCE}[fault=gradients_not_cleared]"
+    report = run(parse_scenario(SQUARE), backends=[backend], repeat=2)
+    assert set(report.summary.verdict) == {"DIVERGES"}
+    assert np.isfinite(report.summary.max_abs).all()
