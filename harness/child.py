@@ -1,4 +1,4 @@
-"""The child process: one backend, one job after another; the only place where a framework is imported.
+"""The child process: one backend and its variants, one job after another; the only place where a framework is imported.
 
 Run as ``python -m harness.child BACKEND``. Jobs come as JSON lines on standard input, answers go as JSON lines to what
 was standard output; whatever the framework prints goes to standard error, where the parent keeps it.
@@ -34,8 +34,9 @@ def main() -> None:
     backend = _answer(answers, lambda: _ready(sys.argv[1]))
     if backend is None:
         sys.exit(1)
+    variants = {sys.argv[1]: backend}
     for line in sys.stdin:
-        _answer(answers, partial(_run, backend, json.loads(line)))
+        _answer(answers, partial(_run, variants, json.loads(line)))
     answers.flush()
     sys.stderr.flush()
     os._exit(0)  # everything is written; a framework's own teardown takes a second and has nothing to add
@@ -65,11 +66,15 @@ def _ready(name: str) -> tuple[dict[str, Any], Backend]:
     return {"environment": backend.environment()}, backend
 
 
-def _run(backend: Backend, job: dict[str, Any]) -> tuple[dict[str, Any], None]:
+def _run(variants: dict[str, Backend], job: dict[str, Any]) -> tuple[dict[str, Any], None]:
     scenario = parse_scenario(job["scenario"])
+    if job["backend"] not in variants:
+        variants[job["backend"]] = make_backend(job["backend"])
+    backend = variants[job["backend"]]
+    said = {"environment": backend.environment()}
     missing = backend.missing(scenario)
     if missing:
-        return {"unsupported": missing}, None
+        return said | {"unsupported": missing}, None
     inputs = Inputs.from_arrays(load_arrays(Path(job["inputs"]))[0])
     states = load_arrays(Path(job["states"]))[0] if job["states"] else None
     recorded = partial(
@@ -87,7 +92,7 @@ def _run(backend: Backend, job: dict[str, Any]) -> tuple[dict[str, Any], None]:
     save_trace(trace, job["out"])
     cheap = time.perf_counter() - start < SECOND_RUN
     again = (recorded() for _ in range((job["repeat"] or (2 if cheap else 1)) - 1))
-    return {"differs": next((text for other in again if (text := first_difference(trace, other))), "")}, None
+    return said | {"differs": next((text for other in again if (text := first_difference(trace, other))), "")}, None
 
 
 if __name__ == "__main__":

@@ -136,7 +136,7 @@ def _clipped(text: str) -> str:
 
 
 class Children:
-    """All children of a run: a backend has one at a time, and takes its jobs one after another."""
+    """All children of a run: each takes its jobs one after another, and is started anew if it ends before they do."""
 
     def __init__(self, folder: Path, jobs: int, timeout: float) -> None:
         self.folder = folder
@@ -193,7 +193,7 @@ class Children:
         assert child is not None
         request = {key: value() if callable(value) else value for key, value in job.request.items()}
         answer = child.ask(request, self.timeout)
-        return replace(answer, environment=environment)
+        return replace(answer, environment=answer.environment or environment)
 
     def _bury(self, child: Child | None) -> None:
         if child is None:

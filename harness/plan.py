@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.assess import Assessor, Run
+from harness.backend import parse_name
 from harness.children import Answer, Children, Job
 from harness.envelope import RUNS
 from harness.errors import TraceError
@@ -72,11 +73,11 @@ class Plan:
                     progress.done(backend, scenario, mode, answer)
 
         try:
-            for backend in self.backends:
-                jobs_of_backend = self._jobs(backend)
-                if progress:
-                    progress.planned(backend, len(jobs_of_backend))
-                children.submit(backend, jobs_of_backend, done)
+            if progress:
+                for backend in self.backends:
+                    progress.planned(backend, len(self.modes) * len(self.scenarios))
+            for group in self._groups(jobs):
+                children.submit(group[0], self._jobs(group), done)
             for i, scenario in enumerate(self.scenarios):
                 self._make_reference(i, scenario)
             children.wait()
@@ -86,7 +87,13 @@ class Plan:
             children.stop()
             raise
 
-    def _jobs(self, backend: str) -> list[Job]:
+    def _groups(self, jobs: int) -> list[list[str]]:
+        """Backends that share a child: variants of one, in as many parts as may run at once, import it that often."""
+        bases = dict.fromkeys(parse_name(backend).base for backend in self.backends)
+        variants = [[b for b in self.backends if parse_name(b).base == base] for base in bases]
+        return [part for of_base in variants for i in range(jobs) if (part := of_base[i::jobs])]
+
+    def _jobs(self, backends: list[str]) -> list[Job]:
         """Free runs first: they do not need the reference, which is still being computed."""
         return [
             Job(
@@ -103,6 +110,7 @@ class Plan:
                 }
             )
             for mode in self.modes
+            for backend in backends
             for i, scenario in enumerate(self.scenarios)
         ]
 

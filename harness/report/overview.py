@@ -27,6 +27,7 @@ MEANING = {
     Verdict.STALE: ("∄", "bad", "a divergence was expected, and does not show"),
     Verdict.VACUOUS: ("∅", "bad", "nothing was really compared"),
     Verdict.UNSUPPORTED: ("?", "bad", "the backend has no row for something in the scenario"),
+    Verdict.NONDETERMINISTIC: ("≁", "bad", "two runs of the same job differ"),
     Verdict.ERROR: ("✕", "bad", "crashed, hung, or is not installed though it was asked for"),
 }
 """For each verdict a sign and a tone, so that none is told by colour alone, and what it means."""

@@ -35,13 +35,17 @@ def scenario_rows(report: Report, result: ScenarioResult, *, losses: int, weight
     }
 
 
+TRUTH = {"float64": "float64", "mp50": "50-digit arithmetic", "exact": "exact fractions"}
+"""What the truth was computed in, for people."""
+
+
 def facts(result: ScenarioResult) -> dict[str, str]:
     """What was run, a phrase for each part of it."""
     scenario, inputs = result.scenario, result.inputs
     recorded = len(next(iter(result.truth.values())).steps)
     counted = [(scenario.epochs, "epoch"), (inputs.steps_per_epoch, "step"), (inputs.batch_size, "sample")]
     steps = " × ".join(f"{n:,} {what}{'s' * (n != 1)}" for n, what in counted)
-    wide = "50-digit arithmetic" if scenario.dtype == "float64" else "float64"
+    wide = TRUTH[result.reference.arithmetic]
     return {
         "Model": _model(result),
         "Loss": _spec(scenario.loss),

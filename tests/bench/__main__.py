@@ -12,6 +12,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from tests.bench import judging
 from tests.bench import measure as measuring
 
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -48,7 +49,7 @@ def _seconds(command: list[str], env: dict[str, str]) -> float:
 def main() -> None:
     """Measure everything and print one table."""
     table = Table("what", "against", "seconds", "seconds", "ratio", "goal")
-    rows = [*training_rows(), process_row()]
+    rows = [*training_rows(), judging.row(), process_row()]
     for what, against, ours, theirs, goal in rows:
         table.add_row(what, against, f"{ours:.4f}", f"{theirs:.4f}", f"{ours / theirs:.2f}", goal)
     for row in measuring.rows(large="--large" in sys.argv):
