@@ -69,16 +69,29 @@ def make_envelope(
 
 
 def noisy_runs(
-    scenario: Scenario, inputs: Inputs, mode: Mode, states: States, *, runs: int, kink: float, seed: int
+    scenario: Scenario,
+    inputs: Inputs,
+    mode: Mode,
+    states: States,
+    *,
+    runs: int,
+    kink: float,
+    seed: int,
+    steps: NDArray[np.int64] | None = None,
 ) -> Iterator[tuple[Any, Mapping[str, Array]]]:
-    """Noisy runs of the rules: the rows of some steps, and each quantity there, (runs + 1, steps, *shape).
+    """Noisy runs of the rules: the numbers of some steps, and each quantity there, (runs + 1, steps, *shape).
 
-    Run 0 is the one without noise. A constant has no noise, and no more than one run.
+    Run 0 is the one without noise. A constant has no noise, and no more than one run. ``steps`` says which are wanted
+    in resync; None: all.
     """
     arithmetic = noisy(scenario.dtype, runs, kink, zlib.crc32(f"{scenario.name} {mode} {seed}".encode()))
     session = NumpySession(scenario, inputs, arithmetic, np.dtype(np.float64))
     with np.errstate(over="ignore", invalid="ignore"):  # a run that overflows is for the judge
-        yield from _free(session, inputs) if mode == "free" else _resync(session, scenario, inputs, states)
+        if mode == "free":
+            yield from _free(session, inputs)
+        else:
+            wanted = np.arange(inputs.steps) if steps is None else steps
+            yield from _resync(session, scenario, inputs, states, wanted)
 
 
 def floored(envelope: Floats, truth: Floats, dtype: str) -> Floats:
@@ -97,18 +110,19 @@ def _free(session: NumpySession, inputs: Inputs) -> Iterator[tuple[Any, Mapping[
 
 
 def _resync(
-    session: NumpySession, scenario: Scenario, inputs: Inputs, states: States
+    session: NumpySession, scenario: Scenario, inputs: Inputs, states: States, steps: NDArray[np.int64]
 ) -> Iterator[tuple[Any, Mapping[str, Array]]]:
     """All steps whose batches are of one size, in blocks."""
-    samples = [inputs.samples(step) for step in range(inputs.steps)]
+    samples = [inputs.samples(int(step)) for step in steps]
     sizes = np.array([len(batch) for batch in samples])
     largest = max(int(np.prod([n or inputs.batch_size for n in s])) for s in quantity_shapes(scenario).values())
     block = max(1, BLOCK // largest)
     for size in np.unique(sizes):
-        steps = np.flatnonzero(sizes == size)
-        for start in range(0, len(steps), block):
-            at = steps[start : start + block]
-            batch = np.array([samples[step] for step in at])
+        of_size = np.flatnonzero(sizes == size)
+        for start in range(0, len(of_size), block):
+            rows = of_size[start : start + block]
+            at = steps[rows]
+            batch = np.array([samples[row] for row in rows])
             session.load({name: column[at] for name, column in states.items()})
             yield at, dict(_runs(session.step(inputs.x[batch], inputs.y[batch])))
 

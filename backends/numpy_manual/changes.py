@@ -13,7 +13,7 @@ import numpy as np
 from pydantic.dataclasses import dataclass
 
 from backends.numpy_manual import NumpySession
-from backends.numpy_manual.arithmetic import make_arithmetic
+from backends.numpy_manual.arithmetic import Arithmetic, make_arithmetic
 from backends.numpy_manual.rules import Gradients, LayerRule, LossRule
 from harness.inputs import Array, Inputs
 from harness.scenario import Linear, Scenario
@@ -99,17 +99,23 @@ class ChangedSession(NumpySession):
         scenario: what is run.
         inputs: its numbers.
         change: what is different.
-        arithmetic: the arithmetic to compute in, unless the change is one of arithmetic.
+        arithmetic: the arithmetic to compute in, or its name, unless the change is one of arithmetic.
         outside: the change's batches and states too; without, they come changed already.
     """
 
     def __init__(
-        self, scenario: Scenario, inputs: Inputs, change: Change, arithmetic: str = "float64", outside: bool = True
+        self,
+        scenario: Scenario,
+        inputs: Inputs,
+        change: Change,
+        arithmetic: str | Arithmetic = "float64",
+        outside: bool = True,
     ) -> None:
         self.change, self.outside = change, outside
         self.run = Circumstances(scenario, inputs)
-        name = change.arithmetic() or arithmetic
-        super().__init__(scenario, inputs, make_arithmetic(name), np.dtype(np.float64))
+        chosen = change.arithmetic() or arithmetic
+        chosen = make_arithmetic(chosen) if isinstance(chosen, str) else chosen
+        super().__init__(scenario, inputs, chosen, np.dtype(np.float64))
         kinds = {layer.name: layer.kind for layer in scenario.layers}
         self.rules = [(name, change.layer(name, kinds[name], rule)) for name, rule in self.rules]
         self.loss = change.loss(self.loss)
