@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.numpy_manual import NumpySession
-from backends.numpy_manual.noisy import noisy
+from backends.numpy_manual.noisy import noise_scales, noisy
 from harness.dtypes import FORMATS
 from harness.inputs import Array, Inputs
 from harness.quantities import kind, quantity_shapes
@@ -21,7 +21,7 @@ from harness.trace import Mode, Trace
 Floats = NDArray[np.float64]
 
 RUNS = 16
-"""Noisy runs, unless asked for otherwise. The largest of n uniform errors is on average n / (n + 1) of what is
+"""Noisy runs of each kind, unless asked for otherwise. The largest of n uniform errors is on average n / (n + 1) of what is
 possible: sixteen see 94 %."""
 
 TENTH = 0.1
@@ -35,13 +35,14 @@ def make_envelope(
     scenario: Scenario,
     inputs: Inputs,
     truth: Mapping[Mode, Trace],
+    twin: Mapping[Mode, Trace],
     states: States,
     *,
     runs: int = RUNS,
-    kink: float,
+    factor: float,
     seed: int = 0,
 ) -> dict[Mode, dict[str, Floats]]:
-    """The largest distance of `runs` noisy runs to the one without noise, floored; as columns like the truth's.
+    """The largest distance to the truth of noisy runs, and of the rules in the dtype itself; floored.
 
     The rules are the hand-written ones, in `backends.numpy_manual.noisy`'s arithmetic. In free the noise accumulates
     over the steps; in resync each step starts from its state, and so all steps of one batch size run at once.
@@ -50,22 +51,41 @@ def make_envelope(
         scenario: what is run.
         inputs: its numbers.
         truth: for each mode that is wanted, the reference's trace of every step.
+        twin: likewise, the same rules in the scenario's dtype: one more run that is right.
         states: the state before each step, for resync.
-        runs: how many noisy runs.
-        kink: how many envelopes a number may be off; a comparison within that can go either way.
+        runs: how many noisy runs of each kind.
+        factor: how many envelopes an element may be off.
         seed: of the noise, with the scenario's name.
     """
     out = {}
     for mode, trace in truth.items():
         columns = {name: np.zeros(column.shape) for name, column in trace.columns.items()}
-        for at, seen in noisy_runs(scenario, inputs, mode, states, runs=runs, kink=kink, seed=seed):
+        for at, seen in noisy_runs(scenario, inputs, mode, states, runs=runs, factor=factor, seed=seed):
             for name, column in columns.items():
-                _keep(column, at, seen[name])
+                _keep(column, at, seen[name], trace.columns[name][at], factor)
+        for name, column in columns.items():
+            off = np.abs(twin[mode].columns[name].astype(np.float64) - trace.columns[name])
+            np.maximum(column, np.where(np.isfinite(off), off, 0.0), out=column)
         out[mode] = {
             name: floored(column, trace.columns[name], scenario.dtype) if kind(name) != "lr" else column  # a constant
             for name, column in columns.items()
         }
     return out
+
+
+def strayed(runs: Array, truth: Array, factor: float) -> Floats:
+    """The largest distance of noisy runs to the truth; those with more noise than rounding has count so much less.
+
+    Args:
+        runs: (2 K + 1, …): one without noise, K of the first kind, K of the second.
+        truth: (…), what they should be.
+        factor: how many envelopes an element may be off.
+    """
+    off = np.abs(runs[1:] - truth)
+    off = np.where(np.isfinite(off), off, 0.0)  # a run that overflows says nothing about rounding
+    half = len(off) // 2
+    off[:half] /= noise_scales(half, factor).reshape(-1, *[1] * (off.ndim - 1))
+    return np.asarray(off.max(axis=0))
 
 
 def noisy_runs(
@@ -75,16 +95,16 @@ def noisy_runs(
     states: States,
     *,
     runs: int,
-    kink: float,
+    factor: float,
     seed: int,
     steps: NDArray[np.int64] | None = None,
 ) -> Iterator[tuple[Any, Mapping[str, Array]]]:
-    """Noisy runs of the rules: the numbers of some steps, and each quantity there, (runs + 1, steps, *shape).
+    """Noisy runs of the rules: the numbers of some steps, and each quantity there, (2 runs + 1, steps, *shape).
 
-    Run 0 is the one without noise. A constant has no noise, and no more than one run. ``steps`` says which are wanted
-    in resync; None: all.
+    Run 0 has no noise; the others are of two kinds (`backends.numpy_manual.noisy.Noise`). A constant has no noise, and
+    no more than one run. ``steps`` says which are wanted in resync; None: all.
     """
-    arithmetic = noisy(scenario.dtype, runs, kink, zlib.crc32(f"{scenario.name} {mode} {seed}".encode()))
+    arithmetic = noisy(scenario.dtype, runs, factor, zlib.crc32(f"{scenario.name} {mode} {seed}".encode()))
     session = NumpySession(scenario, inputs, arithmetic, np.dtype(np.float64))
     with np.errstate(over="ignore", invalid="ignore"):  # a run that overflows is for the judge
         if mode == "free":
@@ -133,13 +153,11 @@ def _runs(seen: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:
         yield name, value if value.ndim else value.reshape(1, 1)
 
 
-def _keep(column: Floats, at: Any, runs: Array) -> None:
-    """Write the largest distance to run 0 into the rows ``at``; a smaller batch fills its own rows only."""
+def _keep(column: Floats, at: Any, runs: Array, truth: Array, factor: float) -> None:
+    """Write how far the runs strayed into the rows ``at``; a smaller batch fills its own rows only."""
     if len(runs) == 1:
         return
-    off = np.abs(runs[1:] - runs[0])
-    off = np.where(np.isfinite(off), off, 0.0).max(axis=0)  # a run that overflows says nothing about rounding
-    if off.shape[1:] == column.shape[1:]:
-        column[at] = off
+    if runs.shape[2:] == column.shape[1:]:
+        column[at] = strayed(runs, truth, factor)
     else:
-        column[at, : off.shape[1]] = off
+        column[at, : runs.shape[2]] = strayed(runs, truth[:, : runs.shape[2]], factor)

@@ -39,7 +39,7 @@ class Verdict(StrEnum):
 # ---------------------------------------------------------------- the bound
 
 # How many envelopes an element may be off: the one threshold.
-FACTOR = 4.0
+FACTOR = 6.0
 
 
 def factor_of(false_alarms: float | None) -> float:

@@ -120,7 +120,7 @@ class Plan:
 
     def _make_reference(self, i: int, scenario: Scenario) -> None:
         inputs = self.inputs[scenario.name]
-        reference = make_reference(scenario, inputs, self.modes, runs=self.noise, kink=self.factor)
+        reference = make_reference(scenario, inputs, self.modes, runs=self.noise, factor=self.factor)
         if reference.states:
             save_arrays(reference.states, self.folder / f"states-{i}.safetensors")
         self.references[scenario.name].set_result(reference)

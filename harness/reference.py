@@ -44,7 +44,7 @@ class Reference:
 
 @np.errstate(over="ignore", invalid="ignore")  # a run that overflows is for the judge, who can name where
 def make_reference(
-    scenario: Scenario, inputs: Inputs, modes: tuple[Mode, ...], *, kink: float, runs: int = RUNS
+    scenario: Scenario, inputs: Inputs, modes: tuple[Mode, ...], *, factor: float, runs: int = RUNS
 ) -> Reference:
     """Run the reference, in this process: it needs NumPy only.
 
@@ -52,8 +52,8 @@ def make_reference(
         scenario: what is run.
         inputs: its numbers.
         modes: free, resync or both.
-        kink: how many envelopes a number may be off; see `harness.envelope`.
-        runs: how many noisy runs make the envelope.
+        factor: how many envelopes an element may be off; see `harness.envelope`.
+        runs: how many noisy runs of each kind make the envelope.
     """
     arithmetic = truth_arithmetic(scenario, inputs)
     wide, same = NumpyBackend(arithmetic, rounded=False), NumpyBackend()
@@ -66,7 +66,7 @@ def make_reference(
     if "resync" in modes:
         states, truth["resync"] = resync(wide, scenario, inputs)
         twin["resync"] = record_here(same, "reference", scenario, inputs, states=states)
-    envelope = make_envelope(scenario, inputs, truth, states, runs=runs, kink=kink)
+    envelope = make_envelope(scenario, inputs, truth, twin, states, runs=runs, factor=factor)
     return Reference(arithmetic, truth, twin, states, envelope)
 
 

@@ -37,7 +37,7 @@ def assessor_of(trace: Trace, factor: float = FACTOR, noise: int = RUNS) -> Asse
     """
     scenario, inputs = _origin(trace)
     manifest = trace.manifest
-    reference = make_reference(scenario, inputs, (manifest.mode,), runs=noise, kink=factor)
+    reference = make_reference(scenario, inputs, (manifest.mode,), runs=noise, factor=factor)
     return Assessor(scenario, inputs, reference, manifest.every, manifest.pattern, factor)
 
 

@@ -7,6 +7,7 @@ The same changes are seeded as faults (`backends.sabotage`) and looked for as ca
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -15,6 +16,7 @@ from pydantic.dataclasses import dataclass
 from backends.numpy_manual import NumpySession
 from backends.numpy_manual.arithmetic import Arithmetic, make_arithmetic
 from backends.numpy_manual.rules import Gradients, LayerRule, LossRule
+from harness.dtypes import FORMATS
 from harness.inputs import Array, Inputs
 from harness.scenario import Linear, Scenario
 
@@ -30,15 +32,24 @@ class Change:
 
     Attributes:
         id: its stable name.
-        sentence: what is different, in a sentence; `{}` stands for where.
+        sentence: what is different, in a sentence; `{at}` stands for where, and so on for the other options.
         formula: the formula with the change.
         origin: where it usually comes from.
+        solve: options that a trace can be solved for, each with the value that changes nothing.
+        remembers: what it does at a step depends on steps before.
     """
 
-    id: ClassVar[str]
-    sentence: ClassVar[str]
-    formula: ClassVar[str]
-    origin: ClassVar[str]
+    id: ClassVar[str] = ""
+    sentence: ClassVar[str] = ""
+    formula: ClassVar[str] = ""
+    origin: ClassVar[str] = ""
+    solve: ClassVar[Mapping[str, float]] = {}
+    remembers: ClassVar[bool] = False
+
+    def says(self) -> str:
+        """The sentence with its options."""
+        options = {f.name: getattr(self, f.name) for f in fields(self)}
+        return self.sentence.format(**options | {"at": options.get("at") or "everything"})
 
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
@@ -89,7 +100,14 @@ class Circumstances:
         self.scenario, self.inputs = scenario, inputs
         self.step = 0
         self.lr: Any = inputs.lr
-        self.memory: dict[str, Any] = {}
+        self.memory: dict[Any, Any] = {}
+        self.parts: dict[int, Circumstances] = {}
+
+    def part(self, number: int) -> Circumstances:
+        """The same circumstances with a memory of its own, for one of several changes."""
+        part = self.parts.setdefault(number, Circumstances(self.scenario, self.inputs))
+        part.step, part.lr = self.step, self.lr
+        return part
 
 
 class ChangedSession(NumpySession):
@@ -99,8 +117,9 @@ class ChangedSession(NumpySession):
         scenario: what is run.
         inputs: its numbers.
         change: what is different.
-        arithmetic: the arithmetic to compute in, or its name, unless the change is one of arithmetic.
+        arithmetic: the arithmetic to compute in, or its name; None: the change's own, or float64.
         outside: the change's batches and states too; without, they come changed already.
+        rounded: a changed learning rate is rounded to the scenario's dtype, as any constant is.
     """
 
     def __init__(
@@ -108,12 +127,13 @@ class ChangedSession(NumpySession):
         scenario: Scenario,
         inputs: Inputs,
         change: Change,
-        arithmetic: str | Arithmetic = "float64",
+        arithmetic: str | Arithmetic | None = None,
         outside: bool = True,
+        rounded: bool = True,
     ) -> None:
         self.change, self.outside = change, outside
         self.run = Circumstances(scenario, inputs)
-        chosen = change.arithmetic() or arithmetic
+        chosen = arithmetic or change.arithmetic() or "float64"
         chosen = make_arithmetic(chosen) if isinstance(chosen, str) else chosen
         super().__init__(scenario, inputs, chosen, np.dtype(np.float64))
         kinds = {layer.name: layer.kind for layer in scenario.layers}
@@ -121,7 +141,11 @@ class ChangedSession(NumpySession):
         self.loss = change.loss(self.loss)
         if change.arithmetic():  # what is narrow is the computation, not the constant that it was given
             self.lr = inputs.lr
-        self.run.lr = self.lr = change.rate(self.lr)
+        self.run.lr = self.lr = self._rounded(change.rate(self.lr)) if rounded else change.rate(self.lr)
+
+    def _rounded(self, lr: Any) -> Any:
+        narrow = float(FORMATS[self.run.scenario.dtype].dtype.type(float(lr)))
+        return lr if self.arithmetic.exact or narrow == lr else self.arithmetic.constant(narrow)
 
     def load(self, state: Mapping[str, Array]) -> None:
         """Take the parameters over, changed."""
@@ -143,6 +167,58 @@ class ChangedSession(NumpySession):
     def updated(self, key: str, w: Any, g: Any) -> Any:
         """A parameter after the update, changed."""
         return self.change.updated(self.run, key, w, g, super().updated(key, w, g))
+
+
+@dataclass(config=OPTIONS | {"arbitrary_types_allowed": True})
+class Both(Change):
+    """Two changes together, the first nearer to the rules."""
+
+    first: Change
+    second: Change
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "remembers", self.first.remembers or self.second.remembers)
+
+    def says(self) -> str:
+        """Both sentences."""
+        return f"{self.first.says()}, and {self.second.says()}"
+
+    def arithmetic(self) -> str | None:
+        """Either's."""
+        return self.first.arithmetic() or self.second.arithmetic()
+
+    def layer(self, name: str, kind: str, rule: LayerRule) -> LayerRule:
+        """One after the other."""
+        return self.second.layer(name, kind, self.first.layer(name, kind, rule))
+
+    def loss(self, rule: LossRule) -> LossRule:
+        """One after the other."""
+        return self.second.loss(self.first.loss(rule))
+
+    def rate(self, lr: Any) -> Any:
+        """One after the other."""
+        return self.second.rate(self.first.rate(lr))
+
+    def batch(self, run: Circumstances, x: Array, y: Array) -> tuple[Array, Array]:
+        """One after the other."""
+        return self.second.batch(run.part(1), *self.first.batch(run.part(0), x, y))
+
+    def loaded(self, run: Circumstances, state: Mapping[str, Array]) -> Mapping[str, Array]:
+        """One after the other."""
+        return self.second.loaded(run.part(1), self.first.loaded(run.part(0), state))
+
+    def gradients(self, run: Circumstances, g: Values) -> Values:
+        """One after the other."""
+        return self.second.gradients(run.part(1), self.first.gradients(run.part(0), g))
+
+    def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:
+        """What each adds to the rule's update."""
+        one = self.first.updated(run.part(0), key, w, g, after)
+        return one + self.second.updated(run.part(1), key, w, g, after) - after
+
+    def returned(self, run: Circumstances, seen: Values) -> Values:
+        """One after the other."""
+        return self.second.returned(run.part(1), self.first.returned(run.part(0), seen))
 
 
 @dataclass(config=OPTIONS)

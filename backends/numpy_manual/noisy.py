@@ -1,7 +1,7 @@
 """How far can rounding push each number? Many runs at once, each operation's result off by noise of rounding's size.
 
 Monte Carlo arithmetic: D. S. Parker, *Monte Carlo Arithmetic*, UCLA CSD-970002 (1997). Every array has a leading axis
-of runs; run 0 has no noise, so that the others' distance to it is what rounding does.
+of runs; run 0 has no noise.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backends.numpy_manual.arithmetic import Arithmetic
 from backends.numpy_manual.rounded import Rounding
@@ -31,30 +32,34 @@ CORRECT = {np.add, np.subtract, np.multiply, np.divide}
 EXACT = {np.negative, np.absolute, np.minimum, np.maximum}
 
 
-class Noise(Rounding):
-    """Noise of the size of a dtype's rounding, in `runs` runs beside the one without.
+def noise_scales(runs: int, factor: float) -> NDArray[np.float64]:
+    """How many times rounding's size the noise of each of the first runs is."""
+    return np.geomspace(1.0, factor, runs)
 
-    In the first half of the runs every operation has noise, as if its error were independent of all others: so it may
-    be, where a library has other formulas, or fuses operations. But rounding is not random: an update of less than half
-    a unit of its weight is lost, step after step, and noise would not show that. So in the other half the basic
-    operations round as IEEE 754 says, to the dtype, and noise is only in what libraries compute in orders and ways of
-    their own: sums, products of matrices, elementary functions.
+
+class Noise(Rounding):
+    """Noise of the size of a dtype's rounding, in 2 × `runs` runs beside the one without.
+
+    In the first `runs` every operation has noise: in run 1 as large as its rounding error can be, in the last `factor`
+    times that, in the others between. So they show all that lies within `factor` envelopes, and what is not linear
+    there with the rest: a ReLU's kink, a sigmoid's tail. What they stray counts by their scale (`noise_scales`).
+
+    But rounding is not random: an update of less than half a unit of its weight is lost, step after step, and noise
+    would not show that. So in the other runs the basic operations round as IEEE 754 says, to the dtype, and noise is
+    only in what libraries compute in orders and ways of their own: sums, products of matrices, elementary functions.
 
     Args:
         dtype: the scenario's; its noise is put into float64, whose own rounding is invisible beside a narrower one's.
-        runs: how many noisy runs.
-        kink: how many envelopes a number may be off; where a comparison lies within that, either side is right.
+        runs: how many runs of each kind.
+        factor: how many envelopes a number may be off.
         seed: of the noise.
     """
 
-    def __init__(self, dtype: str, runs: int, kink: float, seed: int) -> None:
+    def __init__(self, dtype: str, runs: int, factor: float, seed: int) -> None:
         self.format: Format = FORMATS[dtype]
-        # float64's own noise, added in float64, is lost where it is less than half a unit: it is made twice as large
-        self.u = self.format.roundoff * (2 if dtype == "float64" else 1)
         self.runs = runs
-        self.rounded_from = 1 + runs // 2
         self.narrow = dtype != "float64"
-        self.kink = kink
+        self.scales = noise_scales(runs, factor)
         self.rng = np.random.Generator(np.random.SFC64(seed))
 
     def operate(self, ufunc: np.ufunc, method: str, inputs: Sequence[Any], options: dict[str, Any]) -> Array:
@@ -78,49 +83,54 @@ class Noise(Rounding):
         """
         if ufunc is np.matmul:
             a, b = inputs
-            return np.asarray(self.u * np.sqrt(a.shape[-1]) * (np.abs(a) @ np.abs(b)))
+            return np.asarray(self.format.roundoff * np.sqrt(a.shape[-1]) * (np.abs(a) @ np.abs(b)))
         if method == "reduce":
             total = ufunc.reduce(np.abs(inputs[0]), **options)
-            return np.asarray(self.u * np.sqrt(inputs[0].size / max(total.size, 1)) * total)
-        return np.asarray((2 * ACCURACY.get(ufunc, BASIC) * self.u) * np.abs(result))
+            return np.asarray(self.format.roundoff * np.sqrt(inputs[0].size / max(total.size, 1)) * total)
+        return np.asarray((2 * ACCURACY.get(ufunc, BASIC) * self.format.roundoff) * np.abs(result))
 
     def _noisy(self, result: Array, size: Array, correct: bool) -> Array:
         size = size + self.format.smallest * (size != 0)  # an underflow; what is exactly 0 stays so
-        noise = self.rng.random((self.runs + 1, *result.shape[1:]))
+        noise = self.rng.random((2 * self.runs + 1, *result.shape[1:]))
         noise *= 2
         noise -= 1
         noise[0] = 0
+        noise[1 : self.runs + 1] *= self.scales.reshape(-1, *[1] * (noise.ndim - 1))
+        rounded = noise[self.runs + 1 :]
         if correct:
-            noise[self.rounded_from :] = 0
+            rounded[...] = 0
         noise *= size
         noise += result
         if self.narrow:
-            noise[self.rounded_from :] = noise[self.rounded_from :].astype(self.format.dtype)
+            rounded[...] = rounded.astype(self.format.dtype)
         return noise
 
     def _either(self, result: Array, *sides: Any) -> Array:
-        """A comparison's answers; where rounding can decide it and no run happens to show that, one of each half does.
+        """A comparison's answers; where rounding can decide it and no run happens to show that, one of each kind does.
 
-        Sixteen runs would seldom see a number on both sides of a kink that lies at the edge of its envelope, and some
-        backend will: so this is a rule, and not left to luck.
+        Sixteen runs would seldom see a number on both sides of a kink that lies at the edge of its bound, and some
+        backend will: so this is a rule, and not left to luck. It is for derivatives: a continuous function of a number
+        near its kink is written without a comparison (`np.maximum`), and its noise is that of the number.
         """
         distance = np.subtract(*sides)
         if len(distance) == 1:
             return result
-        spread = np.abs(distance[1:] - distance[:1]).max(axis=0)
-        unclear = (np.abs(distance[0]) <= self.kink * spread) & (spread > 0) & (result == result[0]).all(axis=0)
+        reach = np.abs(distance[1 : self.runs + 1] - distance[:1]).max(
+            axis=0
+        )  # the bound, as far as these runs show it
+        unclear = (np.abs(distance[0]) <= reach) & (reach > 0) & (result == result[0]).all(axis=0)
         if unclear.any():
             result = np.array(result)
             where = np.nonzero(unclear)
-            for first, last in ((1, self.rounded_from), (self.rounded_from, self.runs + 1)):
-                run = self.rng.integers(first, last, len(where[0]))
+            for first in (1, self.runs + 1):
+                run = self.rng.integers(first, first + self.runs, len(where[0]))
                 result[run, *where] = ~result[0, *where]
         return result
 
 
-def noisy(dtype: str, runs: int, kink: float, seed: int) -> Arithmetic:
-    """Arithmetic of `runs` noisy runs; what it takes in has a leading axis of 1, what it gives one of runs + 1."""
-    return NoisyArithmetic("noisy", np.dtype(np.float64), np.float64, rounding=Noise(dtype, runs, kink, seed))
+def noisy(dtype: str, runs: int, factor: float, seed: int) -> Arithmetic:
+    """Arithmetic of noisy runs; what it takes in has a leading axis of 1, what it gives one of 2 × runs + 1."""
+    return NoisyArithmetic("noisy", np.dtype(np.float64), np.float64, rounding=Noise(dtype, runs, factor, seed))
 
 
 class NoisyArithmetic(Arithmetic):

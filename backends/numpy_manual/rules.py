@@ -64,8 +64,9 @@ def sigmoid_backward(p: Parameters, z: Array, a: Array, d: Array) -> tuple[Array
 
 
 def relu(p: Parameters, z: Array) -> Array:
-    """a = max(0, z), written so that NaN stays NaN in every arithmetic."""
-    return np.where(z <= 0, 0, z)
+    """a = max(0, z); in this order NaN stays NaN in every arithmetic."""
+    result: Array = np.maximum(0, z)
+    return result
 
 
 def relu_backward(p: Parameters, z: Array, a: Array, d: Array) -> tuple[Array, Gradients]:

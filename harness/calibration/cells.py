@@ -23,8 +23,8 @@ from harness.recorder import record_here
 from harness.scenario import Scenario
 from harness.trace import Mode
 
-NOISY = 8
-"""Independent noisy runs of each scenario, beside the backends."""
+NOISY = 4
+"""Independent noisy runs of each kind of each scenario, beside the backends."""
 
 CLEARLY = 20.0
 """A fault is above rounding where, in exact arithmetic, it moves some tensor by this many times the largest error that
@@ -51,16 +51,24 @@ def _clean(result: ScenarioResult) -> Iterator[dict[str, Any]]:
 
 
 def _noise_ratios(result: ScenarioResult, mode: Mode) -> Floats:
-    """The largest error over envelope of each of `NOISY` noisy runs that made no envelope."""
-    reference, largest = result.reference, np.zeros(NOISY)
-    for rows, seen in noisy_runs(result.scenario, result.inputs, mode, reference.states, runs=NOISY, kink=0.0, seed=1):
+    """The largest error over envelope of each noisy run that made no envelope."""
+    largest = np.zeros(2 * NOISY)
+    for name, rows, off in _noise(result, mode):
+        unit = result.reference.envelope[mode][name][rows]
+        unit = unit[:, : off.shape[2]] if off.ndim > 2 else unit  # a smaller last batch
+        largest = np.fmax(largest, (off / unit).reshape(2 * NOISY, -1).max(axis=1))
+    return largest
+
+
+def _noise(result: ScenarioResult, mode: Mode) -> Iterator[tuple[str, Any, Floats]]:
+    """How far from the truth noisy runs that made no envelope are: a quantity, its steps, and a row a run."""
+    truth, states = result.reference.truth[mode].columns, result.reference.states
+    options: dict[str, Any] = {"runs": NOISY, "factor": 1.0, "seed": 1}
+    for rows, seen in noisy_runs(result.scenario, result.inputs, mode, states, **options):
         for name, runs in seen.items():
             if len(runs) > 1:
-                unit = reference.envelope[mode][name][rows]
-                unit = unit[:, : runs.shape[2]] if runs.ndim > 2 else unit  # a smaller last batch
-                ratios = np.abs(runs[1:] - runs[0]) / unit
-                largest = np.fmax(largest, ratios.reshape(NOISY, -1).max(axis=1))
-    return largest
+                right = truth[name][rows]
+                yield name, rows, np.abs(runs[1:] - (right[:, : runs.shape[2]] if runs.ndim > 2 else right))
 
 
 # ---------------------------------------------------------------- faults
@@ -137,7 +145,7 @@ def _over(moved: Floats, unit: Floats) -> Floats:
 
 
 def errors_of(result: ScenarioResult, mode: Mode) -> dict[str, Floats]:
-    """For each quantity and step the largest error of any backend that ran, and one ULP of its peak at least."""
+    """For each quantity and step the largest error of any right run, backend or noise; one ULP of its peak at least."""
     spacing = FORMATS[result.scenario.dtype].spacing
     truth = result.truth[mode].columns
     ran = [c.trace.columns for c in result.cells.values() if c.mode == mode and c.trace is not None]
@@ -147,6 +155,9 @@ def errors_of(result: ScenarioResult, mode: Mode) -> dict[str, Floats]:
         off = [np.abs(side[name].astype(np.float64).reshape(flat.shape) - flat).max(axis=1) for side in ran]
         ulp = spacing(np.abs(flat).max(axis=1)) if name != "lr" else np.zeros(len(flat))
         out[name] = np.maximum.reduce([ulp, *off])
+    for name, rows, strayed in _noise(result, mode):
+        largest = strayed.reshape(*strayed.shape[:2], -1).max(axis=(0, 2))
+        out[name][rows] = np.fmax(out[name][rows], largest)
     return out
 
 

@@ -29,7 +29,7 @@ class DerivativeLeftOut(AtLayer):
     """An activation's derivative is left out."""
 
     id = "derivative_left_out"
-    sentence = "the derivative of the activation {} is left out"
+    sentence = "the derivative of the activation {at} is left out"
     formula = "∂L/∂z = ∂L/∂a   (· f′(z) is missing)"
     origin = "a hand-written backward pass; an activation applied to detached values"
 
@@ -49,7 +49,7 @@ class DerivativeAtKink(AtLayer):
     """ReLU's derivative at 0 is that of the other branch."""
 
     id = "derivative_at_kink"
-    sentence = "the derivative of {} at exactly 0 is 1, not 0"
+    sentence = "the derivative of {at} at exactly 0 is 1, not 0"
     formula = "∂L/∂z = ∂L/∂a · [z ≥ 0]   (not z > 0)"
     origin = "a framework's convention for max(0, z), or one written with ≥"
 
@@ -69,7 +69,7 @@ class PathDetached(AtLayer):
     """Nothing flows back through a layer."""
 
     id = "path_detached"
-    sentence = "no gradient flows back through {}"
+    sentence = "no gradient flows back through {at}"
     formula = "∂L/∂x = 0   (not ∂L/∂a · ∂a/∂x)"
     origin = "detach(), stop_gradient, no_grad, or a value that went through NumPy"
 
@@ -96,9 +96,10 @@ class GradientScale(AtParameter):
     """A constant factor on a gradient."""
 
     id = "gradient_scale"
-    sentence = "the gradient of {} is {by:.9g} times what it should be"
+    sentence = "the gradient of {at} is {by:.9g} times what it should be"
     formula = "∂L/∂W ← k ∂L/∂W"
     origin = "a loss that was scaled, a mean for a sum, a sign, a factor of an activation's derivative"
+    solve = {"by": 1.0}  # noqa: RUF012  # a ClassVar of the base
 
     by: float = 2.0
 
@@ -112,7 +113,7 @@ class GradientDetached(AtParameter):
     """A parameter gets no gradient."""
 
     id = "gradient_detached"
-    sentence = "{} gets no gradient"
+    sentence = "{at} gets no gradient"
     formula = "∂L/∂W ← 0"
     origin = "requires_grad = False, stop_gradient, or a parameter that the optimizer does not know"
 
@@ -126,7 +127,7 @@ class GradientTransposed(AtParameter):
     """A weight's gradient in the other layout."""
 
     id = "gradient_transposed"
-    sentence = "the gradient of {} is reshaped where it should be transposed"
+    sentence = "the gradient of {at} is reshaped where it should be transposed"
     formula = "∂L/∂W ← reshape((∂L/∂W)ᵀ)"
     origin = "a weight kept as (in, out) in one framework and (out, in) in the other"
 

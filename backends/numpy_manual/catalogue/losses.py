@@ -34,7 +34,7 @@ class LossScale(Change):
     """Sum for mean, mean for sum, a ½ or a 2: the loss, and with it every gradient, has another constant."""
 
     id = "loss_scale"
-    sentence = "{}"
+    sentence = "the loss has another constant"
     formula = "L ← k L, and so ∂L/∂ŷ ← k ∂L/∂ŷ"
     origin = "reduction='sum' for 'mean', or a loss defined with ½"
 
@@ -48,6 +48,10 @@ class LossScale(Change):
             size = outputs if by.endswith("outputs") else scenario.batch_size if by.endswith("samples") else 2
             if size > 1:
                 yield cls(by=by)  # type: ignore[arg-type]
+
+    def says(self) -> str:
+        """Which constant."""
+        return SCALES[self.by][1]
 
     def loss(self, rule: LossRule) -> LossRule:
         """Value and gradient, k times."""

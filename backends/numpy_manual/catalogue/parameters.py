@@ -27,7 +27,7 @@ class WeightTransposed(AtLayer):
     """A square weight is used the other way round; an oblong one is told so."""
 
     id = "weight_transposed"
-    sentence = "the weight of {} is transposed"
+    sentence = "the weight of {at} is transposed"
     formula = "z = x W + b   (not x Wᵀ + b)"
     origin = "PyTorch keeps a Linear's weight as (out, in), PaddlePaddle as (in, out)"
 
@@ -69,7 +69,7 @@ class UnitsSwapped(AtLayer):
     """Two units of a layer are swapped, and nothing above knows of it."""
 
     id = "units_swapped"
-    sentence = "the first two units of {} are swapped"
+    sentence = "the first two units of {at} are swapped"
     formula = "rows 0 and 1 of W (and of b) change places"
     origin = "a checkpoint that was split, joined or sorted"
 
@@ -91,7 +91,7 @@ class UnitsPermuted(AtLayer):
     """The units of a layer are in another order, and the layer above knows of it: an equivalent network."""
 
     id = "units_permuted"
-    sentence = "the units of {} are in another order, consistently with the layer above: an equivalent network"
+    sentence = "the units of {at} are in another order, consistently with the layer above: an equivalent network"
     formula = "W ← P W, b ← P b, and above V ← V Pᵀ: f(x) is the same"
     origin = "a pruned, merged or sorted checkpoint"
 
@@ -113,7 +113,7 @@ class InitialLost(AtParameter):
     """A parameter has other values than those that it was given."""
 
     id = "initial_lost"
-    sentence = "the values of {} are not those that were loaded"
+    sentence = "the values of {at} are not those that were loaded"
     formula = "W ← U(−1/√n, 1/√n), n inputs   (the frameworks' own)"
     origin = "a name that did not match, strict=False"
 
@@ -129,9 +129,10 @@ class BiasScale(AtLayer):
     """A bias is added twice, or not at all."""
 
     id = "bias_scale"
-    sentence = "the bias of {} is added {by:.9g} times"
+    sentence = "the bias of {at} is added {by:.9g} times"
     formula = "z = x Wᵀ + k b"
     origin = "a bias in the layer and another one after it, or bias=False"
+    solve = {"by": 1.0}  # noqa: RUF012
 
     by: float = 2.0
 
@@ -160,7 +161,7 @@ class BiasMean(AtLayer):
     """A bias's gradient is a mean over the batch, where it is a sum."""
 
     id = "bias_mean"
-    sentence = "the gradient of the bias of {} is a mean over the batch, not a sum"
+    sentence = "the gradient of the bias of {at} is a mean over the batch, not a sum"
     formula = "∂L/∂b = (1/B) Σ_samples d   (not Σ_samples d)"
     origin = "mean() for sum() in a hand-written backward pass"
 

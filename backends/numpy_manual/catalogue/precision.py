@@ -24,7 +24,7 @@ class ComputedIn(Change):
     """A narrower arithmetic."""
 
     id = "computed_in"
-    sentence = "it is computed in {arithmetic_name}"
+    sentence = "it is computed in {name}"
     formula = "fl(x ∘ y) with fewer digits"
     origin = "autocast, a GPU's TF32, a default dtype"
 
@@ -66,7 +66,7 @@ class NanToZero(AtLayer):
     """ReLU makes 0 of NaN."""
 
     id = "nan_to_zero"
-    sentence = "{} makes 0 of NaN"
+    sentence = "{at} makes 0 of NaN"
     formula = "a = [z > 0] z   (max(0, NaN) = 0)"
     origin = "max written as a comparison, fmax, a compiler's fast-math"
 

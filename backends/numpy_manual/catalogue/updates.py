@@ -27,6 +27,7 @@ class GradientsNotCleared(Change):
     sentence = "gradients are not cleared: each step adds to those of the steps before"
     formula = "g_t ← g_t + g_(t−1)"
     origin = "zero_grad() or clear_grad() is missing"
+    remembers = True
 
     def gradients(self, run: Circumstances, g: Values) -> Values:
         """Added to those before."""
@@ -43,6 +44,7 @@ class GradientsStale(Change):
     sentence = "the update uses the gradients of the step before"
     formula = "w ← w − η g_(t−1)"
     origin = "optimizer.step() before loss.backward()"
+    remembers = True
 
     def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:
         """With the gradient before; at first none."""
@@ -58,6 +60,7 @@ class LearningRate(Change):
     sentence = "the learning rate is {by:.9g} times what it should be"
     formula = "w ← w − k η g"
     origin = "a schedule, a default, a rate that was rounded"
+    solve = {"by": 1.0}  # noqa: RUF012
 
     by: float = 1 + 1e-6
 
@@ -71,9 +74,10 @@ class UpdateScale(AtParameter):
     """The update is scaled, though learning rate and gradient are right."""
 
     id = "update_scale"
-    sentence = "the update of {} is {by:.9g} times what it should be"
+    sentence = "the update of {at} is {by:.9g} times what it should be"
     formula = "w ← w − k η g"
     origin = "a group of parameters with a rate of its own, or a second update"
+    solve = {"by": 1.0}  # noqa: RUF012
 
     by: float = 2.0
 
@@ -127,6 +131,7 @@ class WeightDecay(Change):
     sentence = "a weight decay of {by:.9g} is present"
     formula = "w ← w − η (g + λ w)"
     origin = "an optimizer's default"
+    solve = {"by": 0.0}  # noqa: RUF012
 
     by: float = 0.01
 
@@ -143,6 +148,8 @@ class Momentum(Change):
     sentence = "a momentum of {by:.9g} is present"
     formula = "v ← μ v + g, w ← w − η v"
     origin = "an optimizer's default"
+    solve = {"by": 0.0}  # noqa: RUF012
+    remembers = True
 
     by: float = 0.9
 
@@ -157,23 +164,25 @@ class WeightOff(AtParameter):
     """One element of a weight is off by a few units in the last place, once."""
 
     id = "weight_off"
-    sentence = "an element of {} is off by {ulp} ULP at step {step}"
+    sentence = "an element of {at} is off by {ulp:.9g} ULP at step {step}"
     formula = "w₀ ← w₀ + k ulp(w₀)"
     origin = "a bit that flipped, a kernel that is wrong for one lane"
+    solve = {"ulp": 0.0}  # noqa: RUF012
 
-    ulp: int = 4
+    ulp: float = 4.0
     step: int = 0
+    index: int = 0
 
     def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:
-        """The first element, that many units on."""
-        if run.step != self.step or not self.here(key) or run.memory.get("done") == self.step:
+        """One element, that many units on; without `at` in the first parameter that is updated."""
+        if run.step != self.step or not self.here(key) or run.memory.get(self.step, key) != key:
             return after
-        run.memory["done"] = self.step  # once: in the first parameter that it is for
-        out = np.array(after)
-        first = (0,) * out.ndim
-        unit = FORMATS[run.scenario.dtype].spacing(np.abs(np.float64(out[first])))
-        out[first] += self.ulp * unit
-        return out
+        run.memory[self.step] = key
+        shape = run.inputs.initial[key].shape
+        one = np.zeros(shape)
+        one.flat[self.index] = 1.0
+        unit = FORMATS[run.scenario.dtype].spacing(np.asarray(after, np.float64))
+        return after + self.ulp * one * np.asarray(unit)
 
 
 @dataclass(config=OPTIONS)

@@ -1,0 +1,85 @@
+"""Where does a trace first leave the rules, and which operations are wrong for the very numbers that they were given?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from backends.numpy_manual.noisy import noisy
+from backends.numpy_manual import NumpySession
+from harness.explain.own import RUNS, Own, outside, spread
+from harness.inputs import Array
+from harness.judge import FACTOR
+from harness.scaled import scale
+
+
+@dataclass(frozen=True)
+class Place:
+    """The first step at which a trace leaves the rules.
+
+    Attributes:
+        step: the step.
+        ratios: for each quantity, in execution order, its largest error in bounds; more than 1 is outside.
+        first: the first quantity outside.
+        guilty: quantities that are wrong for the numbers that they were computed from.
+    """
+
+    step: int
+    ratios: Mapping[str, float]
+    first: str
+    guilty: tuple[str, ...]
+
+
+def localise(own: Own) -> Place | None:
+    """The first step outside, from the trace's own state; None where every step is inside."""
+    flags = outside(own.ratios, own.limit)
+    rows = [int(np.argmax(flag)) for flag in flags.values() if flag.any()]
+    if not rows:
+        return None
+    row = min(rows)
+    step = int(own.steps[row])
+    first = next(name for name, flag in flags.items() if flag[row])
+    ratios = {name: float(ratio[row]) / own.limit for name, ratio in own.ratios.items()}
+    return Place(step, ratios, first, tuple(guilty(own, step)))
+
+
+def guilty(own: Own, step: int) -> Iterator[str]:
+    """Quantities whose rule, fed with the trace's own numbers, gives something else than the trace has."""
+    names = [layer.name for layer in own.scenario.layers]
+    needed = {f"{kind}/{name}" for kind in ("forward", "backward") for name in names} | {"loss"}
+    if needed <= own.trace.columns.keys():
+        for name, runs in _locally(own, step):
+            value, envelope = spread(runs[:, np.newaxis], own.scenario.dtype, name)
+            ratio = scale(own.recorded(name, step)[np.newaxis], value, envelope).ratio[0]
+            if not ratio <= own.limit:
+                yield name
+
+
+def _locally(own: Own, step: int) -> Iterator[tuple[str, Array]]:
+    """Each operation of the step on the recorded results of those before it, with noise; in execution order."""
+    session = NumpySession(own.scenario, own.inputs, noisy(own.scenario.dtype, RUNS, FACTOR, 3), np.dtype(np.float64))
+    session.load(own.state(step))
+    array, rows = session.arithmetic.array, own.inputs.samples(step)
+    x, y = array(own.inputs.x[rows]), array(own.inputs.y[rows])
+    values = [x, *(array(own.recorded(f"forward/{name}", step)) for name, _ in session.rules)]
+    for (name, rule), value in zip(session.rules, values, strict=False):
+        yield f"forward/{name}", np.asarray(rule.forward(session.p[name], value))
+    yield "loss", np.asarray(session.loss.value(values[-1], y))
+    above = np.asarray(session.loss.gradient(values[-1], y))
+    grads: dict[str, Array] = {}
+    for i in range(len(session.rules) - 1, -1, -1):
+        name, rule = session.rules[i]
+        yield f"backward/{name}", above
+        d = array(own.recorded(f"backward/{name}", step))
+        dx, of_layer = rule.backward(session.p[name], values[i], values[i + 1], d)
+        above = np.asarray(dx)
+        grads |= {f"{name}.{param}": g for param, g in of_layer.items()}
+    for key, g in grads.items():
+        if f"grad/{key}" in own.trace.columns and own.trace.columns[f"grad/{key}"].shape[1:] == g.shape[1:]:
+            yield f"grad/{key}", np.asarray(g)
+            if f"weight/{key}" in own.trace.columns:
+                layer, _, param = key.partition(".")
+                recorded = array(own.recorded(f"grad/{key}", step))
+                yield f"weight/{key}", np.asarray(session.updated(key, session.p[layer][param], recorded))

@@ -1,0 +1,126 @@
+"""What do the rules give at a step of a trace, from the state that the trace itself had before it?
+
+Errors of earlier steps are in that state already, so what differs is this step's own, in free as in resync.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.dtypes import FORMATS
+from harness.envelope import Floats, floored, noisy_runs, strayed
+from harness.inputs import Array, Inputs
+from harness.judge import FACTOR
+from harness.measure import Array as Column
+from harness.recorder import States
+from harness.scaled import scale
+from harness.scenario import Scenario
+from harness.trace import Trace
+
+RUNS = 16
+
+
+@dataclass(frozen=True)
+class Own:
+    """A trace, what it was made from, and its state before each step.
+
+    Attributes:
+        scenario: what was run.
+        inputs: its numbers.
+        trace: what a backend made of it.
+        states: the state before each step, (steps, *shape); of steps whose state is not known, NaN.
+        steps: the recorded steps whose state is known.
+    """
+
+    scenario: Scenario
+    inputs: Inputs
+    trace: Trace
+    states: States
+    steps: NDArray[np.int64]
+
+    @property
+    def limit(self) -> float:
+        """How many envelopes an element may be off; for float64 the rules here round as the trace does."""
+        return FACTOR * (2 if self.scenario.dtype == "float64" else 1)
+
+    def row(self, step: int) -> int:
+        """The trace's row of a step."""
+        return int(np.searchsorted(self.trace.steps, step))
+
+    def recorded(self, name: str, step: int) -> Column:
+        """What the trace has of a quantity at a step; of a smaller batch its own rows only."""
+        value: Column = self.trace.columns[name][self.row(step)].astype(np.float64)
+        batch = len(self.inputs.samples(step))
+        return value[:batch] if name.startswith(("forward/", "backward/")) else value
+
+    def state(self, step: int) -> dict[str, Array]:
+        """The state before a step."""
+        return {name: column[step] for name, column in self.states.items()}
+
+    @cached_property
+    def ratios(self) -> dict[str, Floats]:
+        """For each quantity the largest error over envelope at each of `steps`, against the rules from its own state."""
+        out = {name: np.zeros(len(self.steps)) for name in self.trace.columns}
+        for at, values, envelope in self._rules():
+            rows = np.searchsorted(self.steps, at)
+            for name in out:
+                if name in values:
+                    column = self.trace.columns[name][np.searchsorted(self.trace.steps, at)].astype(np.float64)
+                    column = column[:, : values[name].shape[1]] if values[name].ndim > 1 else column
+                    out[name][rows] = scale(column, values[name], envelope[name]).ratio
+        return out
+
+    def _rules(self) -> Iterator[tuple[Any, dict[str, Floats], dict[str, Floats]]]:
+        for at, seen in noisy_runs(
+            self.scenario, self.inputs, "resync", self.states, runs=RUNS, factor=FACTOR, seed=2, steps=self.steps
+        ):
+            values, envelope = {}, {}
+            for name, runs in seen.items():
+                values[name], envelope[name] = spread(runs, self.scenario.dtype, name)
+                if name == "lr":
+                    values[name] = np.broadcast_to(values[name], (len(at),))
+                    envelope[name] = np.zeros(len(at))
+            yield at, values, envelope
+
+
+def spread(runs: Array, dtype: str, name: str) -> tuple[Floats, Floats]:
+    """The run without noise, and the envelope of the others; both with a leading axis of steps."""
+    off = strayed(runs, runs[0], FACTOR) if len(runs) > 1 else np.zeros(runs.shape[1:])
+    return runs[0], off if name == "lr" else floored(off, runs[0], dtype)
+
+
+def own_states(scenario: Scenario, inputs: Inputs, trace: Trace, states: States) -> Own:
+    """The trace with its states: those that it was given in resync; in free the weights of the step before."""
+    dtype = FORMATS[scenario.dtype].dtype
+    if trace.manifest.mode == "resync":
+        return Own(scenario, inputs, trace, states, trace.steps)
+    names = [name for name in inputs.initial if _has_weight(trace, name, inputs.initial[name])]
+    if len(names) < len(
+        inputs.initial
+    ):  # a weight that was not recorded, or not in its layout: only the start is known
+        known = {name: np.broadcast_to(value, (inputs.steps, *value.shape)) for name, value in inputs.initial.items()}
+        return Own(scenario, inputs, trace, known, trace.steps[trace.steps == 0])
+    own = {}
+    for name, value in inputs.initial.items():
+        own[name] = np.full((inputs.steps, *value.shape), np.nan, dtype)
+        own[name][0] = value
+        after = trace.steps + 1 < inputs.steps
+        own[name][trace.steps[after] + 1] = trace.columns[f"weight/{name}"][after]
+    known_steps = trace.steps[(trace.steps == 0) | np.isin(trace.steps - 1, trace.steps)]
+    return Own(scenario, inputs, trace, own, known_steps)
+
+
+def _has_weight(trace: Trace, name: str, value: Array) -> bool:
+    column = trace.columns.get(f"weight/{name}")
+    return column is not None and column.shape[1:] == value.shape
+
+
+def outside(ratios: Mapping[str, Floats], limit: float) -> dict[str, NDArray[np.bool_]]:
+    """For each quantity, at which steps it is outside; NaN is."""
+    return {name: ~(ratio <= limit) for name, ratio in ratios.items()}
