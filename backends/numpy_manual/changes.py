@@ -60,6 +60,10 @@ class Change:
         """Another arithmetic to compute in; None: no other."""
         return None
 
+    def precision(self) -> tuple[str, float] | None:
+        """For a change of precision: the dtype whose rounding the results have, and the roundoff of matrix products."""
+        return None
+
     def layer(self, name: str, kind: str, rule: LayerRule) -> LayerRule:
         """The rule of the layer ``name``."""
         return rule
@@ -101,12 +105,13 @@ class Circumstances:
         self.step = 0
         self.lr: Any = inputs.lr
         self.memory: dict[Any, Any] = {}
+        self.loads = True
         self.parts: dict[int, Circumstances] = {}
 
     def part(self, number: int) -> Circumstances:
         """The same circumstances with a memory of its own, for one of several changes."""
         part = self.parts.setdefault(number, Circumstances(self.scenario, self.inputs))
-        part.step, part.lr = self.step, self.lr
+        part.step, part.lr, part.loads = self.step, self.lr, self.loads
         return part
 
 
@@ -149,7 +154,7 @@ class ChangedSession(NumpySession):
 
     def load(self, state: Mapping[str, Array]) -> None:
         """Take the parameters over, changed."""
-        super().load(self.change.loaded(self.run, state) if self.outside else state)
+        super().load(self.change.loaded(self.run, state) if self.outside and self.run.loads else state)
 
     def step(self, x: Array, y: Array) -> Mapping[str, Array]:
         """One step, changed."""

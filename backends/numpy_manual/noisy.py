@@ -53,10 +53,12 @@ class Noise(Rounding):
         runs: how many runs of each kind.
         factor: how many envelopes a number may be off.
         seed: of the noise.
+        products: unit roundoff of matrix products, where it is not the dtype's.
     """
 
-    def __init__(self, dtype: str, runs: int, factor: float, seed: int) -> None:
+    def __init__(self, dtype: str, runs: int, factor: float, seed: int, products: float | None = None) -> None:
         self.format: Format = FORMATS[dtype]
+        self.products = products or self.format.roundoff
         self.runs = runs
         self.narrow = dtype != "float64"
         self.scales = noise_scales(runs, factor)
@@ -83,7 +85,7 @@ class Noise(Rounding):
         """
         if ufunc is np.matmul:
             a, b = inputs
-            return np.asarray(self.format.roundoff * np.sqrt(a.shape[-1]) * (np.abs(a) @ np.abs(b)))
+            return np.asarray(self.products * np.sqrt(a.shape[-1]) * (np.abs(a) @ np.abs(b)))
         if method == "reduce":
             total = ufunc.reduce(np.abs(inputs[0]), **options)
             return np.asarray(self.format.roundoff * np.sqrt(inputs[0].size / max(total.size, 1)) * total)
@@ -128,9 +130,11 @@ class Noise(Rounding):
         return result
 
 
-def noisy(dtype: str, runs: int, factor: float, seed: int) -> Arithmetic:
+def noisy(dtype: str, runs: int, factor: float, seed: int, products: float | None = None) -> Arithmetic:
     """Arithmetic of noisy runs; what it takes in has a leading axis of 1, what it gives one of 2 × runs + 1."""
-    return NoisyArithmetic("noisy", np.dtype(np.float64), np.float64, rounding=Noise(dtype, runs, factor, seed))
+    return NoisyArithmetic(
+        "noisy", np.dtype(np.float64), np.float64, rounding=Noise(dtype, runs, factor, seed, products)
+    )
 
 
 class NoisyArithmetic(Arithmetic):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backends.numpy_manual.noisy import noisy
 from backends.numpy_manual import NumpySession
+from backends.numpy_manual.noisy import noisy
 from harness.explain.own import RUNS, Own, outside, spread
 from harness.inputs import Array
 from harness.judge import FACTOR

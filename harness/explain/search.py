@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from itertools import pairwise
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backends.numpy_manual.arithmetic import Arithmetic
 from backends.numpy_manual.catalogue import CATALOGUE
-from backends.numpy_manual.changes import Both, Change, ChangedSession
+from backends.numpy_manual.changes import Change, ChangedSession
 from backends.numpy_manual.noisy import noisy
+from harness.dtypes import FORMATS
 from harness.envelope import Floats
 from harness.explain.localise import Place
 from harness.explain.own import RUNS, Own, spread
 from harness.inputs import Array
 from harness.judge import FACTOR
+from harness.quantities import quantity_shapes
 from harness.scaled import scale
 
 CONFIRM = 8
@@ -33,6 +34,10 @@ ITERATIONS = 6
 
 SURE = 3.0
 """A solved parameter within so many standard errors of the value that changes nothing is none."""
+
+
+MOST = 0.95
+"""The share of numbers that must look like a narrower dtype's."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +122,8 @@ class Search:
     def trial(self, change: Change) -> Trial:
         """Solve for the change's parameter, if it has one; then compare all quantities, at the step and at others."""
         solved: dict[str, Solved] = {}
+        if change.precision():
+            return self._narrower(change)
         for name, neutral in change.solve.items():
             change, solved[name] = self._solve(change, name, neutral)
             if not abs(solved[name].value - neutral) > SURE * solved[name].error:
@@ -126,91 +133,117 @@ class Search:
             return Trial(change, *first, solved)
         return Trial(change, *max(first, self._compare(change, self.steps[1:])), solved)
 
-    def _compare(self, change: Change, steps: NDArray[np.int64]) -> tuple[float, tuple[str, int]]:
+    def _narrower(self, change: Change) -> Trial:
+        """A precision accounts for a trace whose errors are within its rounding, and look like it."""
+        dtype, products = change.precision() or ("", 0.0)
+        worst = self._compare(Change(), self.steps, noisy(dtype, RUNS, FACTOR, 6, products))
+        looks = self._has_few_digits(dtype) if dtype != self.own.scenario.dtype else self._products_are_off()
+        return Trial(change, worst[0] if looks else max(worst[0], np.inf), worst[1])
+
+    def _has_few_digits(self, dtype: str) -> bool:
+        """Whether nearly all numbers are those of a narrower dtype, as far as the scenario's rounding lets one see."""
+        narrow = FORMATS[dtype].dtype
+        numbers = self._recorded[self._recorded != 0]
+        slack = self.own.limit / self._weights[self._recorded != 0]
+        near = np.abs(numbers.astype(narrow).astype(np.float64) - numbers) <= slack
+        telling = FORMATS[dtype].spacing(numbers) > 8 * slack  # elsewhere any number would do
+        return bool(telling.any() and near[telling].mean() >= MOST)
+
+    def _products_are_off(self) -> bool:
+        """Whether most quantities are outside, the first product of matrices among them."""
+        rows = np.isin(self.own.steps, self.steps)
+        flags = {name: ~(ratio[rows] <= self.own.limit) for name, ratio in self.own.ratios.items() if name != "lr"}
+        first = next(layer.name for layer in self.own.scenario.layers if layer.kind == "linear")
+        return bool(np.mean(list(flags.values())) >= 0.5 and flags[f"forward/{first}"].mean() >= 0.5)
+
+    def _compare(
+        self, change: Change, steps: NDArray[np.int64], arithmetic: Arithmetic | None = None
+    ) -> tuple[float, tuple[str, int]]:
         """The largest error in bounds of a change's noisy runs, and where."""
-        arithmetic = noisy(change.precision() or self.own.scenario.dtype, RUNS, FACTOR, 4)
         worst = (0.0, ("", int(steps[0])))
+        arithmetic = arithmetic or noisy(self.own.scenario.dtype, RUNS, FACTOR, 4)
         for step, seen in self._run(change, steps, arithmetic):
             for name in self.own.trace.columns:
                 if name in seen:
                     worst = max(worst, (self._ratio(name, step, seen[name]), (name, step)))
         return worst
 
-    def _ratio(self, name: str, step: int, runs: Array) -> float:
+    def _ratio(self, name: str, step: int, seen: Array) -> float:
         got = self.own.recorded(name, step)
-        if runs.shape[1:] != got.shape and runs.shape != got.shape:
+        value, envelope = self._spread(name, got, seen)
+        if value.shape[1:] != got.shape:
             return float("inf")
-        runs = runs if runs.ndim > got.ndim else runs[np.newaxis]
-        value, envelope = spread(runs[:, np.newaxis], self.own.scenario.dtype, name)
         return float(scale(got[np.newaxis], value, envelope).ratio[0]) / self.own.limit
 
+    def _spread(self, name: str, got: Array, seen: Array) -> tuple[Floats, Floats]:
+        """A quantity without noise, and its envelope, each with an axis of one step; a constant has one run only."""
+        runs = seen if seen.ndim > got.ndim else seen[np.newaxis]
+        return spread(runs[:, np.newaxis], self.own.scenario.dtype, name)
+
+    @np.errstate(over="ignore", invalid="ignore", divide="ignore")
     def _run(
         self, change: Change, steps: NDArray[np.int64], arithmetic: str | Arithmetic
-    ) -> Iterator[tuple[int, Mapping[str, Array]]]:
-        """The changed rules at the steps; what remembers runs through all steps before them, without noise."""
+    ) -> list[tuple[int, Mapping[str, Array]]]:
+        """The changed rules at the steps; a change that remembers is led through all steps before, without noise."""
         scenario, inputs, free = self.own.scenario, self.own.inputs, self.own.trace.manifest.mode == "free"
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            session = ChangedSession(scenario, inputs, change.without_arithmetic(), arithmetic)
-            before = ChangedSession(scenario, inputs, change.without_arithmetic())
-            before.run = session.run
-            known = set(self.own.steps.tolist())
-            for step in range(int(steps[-1]) + 1) if change.remembers else steps.tolist():
-                if step not in known:
-                    continue
-                at = session if step in steps else before
-                at.run.step = step
-                at.outside = not (free and step)  # a free run loads a state once, and then has its own
-                at.load(self.own.state(step))
-                at.outside = True
-                rows = inputs.samples(step)
-                seen = at.step(inputs.x[rows], inputs.y[rows])
-                if at is session:
-                    yield step, seen
+        session = ChangedSession(scenario, inputs, change, arithmetic, rounded=False)
+        before = ChangedSession(scenario, inputs, change, "float64", rounded=False)
+        before.run = session.run
+        wanted, known = set(steps.tolist()), self.own.steps
+        out = []
+        for step in known[known <= steps[-1]].tolist() if change.remembers else steps.tolist():
+            at = session if step in wanted else before
+            at.run.step = step
+            at.outside = True
+            at.run.loads = not (free and step)  # a free run loads a state once, and then has its own
+            at.load(self.own.state(step))
+            rows = inputs.samples(step)
+            seen = at.step(inputs.x[rows], inputs.y[rows])
+            if step in wanted:
+                out.append((step, seen))
+        return out
 
     # ------------------------------------------------------------ a parameter
 
     def _solve(self, change: Change, name: str, neutral: float) -> tuple[Change, Solved]:
-        """Gauss–Newton on all quantities of all steps, weighted by their envelopes; from the value that changes nothing."""
+        """Gauss–Newton over all quantities of all steps, weighted by their envelopes, from the value that does nothing."""
         value, error = neutral, np.inf
-        weight = self._weights()
+        got, weight = self._recorded, self._weights
         for _ in range(ITERATIONS):
-            moved = value + max(abs(value), 1.0) * 1e-4
-            at, beside = (self._vector(replace(change, **{name: v})) for v in (value, moved))
-            slope = (beside - at) / (moved - value) * weight
-            residual = (self._recorded() - at) * weight
+            width = max(abs(value), 1.0) * 1e-4
+            at, beside = (self._vector(replace(change, **{name: v})) for v in (value, value + width))
+            slope, residual = (beside - at) / width * weight, (got - at) * weight
             good = np.isfinite(slope) & np.isfinite(residual)
             square = float(slope[good] @ slope[good])
             if not square > 0:
                 break
-            step = float(slope[good] @ residual[good]) / square
-            value, error = value + step, 1 / np.sqrt(square)
-            if abs(step) <= 1e-3 * error or abs(step) <= 1e-12 * abs(value):
+            step, error = float(slope[good] @ residual[good]) / square, 1 / np.sqrt(square)
+            value += step
+            if abs(step) <= 1e-2 * error:
                 break
         return replace(change, **{name: value}), Solved(value, error, neutral)
 
     def _vector(self, change: Change) -> Floats:
         """All quantities of all steps in one vector, in float64."""
-        parts = [
-            np.ravel(seen[name])
-            for _, seen in self._run(change, self.steps, "float64")
-            for name in self.own.trace.columns
-            if name in seen
-        ]
-        return np.concatenate(parts)
+        runs = self._run(change, self.steps, "float64")
+        return np.concatenate([np.ravel(seen[name]) for _, seen in runs for name in self.names])
 
+    @property
+    def names(self) -> list[str]:
+        """Quantities of the scenario that the trace has."""
+        return [name for name in quantity_shapes(self.own.scenario) if name in self.own.trace.columns]
+
+    @cached_property
     def _recorded(self) -> Floats:
-        parts = [np.ravel(self.own.recorded(name, int(s))) for s in self.steps for name in self.own.trace.columns]
-        return np.concatenate(parts)
+        return np.concatenate([np.ravel(self.own.recorded(n, int(s))) for s in self.steps for n in self.names])
 
+    @cached_property
     def _weights(self) -> Floats:
-        """One over the envelope of each element, of the unchanged rules; 0 where it has none."""
-        arithmetic = noisy(self.own.scenario.dtype, RUNS, FACTOR, 5)
-        parts = []
-        for step, seen in self._run(Change(), self.steps, arithmetic):
-            for name in self.own.trace.columns:
+        """One over the envelope of each element, of the unchanged rules; of a constant, over one unit in its last place."""
+        spacing, parts = FORMATS[self.own.scenario.dtype].spacing, []
+        for step, seen in self._run(Change(), self.steps, noisy(self.own.scenario.dtype, RUNS, FACTOR, 5)):
+            for name in self.names:
                 got = self.own.recorded(name, step)
-                runs = seen[name] if np.ndim(seen[name]) > got.ndim else np.asarray(seen[name])[np.newaxis]
-                envelope = spread(runs[:, np.newaxis], self.own.scenario.dtype, name)[1]
-                parts.append(np.ravel(envelope[0]) if name != "lr" else np.full(1, _ulp(got, self.own.scenario.dtype)))
-        flat = np.concatenate(parts)
-        return np.asarray(np.where(flat > 0, 1 / np.where(flat > 0, flat, 1), 0.0))
+                _, envelope = self._spread(name, got, np.asarray(seen[name]))
+                parts.append(np.ravel(envelope if name != "lr" else spacing(got)))
+        return np.asarray(1 / np.concatenate(parts))

@@ -41,6 +41,12 @@ class ComputedIn(Change):
         """The narrower one."""
         return self.name
 
+    def precision(self) -> tuple[str, float] | None:
+        """Its own; TF32 rounds what goes into products, both factors, and nothing else."""
+        if self.name == "tf32":
+            return "float32", 2 * FORMATS["float16"].roundoff
+        return self.name, FORMATS[self.name].roundoff
+
 
 @dataclass(config=OPTIONS)
 class NarrowRate(Change):
