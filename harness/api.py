@@ -36,6 +36,7 @@ def run(
     repeat: int | None = None,
     noise: int = RUNS,
     factor: float = FACTOR,
+    causes: bool = True,
     traces: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -54,6 +55,7 @@ def run(
             second run costs less than a second.
         noise: how many noisy runs of the reference's rules make the envelope.
         factor: how many envelopes an element may be off.
+        causes: look for the cause of each divergence; up to two seconds for each backend that diverges.
         traces: a folder to keep the trace files in; None: they are not kept.
         progress: told of each job that is done.
 
@@ -72,7 +74,7 @@ def run(
     present, absent = _backends(backends)
     _check(chosen, every, quantities, jobs, timeout)
     _check_judging(repeat, noise, factor)
-    judging: dict[str, Any] = {"repeat": repeat, "noise": noise, "factor": factor}
+    judging: dict[str, Any] = {"repeat": repeat, "noise": noise, "factor": factor, "causes": causes}
     started = time.time()
     with tempfile.TemporaryDirectory(prefix="isograd-") as folder:
         plan = Plan(chosen, present, modes, every, quantities, Path(folder), Path(traces or folder), **judging)

@@ -14,6 +14,7 @@ from harness.children import Answer
 from harness.comparison import Comparison, compare_traces
 from harness.dtypes import FORMATS
 from harness.errors import TraceError
+from harness.explain import Account, explain
 from harness.findings import BROKEN, HOLDS, RED, Row, findings, published_trace
 from harness.identity import mean_of_sample_gradients
 from harness.inputs import Inputs
@@ -107,6 +108,7 @@ class Assessor:
         every: which steps were recorded.
         quantities: which quantities were.
         factor: how many envelopes an element may be off.
+        causes: look for the cause of each divergence.
     """
 
     scenario: Scenario
@@ -115,6 +117,7 @@ class Assessor:
     every: int = 1
     quantities: str = "*"
     factor: float = FACTOR
+    causes: bool = True
 
     def assess(self, runs: Mapping[tuple[str, Mode], Run], absent: Mapping[str, str]) -> ScenarioResult:
         """Measure and judge all runs.
@@ -128,6 +131,7 @@ class Assessor:
         for backend in {backend for backend, _ in runs} if len(modes) == 2 else ():
             free, resync = cells[backend, "free"], cells[backend, "resync"]
             cells[backend, "free"] = replace(free, judgement=drifts(free.judgement, resync.judgement))
+        cells = self._explained(cells) if self.causes else cells
         for backend, why in absent.items():
             error = Judgement(Verdict.ERROR, message=why)
             cells |= {(backend, mode): Cell(backend, mode, error) for mode in modes}
@@ -137,6 +141,29 @@ class Assessor:
         truth = {mode: self._recorded(trace) for mode, trace in self.reference.truth.items()}
         pairs = partial(self._pairs, cells)
         return ScenarioResult(self.scenario, self.inputs, self.reference, truth, cells, tuple(rows), pairs)
+
+    def _explained(self, cells: dict[tuple[str, Mode], Cell]) -> dict[tuple[str, Mode], Cell]:
+        """The cells, those that diverge with their cause; what shows in resync is explained there, for both modes."""
+        accounts: dict[str, Account | None] = {}
+        out = dict(cells)
+        for (backend, mode), cell in sorted(cells.items(), key=lambda item: item[0][1] != "resync"):
+            if cell.trace is None or cell.verdict not in (Verdict.DIVERGES, Verdict.EXPECTED):
+                continue
+            if backend not in accounts:
+                accounts[backend] = self.account(cell)
+            account = accounts[backend]
+            if account:
+                judgement = replace(cell.judgement, cause=account.ids, why=account.sentence)
+                out[backend, mode] = replace(cell, judgement=judgement)
+        return out
+
+    def account(self, cell: Cell) -> Account | None:
+        """Why a cell diverges; where a source's printed numbers are the truth, why they do."""
+        assert cell.trace is not None
+        trace, states = cell.trace, self.reference.states
+        if self.scenario.truth == "published":
+            trace = published_trace(self.scenario, "free", self._recorded(self.reference.truth[cell.mode]))
+        return explain(self.scenario, self.inputs, trace, states)
 
     def _recorded(self, trace: Trace) -> Trace:
         """A trace of the reference, at the steps and of the quantities that the backends recorded."""

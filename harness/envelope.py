@@ -21,7 +21,7 @@ from harness.trace import Mode, Trace
 Floats = NDArray[np.float64]
 
 RUNS = 16
-"""Noisy runs of each kind, unless asked for otherwise. The largest of n uniform errors is on average n / (n + 1) of what is
+"""Noisy runs of each kind, unless asked otherwise. The largest of n uniform errors is on average n / (n + 1) of what is
 possible: sixteen see 94 %."""
 
 TENTH = 0.1

@@ -45,9 +45,10 @@ class Plan:
         repeat: int | None = 1,
         noise: int = RUNS,
         factor: float = FACTOR,
+        causes: bool = True,
     ) -> None:
         self.backends, self.modes, self.every, self.quantities = backends, modes, every, quantities
-        self.repeat, self.noise, self.factor = repeat, noise, factor
+        self.repeat, self.noise, self.factor, self.causes = repeat, noise, factor, causes
         self.folder, self.kept = folder, kept
         self.scenarios = scenarios
         self.inputs: dict[str, Inputs] = {s.name: make_inputs(s) for s in scenarios}
@@ -132,7 +133,8 @@ class Plan:
     def assessor(self, scenario: Scenario) -> Assessor:
         """What is known of a scenario, ready to look at its runs."""
         reference = self.references[scenario.name].result()
-        return Assessor(scenario, self.inputs[scenario.name], reference, self.every, self.quantities, self.factor)
+        inputs = self.inputs[scenario.name]
+        return Assessor(scenario, inputs, reference, self.every, self.quantities, self.factor, self.causes)
 
     def runs(self, scenario: Scenario) -> dict[tuple[str, Mode], Run]:
         """What each backend's child came back with."""

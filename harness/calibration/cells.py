@@ -174,7 +174,7 @@ def fault_cells(
     """
     names = sorted({fault for of_scenario in faults.values() for fault in of_scenario})
     seeded = [f"{backend}[{fault}]" for fault in names for backend in backends]
-    report = run([result.scenario for result in right], backends=seeded, repeat=1, **options)
+    report = run([result.scenario for result in right], backends=seeded, repeat=1, causes=False, **options)
     rows: list[dict[str, Any]] = []
     for result, clean in zip(report.results, right, strict=True):
         for mode in result.truth:

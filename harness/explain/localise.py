@@ -1,4 +1,4 @@
-"""Where does a trace first leave the rules, and which operations are wrong for the very numbers that they were given?"""
+"""Where does a trace first leave the rules, and which operations are wrong for the numbers that they were given?"""
 
 from __future__ import annotations
 
@@ -50,11 +50,15 @@ def guilty(own: Own, step: int) -> Iterator[str]:
     names = [layer.name for layer in own.scenario.layers]
     needed = {f"{kind}/{name}" for kind in ("forward", "backward") for name in names} | {"loss"}
     if needed <= own.trace.columns.keys():
+        order, found = list(own.trace.columns), []
         for name, runs in _locally(own, step):
             value, envelope = spread(runs[:, np.newaxis], own.scenario.dtype, name)
             ratio = scale(own.recorded(name, step)[np.newaxis], value, envelope).ratio[0]
             if not ratio <= own.limit:
-                yield name
+                found.append(name)
+        if not own.rate_is_right(step):
+            yield "lr"
+        yield from sorted(found, key=order.index)
 
 
 def _locally(own: Own, step: int) -> Iterator[tuple[str, Array]]:

@@ -18,6 +18,7 @@ from harness.envelope import Floats, floored, noisy_runs, strayed
 from harness.inputs import Array, Inputs
 from harness.judge import FACTOR
 from harness.measure import Array as Column
+from harness.quantities import quantity_shapes
 from harness.recorder import States
 from harness.scaled import scale
 from harness.scenario import Scenario
@@ -59,18 +60,28 @@ class Own:
         batch = len(self.inputs.samples(step))
         return value[:batch] if name.startswith(("forward/", "backward/")) else value
 
+    def fits(self, name: str) -> bool:
+        """Whether a quantity has the shape that the scenario gives it."""
+        shape = quantity_shapes(self.scenario).get(name)
+        batch = self.inputs.batch_size
+        return shape is not None and self.trace.columns[name].shape[1:] == tuple(n or batch for n in shape)
+
+    def rate_is_right(self, step: int) -> bool:
+        """Whether the learning rate that the trace tells is the scenario's."""
+        return "lr" not in self.trace.columns or float(self.recorded("lr", step)) == self.inputs.lr
+
     def state(self, step: int) -> dict[str, Array]:
         """The state before a step."""
         return {name: column[step] for name, column in self.states.items()}
 
     @cached_property
     def ratios(self) -> dict[str, Floats]:
-        """For each quantity the largest error over envelope at each of `steps`, against the rules from its own state."""
-        out = {name: np.zeros(len(self.steps)) for name in self.trace.columns}
+        """For each quantity the largest error over envelope at each of `steps`, from the trace's own state."""
+        out = {name: np.full(len(self.steps), 0.0 if self.fits(name) else np.inf) for name in self.trace.columns}
         for at, values, envelope in self._rules():
             rows = np.searchsorted(self.steps, at)
             for name in out:
-                if name in values:
+                if name in values and self.fits(name):
                     column = self.trace.columns[name][np.searchsorted(self.trace.steps, at)].astype(np.float64)
                     column = column[:, : values[name].shape[1]] if values[name].ndim > 1 else column
                     out[name][rows] = scale(column, values[name], envelope[name]).ratio

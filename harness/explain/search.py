@@ -5,23 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.numpy_manual.arithmetic import Arithmetic
 from backends.numpy_manual.catalogue import CATALOGUE
-from backends.numpy_manual.changes import Change, ChangedSession
+from backends.numpy_manual.catalogue.parameters import InitialLost
+from backends.numpy_manual.changes import Both, Change
 from backends.numpy_manual.noisy import noisy
 from harness.dtypes import FORMATS
-from harness.envelope import Floats
 from harness.explain.localise import Place
-from harness.explain.own import RUNS, Own, spread
-from harness.inputs import Array
+from harness.explain.own import RUNS, Own
+from harness.explain.rerun import Rerun
+from harness.explain.solve import Solved, solved_for
 from harness.judge import FACTOR
-from harness.quantities import quantity_shapes
-from harness.scaled import scale
 
 CONFIRM = 8
 """Further steps that a change must account for, spread over the run, beside the one after the first."""
@@ -29,30 +27,8 @@ CONFIRM = 8
 SECONDS = 1.5
 """Pairs are tried for this long: so that a cell is explained in two seconds."""
 
-ITERATIONS = 6
-"""Gauss–Newton steps: one is enough where a parameter's effect is linear, as it is but behind activations."""
-
-SURE = 3.0
-"""A solved parameter within so many standard errors of the value that changes nothing is none."""
-
-
 MOST = 0.95
 """The share of numbers that must look like a narrower dtype's."""
-
-
-@dataclass(frozen=True)
-class Solved:
-    """A parameter that was solved for.
-
-    Attributes:
-        value: what fits best.
-        error: its standard error, from the envelope of what it was solved from.
-        neutral: the value that changes nothing.
-    """
-
-    value: float
-    error: float
-    neutral: float
 
 
 @dataclass(frozen=True)
@@ -76,6 +52,12 @@ class Trial:
         """Whether everything is inside."""
         return self.ratio <= 1.0
 
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What tells it from others: its name and its options, but for those that were solved for."""
+        options = (f"{f.name}={getattr(self.change, f.name)}" for f in fields(self.change) if f.name not in self.solved)
+        return (self.change.id, *options)
+
 
 @dataclass
 class Search:
@@ -90,8 +72,7 @@ class Search:
     place: Place
 
     def __post_init__(self) -> None:
-        self.steps = self._steps_to_confirm()
-        self.deadline = time.monotonic() + SECONDS
+        self.rerun = Rerun(self.own, self._steps_to_confirm())
         self.out_of_time = False
 
     def _steps_to_confirm(self) -> NDArray[np.int64]:
@@ -117,133 +98,109 @@ class Search:
 
     def single(self) -> list[Trial]:
         """Every candidate, tried, the closest first; several can account for everything."""
-        return sorted((self.trial(change) for change in self.candidates()), key=lambda trial: trial.ratio)
+        trials = sorted((self.trial(change) for change in self.candidates()), key=lambda trial: trial.ratio)
+        return list({trial.key: trial for trial in reversed(trials)}.values())[::-1]
 
     def trial(self, change: Change) -> Trial:
         """Solve for the change's parameter, if it has one; then compare all quantities, at the step and at others."""
-        solved: dict[str, Solved] = {}
         if change.precision():
             return self._narrower(change)
-        for name, neutral in change.solve.items():
-            change, solved[name] = self._solve(change, name, neutral)
-            if not abs(solved[name].value - neutral) > SURE * solved[name].error:
-                return Trial(change, np.inf, (self.place.first, self.place.step), solved)
-        first = self._compare(change, self.steps[:1])
-        if first[0] > 1.0 or len(self.steps) == 1:
-            return Trial(change, *first, solved)
-        return Trial(change, *max(first, self._compare(change, self.steps[1:])), solved)
+        if change.id == InitialLost.id:
+            return self._other_values(change)
+        change, solved = solved_for(self.rerun, change, self.rerun.names, self.rerun.steps)
+        if solved and not any(s.tells for s in solved.values()):
+            return Trial(change, np.inf, (self.place.first, self.place.step), solved)
+        return Trial(change, *self._compare_in_turn(change, self.rerun.names), solved)
+
+    def pairs(self) -> list[Trial]:
+        """Two changes together: one that puts right what differs first, and each other one beside it.
+
+        Stops after `SECONDS`, and says so in `out_of_time`.
+        """
+        deadline = time.monotonic() + SECONDS
+        before = self.rerun.names[: self.rerun.names.index(self.place.first) + 1]
+        found: list[Trial] = []
+        for one in self._firsts(before):
+            for other in self.candidates():
+                if time.monotonic() > deadline:
+                    self.out_of_time = True
+                    return sorted(found, key=lambda trial: trial.ratio)
+                if other.id in (one.change.id, InitialLost.id) or other.precision():
+                    continue
+                change, solved = solved_for(
+                    self.rerun, other, self.rerun.names, self.rerun.steps, partial(Both, one.change)
+                )
+                if solved and not any(s.tells for s in solved.values()):
+                    continue
+                both = Both(one.change, change)
+                found.append(Trial(both, *self._compare_in_turn(both, self.rerun.names), {**one.solved, **solved}))
+        return sorted(found, key=lambda trial: trial.ratio)
+
+    def _firsts(self, names: list[str]) -> Iterator[Trial]:
+        """Changes that put right the quantities ``names`` at the first step, whatever becomes of those after."""
+        for change in self.candidates():
+            if change.precision() or change.id == InitialLost.id:
+                continue
+            solved_change, solved = solved_for(self.rerun, change, names, self.rerun.steps[:1])
+            tells = not solved or any(s.tells for s in solved.values())
+            ratio, worst = self.rerun.compare(solved_change, self.rerun.steps[:1], names=names)
+            if tells and ratio <= 1.0:
+                yield Trial(solved_change, ratio, worst, solved)
+
+    def _compare_in_turn(self, change: Change, names: list[str]) -> tuple[float, tuple[str, int]]:
+        """At the first step; at the others only if all is inside there."""
+        first = self.rerun.compare(change, self.rerun.steps[:1], names=names)
+        if first[0] > 1.0 or len(self.rerun.steps) == 1:
+            return first
+        return max(first, self.rerun.compare(change, self.rerun.steps[1:], names=names))
+
+    def _other_values(self, change: Change) -> Trial:
+        """Other parameters than were loaded account for a trace that follows from those that it must have had.
+
+        They are told by the update: w = w′ + η g. That they are the given ones but for those named is part of it.
+        """
+        own, ours = self.own, replace(self.own, states={k: np.array(v) for k, v in self.own.states.items()})
+        place = (self.place.first, self.place.step)
+        keys = [f"{kind}/{name}" for name in own.states for kind in ("grad", "weight")]
+        if not all(
+            own.trace.columns.get(k, np.empty(0)).shape[1:] == own.states[k.partition("/")[2]].shape[1:] for k in keys
+        ):
+            return Trial(change, np.inf, place)
+        differs = set()
+        for step in self.rerun.steps.tolist():
+            for name, column in ours.states.items():
+                had = own.recorded(f"weight/{name}", step) + own.inputs.lr * own.recorded(f"grad/{name}", step)
+                ulp = FORMATS[own.scenario.dtype].spacing(np.abs(had) + np.abs(column[step].astype(np.float64)))
+                if (np.abs(had - column[step]) > FACTOR * ulp).any():
+                    differs.add(name)
+                    column[step] = had
+        named = {name for name in differs if getattr(change, "at", "") in ("", name)}
+        if not differs or named != differs or (getattr(change, "at", "") == "" and len(differs) < 2):
+            return Trial(change, np.inf, place)
+        return Trial(change, *Rerun(ours, self.rerun.steps).compare(Change(), self.rerun.steps))
 
     def _narrower(self, change: Change) -> Trial:
         """A precision accounts for a trace whose errors are within its rounding, and look like it."""
         dtype, products = change.precision() or ("", 0.0)
-        worst = self._compare(Change(), self.steps, noisy(dtype, RUNS, FACTOR, 6, products))
+        worst = self.rerun.compare(Change(), self.rerun.steps, noisy(dtype, RUNS, FACTOR, 6, products))
         looks = self._has_few_digits(dtype) if dtype != self.own.scenario.dtype else self._products_are_off()
         return Trial(change, worst[0] if looks else max(worst[0], np.inf), worst[1])
 
     def _has_few_digits(self, dtype: str) -> bool:
         """Whether nearly all numbers are those of a narrower dtype, as far as the scenario's rounding lets one see."""
         narrow = FORMATS[dtype].dtype
-        numbers = self._recorded[self._recorded != 0]
-        slack = self.own.limit / self._weights[self._recorded != 0]
+        recorded, weights = (
+            self.rerun.recorded(self.rerun.names, self.rerun.steps),
+            self.rerun.weights(self.rerun.names, self.rerun.steps),
+        )
+        numbers, slack = recorded[recorded != 0], self.own.limit / weights[recorded != 0]
         near = np.abs(numbers.astype(narrow).astype(np.float64) - numbers) <= slack
         telling = FORMATS[dtype].spacing(numbers) > 8 * slack  # elsewhere any number would do
         return bool(telling.any() and near[telling].mean() >= MOST)
 
     def _products_are_off(self) -> bool:
         """Whether most quantities are outside, the first product of matrices among them."""
-        rows = np.isin(self.own.steps, self.steps)
+        rows = np.isin(self.own.steps, self.rerun.steps)
         flags = {name: ~(ratio[rows] <= self.own.limit) for name, ratio in self.own.ratios.items() if name != "lr"}
         first = next(layer.name for layer in self.own.scenario.layers if layer.kind == "linear")
         return bool(np.mean(list(flags.values())) >= 0.5 and flags[f"forward/{first}"].mean() >= 0.5)
-
-    def _compare(
-        self, change: Change, steps: NDArray[np.int64], arithmetic: Arithmetic | None = None
-    ) -> tuple[float, tuple[str, int]]:
-        """The largest error in bounds of a change's noisy runs, and where."""
-        worst = (0.0, ("", int(steps[0])))
-        arithmetic = arithmetic or noisy(self.own.scenario.dtype, RUNS, FACTOR, 4)
-        for step, seen in self._run(change, steps, arithmetic):
-            for name in self.own.trace.columns:
-                if name in seen:
-                    worst = max(worst, (self._ratio(name, step, seen[name]), (name, step)))
-        return worst
-
-    def _ratio(self, name: str, step: int, seen: Array) -> float:
-        got = self.own.recorded(name, step)
-        value, envelope = self._spread(name, got, seen)
-        if value.shape[1:] != got.shape:
-            return float("inf")
-        return float(scale(got[np.newaxis], value, envelope).ratio[0]) / self.own.limit
-
-    def _spread(self, name: str, got: Array, seen: Array) -> tuple[Floats, Floats]:
-        """A quantity without noise, and its envelope, each with an axis of one step; a constant has one run only."""
-        runs = seen if seen.ndim > got.ndim else seen[np.newaxis]
-        return spread(runs[:, np.newaxis], self.own.scenario.dtype, name)
-
-    @np.errstate(over="ignore", invalid="ignore", divide="ignore")
-    def _run(
-        self, change: Change, steps: NDArray[np.int64], arithmetic: str | Arithmetic
-    ) -> list[tuple[int, Mapping[str, Array]]]:
-        """The changed rules at the steps; a change that remembers is led through all steps before, without noise."""
-        scenario, inputs, free = self.own.scenario, self.own.inputs, self.own.trace.manifest.mode == "free"
-        session = ChangedSession(scenario, inputs, change, arithmetic, rounded=False)
-        before = ChangedSession(scenario, inputs, change, "float64", rounded=False)
-        before.run = session.run
-        wanted, known = set(steps.tolist()), self.own.steps
-        out = []
-        for step in known[known <= steps[-1]].tolist() if change.remembers else steps.tolist():
-            at = session if step in wanted else before
-            at.run.step = step
-            at.outside = True
-            at.run.loads = not (free and step)  # a free run loads a state once, and then has its own
-            at.load(self.own.state(step))
-            rows = inputs.samples(step)
-            seen = at.step(inputs.x[rows], inputs.y[rows])
-            if step in wanted:
-                out.append((step, seen))
-        return out
-
-    # ------------------------------------------------------------ a parameter
-
-    def _solve(self, change: Change, name: str, neutral: float) -> tuple[Change, Solved]:
-        """Gauss–Newton over all quantities of all steps, weighted by their envelopes, from the value that does nothing."""
-        value, error = neutral, np.inf
-        got, weight = self._recorded, self._weights
-        for _ in range(ITERATIONS):
-            width = max(abs(value), 1.0) * 1e-4
-            at, beside = (self._vector(replace(change, **{name: v})) for v in (value, value + width))
-            slope, residual = (beside - at) / width * weight, (got - at) * weight
-            good = np.isfinite(slope) & np.isfinite(residual)
-            square = float(slope[good] @ slope[good])
-            if not square > 0:
-                break
-            step, error = float(slope[good] @ residual[good]) / square, 1 / np.sqrt(square)
-            value += step
-            if abs(step) <= 1e-2 * error:
-                break
-        return replace(change, **{name: value}), Solved(value, error, neutral)
-
-    def _vector(self, change: Change) -> Floats:
-        """All quantities of all steps in one vector, in float64."""
-        runs = self._run(change, self.steps, "float64")
-        return np.concatenate([np.ravel(seen[name]) for _, seen in runs for name in self.names])
-
-    @property
-    def names(self) -> list[str]:
-        """Quantities of the scenario that the trace has."""
-        return [name for name in quantity_shapes(self.own.scenario) if name in self.own.trace.columns]
-
-    @cached_property
-    def _recorded(self) -> Floats:
-        return np.concatenate([np.ravel(self.own.recorded(n, int(s))) for s in self.steps for n in self.names])
-
-    @cached_property
-    def _weights(self) -> Floats:
-        """One over the envelope of each element, of the unchanged rules; of a constant, over one unit in its last place."""
-        spacing, parts = FORMATS[self.own.scenario.dtype].spacing, []
-        for step, seen in self._run(Change(), self.steps, noisy(self.own.scenario.dtype, RUNS, FACTOR, 5)):
-            for name in self.names:
-                got = self.own.recorded(name, step)
-                _, envelope = self._spread(name, got, np.asarray(seen[name]))
-                parts.append(np.ravel(envelope if name != "lr" else spacing(got)))
-        return np.asarray(1 / np.concatenate(parts))

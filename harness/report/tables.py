@@ -57,7 +57,7 @@ def _verdict(judgement: Judgement) -> dict[str, Any]:
         "error_over_bound": judgement.error_over_bound,
         "max_abs": judgement.max_abs,
         "max_ulp": judgement.max_ulp,
-        "cause": "",
+        "cause": judgement.cause,
         "message": judgement.message,
     }
 

@@ -53,9 +53,10 @@ def _behind(report: Report) -> list[str]:
     for result in report.results:
         for cell in result.cells.values():
             if not cell.verdict.green:
-                key = (cell.backend, f"{cell.verdict}: {cell.judgement.message}")
+                why = f"\n    cause: {cell.judgement.why}" if cell.judgement.why else ""
+                key = (cell.backend, f"{cell.verdict}: {cell.judgement.message}{why}")
                 reasons.setdefault(key, []).append(f"{result.scenario.name} ({cell.mode})")
-    return [f"{backend}: {why}  [{_several(where)}]" for (backend, why), where in reasons.items()]
+    return [f"{_several(where)}, {backend}: {why}" for (backend, why), where in reasons.items()]
 
 
 def _several(names: list[str]) -> str:
@@ -91,6 +92,8 @@ def _account(result: ScenarioResult, cell: Cell) -> list[str]:
     worst = worst_of(cell)
     if worst:
         lines.append(f"    worst: {worst}")
+    if cell.judgement.why:
+        lines.append(f"    cause: {cell.judgement.why}")
     return lines + [f"    | {line}" for line in cell.answer.tail.splitlines()]
 
 

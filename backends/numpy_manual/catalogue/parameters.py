@@ -33,9 +33,9 @@ class WeightTransposed(AtLayer):
 
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """At each linear layer with a square weight."""
+        """At each linear layer whose weight has more than one element."""
         widths = scenario.input_widths()
-        yield from (cls(at=y.name) for y in linear_layers(scenario) if widths[y.name] == y.units > 1)
+        yield from (cls(at=y.name) for y in linear_layers(scenario) if widths[y.name] * y.units > 1)
 
     def layer(self, name: str, kind: str, rule: LayerRule) -> LayerRule:
         """The rule, with Wᵀ for W, where W is square."""
@@ -57,7 +57,7 @@ class WeightTransposed(AtLayer):
         """An oblong weight, as a framework with the other layout would give it."""
         keys = [f"{kind}/{y.name}.weight" for kind in ("grad", "weight") for y in linear_layers(run.scenario)]
         oblong = [k for k in keys if self.here(k.partition("/")[2].partition(".")[0]) and not _square(seen[k])]
-        return seen | {key: seen[key].T for key in oblong}
+        return seen | {key: np.asarray(seen[key]).mT for key in oblong}
 
 
 def _square(w: Array) -> bool:

@@ -173,6 +173,11 @@ class WeightOff(AtParameter):
     step: int = 0
     index: int = 0
 
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """In each parameter."""
+        yield from (change for change in super().variants(scenario) if change.at)
+
     def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:
         """One element, that many units on; without `at` in the first parameter that is updated."""
         if run.step != self.step or not self.here(key) or run.memory.get(self.step, key) != key:

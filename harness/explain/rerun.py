@@ -1,0 +1,121 @@
+"""What do the rules give with a change, at some steps of a trace, and how far is the trace from that?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.numpy_manual.arithmetic import Arithmetic
+from backends.numpy_manual.changes import Change, ChangedSession
+from backends.numpy_manual.noisy import noisy
+from harness.dtypes import FORMATS
+from harness.envelope import Floats
+from harness.explain.own import RUNS, Own, spread
+from harness.inputs import Array
+from harness.judge import FACTOR
+from harness.quantities import quantity_shapes
+from harness.scaled import scale
+
+Steps = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """Steps of a trace, run again by changed rules from the trace's own states.
+
+    Attributes:
+        own: the trace and its states.
+        steps: the steps that are looked at, the first of them first.
+    """
+
+    own: Own
+    steps: Steps
+
+    def compare(
+        self,
+        change: Change,
+        steps: Steps,
+        arithmetic: Arithmetic | None = None,
+        names: list[str] | None = None,
+    ) -> tuple[float, tuple[str, int]]:
+        """The largest error in bounds of a change's noisy runs, and where."""
+        worst = (0.0, ("", int(steps[0])))
+        arithmetic = arithmetic or noisy(self.own.scenario.dtype, RUNS, FACTOR, 4)
+        for step, seen in self.run(change, steps, arithmetic):
+            for name in names or self.names:
+                worst = max(worst, (self._ratio(name, step, seen[name]), (name, step)))
+        return worst
+
+    def _ratio(self, name: str, step: int, seen: Array) -> float:
+        got = self.own.recorded(name, step)
+        if name == "lr":  # a constant is right where it rounds to what was told
+            dtype = FORMATS[self.own.scenario.dtype].dtype
+            return 0.0 if float(np.asarray(seen).astype(dtype)) == float(got) else float("inf")
+        value, envelope = self._spread(name, got, seen)
+        if value.shape[1:] != got.shape:
+            return float("inf")
+        return float(scale(got[np.newaxis], value, envelope).ratio[0]) / self.own.limit
+
+    def _spread(self, name: str, got: Array, seen: Array) -> tuple[Floats, Floats]:
+        """A quantity without noise, and its envelope, each with an axis of one step; a constant has one run only."""
+        runs = seen if seen.ndim > got.ndim else seen[np.newaxis]
+        return spread(runs[:, np.newaxis], self.own.scenario.dtype, name)
+
+    @np.errstate(over="ignore", invalid="ignore", divide="ignore")
+    def run(self, change: Change, steps: Steps, arithmetic: str | Arithmetic) -> list[tuple[int, Mapping[str, Array]]]:
+        """The changed rules at the steps; a change that remembers is led through all steps before, without noise."""
+        scenario, inputs, free = self.own.scenario, self.own.inputs, self.own.trace.manifest.mode == "free"
+        session = ChangedSession(scenario, inputs, change, arithmetic, rounded=False)
+        before = ChangedSession(scenario, inputs, change, "float64", rounded=False)
+        before.run = session.run
+        wanted, known = set(steps.tolist()), self.own.steps
+        out = []
+        for step in known[known <= steps[-1]].tolist() if change.remembers else steps.tolist():
+            at = session if step in wanted else before
+            at.run.step = step
+            at.outside = True
+            at.run.loads = not (free and step)  # a free run loads a state once, and then has its own
+            at.load(self.own.state(step))
+            rows = inputs.samples(step)
+            seen = at.step(inputs.x[rows], inputs.y[rows])
+            if step in wanted:
+                out.append((step, seen))
+        return out
+
+    def vector(self, change: Change, names: list[str], steps: Steps) -> Floats:
+        """All quantities of all steps in one vector, in float64."""
+        runs = self.run(change, steps, "float64")
+        return np.concatenate([np.ravel(seen[name]) for _, seen in runs for name in names])
+
+    def vector_of(self, name: str, step: int) -> Floats:
+        """One quantity by the unchanged rules, flat."""
+        return np.ravel(self.run(Change(), np.array([step]), "float64")[0][1][name])
+
+    def recorded(self, names: list[str], steps: Steps) -> Floats:
+        """What the trace has, likewise."""
+        return np.concatenate([np.ravel(self.own.recorded(name, int(step))) for step in steps for name in names])
+
+    def weights(self, names: list[str], steps: Steps) -> Floats:
+        """One over the envelope of each element, of the unchanged rules; a constant outweighs all that rounds."""
+        return np.concatenate([self._envelopes[int(step)][name] for step in steps for name in names])
+
+    @cached_property
+    def _envelopes(self) -> dict[int, dict[str, Floats]]:
+        spacing = FORMATS[self.own.scenario.dtype].spacing
+        out: dict[int, dict[str, Floats]] = {}
+        for step, seen in self.run(Change(), self.steps, noisy(self.own.scenario.dtype, RUNS, FACTOR, 5)):
+            out[step] = {}
+            for name in self.names:
+                got = self.own.recorded(name, step)
+                envelope = self._spread(name, got, np.asarray(seen[name]))[1]
+                out[step][name] = 1 / np.ravel(envelope if name != "lr" else 1e-6 * spacing(got))
+        return out
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Quantities of the scenario that the trace has, in execution order."""
+        return [name for name in quantity_shapes(self.own.scenario) if name in self.own.trace.columns]
