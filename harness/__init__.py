@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.api import compare, judge, record, run
+    from harness.api import compare, explain, judge, record, run
     from harness.backend import Backend, Session
     from harness.catalogue import load_scenario
     from harness.errors import IsogradError
@@ -29,6 +29,7 @@ _WHERE = {
     "Verdict": "judge",
     "assert_equivalent": "pytest_plugin",
     "compare": "api",
+    "explain": "api",
     "judge": "api",
     "load_scenario": "catalogue",
     "load_trace": "trace",
@@ -46,6 +47,7 @@ __all__ = [
     "Verdict",
     "assert_equivalent",
     "compare",
+    "explain",
     "judge",
     "load_scenario",
     "load_trace",

@@ -6,6 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from harness.backend import backend_class, backend_names, installed_version, mak
 from harness.catalogue import find_scenarios, parse_scenario
 from harness.envelope import RUNS
 from harness.errors import BackendError, BackendUnavailableError, IsogradError
+from harness.explain import Account
 from harness.judge import FACTOR
 from harness.plan import Plan, Progress
 from harness.quantities import quantity_shapes
@@ -207,6 +209,55 @@ def compare(a: str | Path | Trace, b: str | Path | Trace) -> Difference:
     """
     first, second = (load_trace(side) if isinstance(side, (str, Path)) else side for side in (a, b))
     return Difference(first.manifest, second.manifest, *between(first, second, assessor_of(second).reference))
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A cell, and why it is what it is.
+
+    Attributes:
+        cell: the verdict, and the trace.
+        account: where the trace leaves the rules, and the causes; None where it does not.
+    """
+
+    cell: Cell
+    account: Account | None
+
+
+def explain(
+    scenario: str | Path | Scenario | Trace,
+    backend: str | None = None,
+    *,
+    dtype: str | None = None,
+    timeout: float = 300.0,
+) -> Explanation:
+    """Say why a backend leaves a scenario's rules.
+
+    Args:
+        scenario: a catalogue name, a TOML path or a `Scenario`, which is recorded in resync; or a trace, or the path of
+            its file.
+        backend: the backend's name; none for a trace.
+        dtype: instead of the scenario's own.
+        timeout: seconds that the child may take.
+
+    Raises:
+        IsogradError: the request is wrong, or the backend cannot run the scenario.
+
+    Example:
+        >>> from harness import explain
+        >>> explain("article/worked_backprop", "numpy[fault=derivative_left_out]").account.ids
+        'derivative_left_out(hidden_act)'
+    """
+    is_file = isinstance(scenario, (str, Path)) and str(scenario).endswith(".safetensors")
+    if isinstance(scenario, Trace) or is_file:
+        trace = scenario if isinstance(scenario, Trace) else load_trace(scenario)  # type: ignore[arg-type]
+    elif backend is None:
+        raise IsogradError(f"{scenario}: expected --backend NAME with a scenario; none is needed with a trace file")
+    else:
+        trace = record(scenario, backend, dtype=dtype, mode="resync", timeout=timeout)
+    assessor = assessor_of(trace)
+    cell = assessor.judged(trace)
+    return Explanation(cell, None if cell.verdict.green and cell.verdict != "EXPECTED" else assessor.account(cell))
 
 
 def judge(traces: Sequence[str | Path | Trace], *, factor: float = FACTOR, noise: int = RUNS) -> list[Cell]:

@@ -161,7 +161,7 @@ class Assessor:
         """Why a cell diverges; where a source's printed numbers are the truth, why they do."""
         assert cell.trace is not None
         trace, states = cell.trace, self.reference.states
-        if self.scenario.truth == "published":
+        if cell.verdict is Verdict.EXPECTED and self.scenario.truth == "published":
             trace = published_trace(self.scenario, "free", self._recorded(self.reference.truth[cell.mode]))
         return explain(self.scenario, self.inputs, trace, states)
 

@@ -165,6 +165,22 @@ def judge(
 
 
 @app.command()
+def explain(
+    scenario: Annotated[str, typer.Argument(help="A name or a TOML file; or a trace file, which needs no --backend.")],
+    backend: Annotated[str | None, typer.Option(help="A backend's name, or module:Class.")] = None,
+    dtype: Dtype = None,
+    timeout: Seconds = 300.0,
+) -> None:
+    """Say why a backend, or a trace, leaves the rules: where it does first, and which changed rule accounts for it."""
+    from harness.api import explain as explain_trace
+    from harness.report.account import account_text
+
+    found = explain_trace(scenario, backend, dtype=dtype, timeout=timeout)
+    out.print(account_text(found), soft_wrap=True)
+    raise typer.Exit(0 if found.cell.verdict.green else 1)
+
+
+@app.command()
 def calibrate(
     scenarios: Annotated[int, typer.Option(help="Random scenarios a dtype.", min=1)] = 120,
     backends: Annotated[str | None, typer.Option(help="Names, parted by commas; default: all installed.")] = None,

@@ -118,6 +118,7 @@ def _alike(cells: Sequence[Cell]) -> Iterator[Rows]:
             "ratio": max(c.judgement.error_over_bound for c in same) if cell.comparison else None,
             "where": where(cell.judgement),
             "message": message,
+            "why": cell.judgement.why,
             "worst": worst if worst != message else "",
             "problems": [text for p in problems if (text := f"{p.quantity}: {p.text}") != message],
             "tail": cell.answer.tail if red else "",
