@@ -13,7 +13,7 @@ import numpy as np
 from backends.numpy_manual import NumpySession
 from backends.numpy_manual.arithmetic import make_arithmetic
 from backends.numpy_manual.catalogue import make_change
-from backends.numpy_manual.changes import Change, ChangedSession
+from backends.numpy_manual.changes import Both, Change, ChangedSession
 from harness.backend import Backend, Session
 from harness.dtypes import FORMATS
 from harness.inputs import Array, Inputs
@@ -21,9 +21,14 @@ from harness.scenario import Scenario
 
 
 def wrap(backend: Backend, options: Mapping[str, str]) -> Backend:
-    """``backend`` with the fault that the options name; ValueError for a fault or an option that there is not."""
-    named = dict(options)
-    return Sabotaged(backend, make_change(named.pop("fault"), named))
+    """``backend`` with the fault that the options name; ValueError for a fault or an option that there is not.
+
+    A second fault has its options with a 2: ``fault=labels_shifted,fault2=gradient_scale,by2=0.5``.
+    """
+    second = {key[:-1]: value for key, value in options.items() if key.endswith("2")}
+    first = {key: value for key, value in options.items() if not key.endswith("2")}
+    changes = [make_change(named.pop("fault", ""), named) for named in (first, second) if named]
+    return Sabotaged(backend, changes[0] if len(changes) == 1 else Both(*changes))
 
 
 class Sabotaged(Backend):

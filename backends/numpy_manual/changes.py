@@ -49,7 +49,7 @@ class Change:
     def says(self) -> str:
         """The sentence with its options."""
         options = {f.name: getattr(self, f.name) for f in fields(self)}
-        return self.sentence.format(**options | {"at": options.get("at") or "everything"})
+        return self.sentence.format(**options | {"at": options.get("at") or "every parameter"})
 
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:

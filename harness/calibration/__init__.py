@@ -174,7 +174,7 @@ def _scenarios_for_faults(count: int, dtypes: Sequence[str], seed: int) -> dict[
     numbers = {dtype: tenth if dtype == "float32" else -(-tenth // 3) for dtype in dtypes}
     parts = {dtype: list(random_scenarios(dtype, n, seed + 1, FAULT_STEPS)) for dtype, n in numbers.items()}
     if "float32" in parts:
-        parts["float32"] += random_scenarios("float32", 1, seed + 1, LONG)
+        parts["float32"] += random_scenarios("float32", 1, seed + 9, LONG)
     return parts
 
 

@@ -1,0 +1,272 @@
+"""How often is the cause named that was seeded, and is another one ever named?"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from backends.numpy_manual.catalogue import CATALOGUE
+from backends.numpy_manual.changes import Both, Change
+from harness.api import run
+from harness.assess import Cell, ScenarioResult
+from harness.calibration import FAULT_STEPS, installed
+from harness.calibration.cells import Changed, errors_of, fault_alone
+from harness.calibration.faults import SUBTLE, fault_name
+from harness.calibration.scenarios import random_scenarios
+from harness.calibration.strangers import STRANGERS
+from harness.explain import Account, explain
+from harness.explain.search import Trial
+from harness.judge import FACTOR, Verdict
+from harness.recorder import record_here
+from harness.scenario import Scenario
+
+DTYPES = ("float32", "float64")
+ARTICLE = "article/sum_regression"
+NOT_SEEDED = ("nan_to_zero", "narrow_rate")
+"""Without a NaN, and in all but float64, they are no faults."""
+
+ALONE = ("initial_lost", "weight_off", "state_lost")
+"""They replace what another fault would show in."""
+
+
+@dataclass(frozen=True)
+class Causes:
+    """What came of it.
+
+    Attributes:
+        single: a row for each seeded fault that diverges.
+        pairs: a row for each seeded pair.
+        strangers: a row for each fault of no catalogue.
+        clean: a row for each right run.
+        seconds: what explaining a cell of the article's long run took, for each of its faults.
+    """
+
+    single: pd.DataFrame
+    pairs: pd.DataFrame
+    strangers: pd.DataFrame
+    clean: pd.DataFrame
+    seconds: pd.DataFrame
+    request: Mapping[str, object]
+
+    @cached_property
+    def goals(self) -> pd.DataFrame:
+        """Each goal, what came, and whether it is reached."""
+        single, pairs = self.single[self.single.above_rounding], self.pairs[self.pairs.above_rounding]
+        right, both = single.named & ~single.wrong, pairs.named
+        slowest = float(self.seconds.seconds.max())
+        rows = [
+            ("seeded faults: the cause named, and none that is not equivalent", "≥ 98 % of ≥ 500",
+             f"{right.mean():.1%} of {len(single)}", right.mean() >= 0.98 and len(single) >= 500),
+            ("seeded pairs: both named", "≥ 80 %", f"{both.mean():.1%} of {len(pairs)}", both.mean() >= 0.8),
+            ("faults of no catalogue: a cause named", "0", f"{int(self.strangers.wrong.sum())} of {len(self.strangers)}",
+             not self.strangers.wrong.any()),
+            ("right runs: a cause named", "0", f"{int(self.clean.wrong.sum())} of {len(self.clean)}",
+             not self.clean.wrong.any()),
+            (f"seconds to explain a cell of {ARTICLE}, at most", "≤ 2", f"{slowest:.2f}", slowest <= 2.0),
+        ]  # fmt: skip
+        return pd.DataFrame(rows, columns=["figure", "goal", "came", "reached"])
+
+    @property
+    def green(self) -> bool:
+        """Whether every goal is reached."""
+        return bool(self.goals.reached.all())
+
+
+def calibrate_causes(
+    count: int = 12,
+    *,
+    backends: Sequence[str] | None = None,
+    seed: int = 0,
+    jobs: int | None = None,
+    told: Callable[[str], None] = lambda text: None,
+) -> Causes:
+    """Seed faults into every backend, explain what came of each, and compare with what was seeded.
+
+    Args:
+        count: random scenarios of float32; a third as many of float64.
+        backends: names; None: all that are installed.
+        seed: other scenarios for another one.
+        jobs: child processes at once.
+        told: is told how far it is.
+    """
+    names = list(backends if backends is not None else installed())
+    numbers = {"float32": count, "float64": -(-count // 3)}
+    scenarios = [s for dtype in DTYPES for s in random_scenarios(dtype, numbers[dtype], seed + 2, FAULT_STEPS)]
+    right = run(scenarios, backends=names, repeat=1, jobs=jobs)
+    clean = [_clean_row(result, cell) for result in right.results for cell in result.cells.values()]
+    told("right runs")
+    seeded = {s.name: dict(_singles(s)) for s in scenarios}
+    single = pd.DataFrame(_seeded(right.results, seeded, names, jobs, lambda text: told(f"faults, {text}")))
+    couples = {s.name: dict(_couples(s, seeded[s.name])) for s in scenarios}
+    pairs = pd.DataFrame(_seeded(right.results, couples, names, jobs, lambda text: told(f"pairs, {text}")))
+    strange = run(scenarios, backends=STRANGERS, mode="resync", repeat=1, causes=False, jobs=jobs)
+    strangers = [row for result in strange.results for cell in result.cells.values() for row in _strange(result, cell)]
+    told("faults of no catalogue")
+    seconds = pd.DataFrame(_article(jobs))
+    request = {"scenarios": count, "backends": names, "seed": seed}
+    return Causes(single, pairs, pd.DataFrame(strangers), pd.DataFrame(clean), seconds, request)
+
+
+# ---------------------------------------------------------------- what is seeded
+
+
+def _singles(scenario: Scenario) -> Iterator[tuple[str, Change]]:
+    """Each change that means something, at one of its places by lot, and some near what could be overlooked."""
+    lot = random.Random(f"causes {scenario.name}")
+    for name, change in CATALOGUE.items():
+        places = list(change.variants(scenario))
+        if places and name not in NOT_SEEDED:
+            chosen = lot.choice(places)
+            yield fault_name(chosen), chosen
+    for name, options in SUBTLE:
+        change_of = CATALOGUE[name](**options)
+        yield fault_name(change_of), change_of
+
+
+def _couples(scenario: Scenario, singles: Mapping[str, Change], number: int = 5) -> Iterator[tuple[str, Change]]:
+    """Pairs of them that are not of one family."""
+    lot = random.Random(f"pairs {scenario.name}")
+    usual = [
+        c for c in singles.values() if not c.precision() and c.id not in ("initial_lost", "weight_off", "state_lost")
+    ]
+    for _ in range(number):
+        one, two = lot.sample(usual, 2)
+        if one.id != two.id:
+            second = [f"{key}2={value}" for key, _, value in (o.partition("=") for o in fault_name(two).split(","))]
+            yield ",".join([fault_name(one), *second]), Both(one, two)
+
+
+# ---------------------------------------------------------------- what came
+
+
+def _seeded(
+    right: Sequence[ScenarioResult],
+    seeded: Mapping[str, Mapping[str, Change]],
+    backends: Sequence[str],
+    jobs: int | None,
+    told: Callable[[str], None],
+) -> Iterator[dict[str, Any]]:
+    for clean in right:
+        faults = seeded[clean.scenario.name]
+        names = [f"{backend}[{fault}]" for fault in faults for backend in backends]
+        result = run(clean.scenario, backends=names, mode="resync", repeat=1, causes=False, jobs=jobs).results[0]
+        errors = errors_of(clean, "resync")
+        for fault, change in faults.items():
+            alone = fault_alone(clean, "resync", change, errors)
+            for backend in backends:
+                cell = result.cells[f"{backend}[{fault}]", "resync"]
+                if cell.verdict is Verdict.DIVERGES:
+                    yield _seeded_row(result, cell, backend, fault, change) | {"above_rounding": alone.above_rounding}
+        told(clean.scenario.name)
+
+
+def _seeded_row(result: ScenarioResult, cell: Cell, backend: str, fault: str, change: Change) -> dict[str, Any]:
+    account, seconds = _explained(result, cell)
+    causes = account.causes if account else ()
+    named = any(_is(trial, change) for trial in causes)
+    strange = [trial for trial in causes if not _is(trial, change) and not _equivalent(result, trial.change, change)]
+    return {
+        "scenario": result.scenario.name,
+        "dtype": result.scenario.dtype,
+        "backend": backend,
+        "fault": fault,
+        "id": change.id,
+        "named": named,
+        "wrong": bool(strange),
+        "causes": account.ids if account else "",
+        "first": account.place.first if account else "",
+        "seconds": seconds,
+        "why": account.sentence if account else "every step is inside from its own state",
+    }
+
+
+def _strange(result: ScenarioResult, cell: Cell) -> Iterator[dict[str, Any]]:
+    if cell.verdict is Verdict.DIVERGES:
+        account, seconds = _explained(result, cell)
+        yield {
+            "scenario": result.scenario.name,
+            "dtype": result.scenario.dtype,
+            "fault": cell.backend.partition(":")[2],
+            "wrong": bool(account and account.causes),
+            "causes": account.ids if account else "",
+            "seconds": seconds,
+            "why": account.sentence if account else "",
+        }
+
+
+def _clean_row(result: ScenarioResult, cell: Cell) -> dict[str, Any]:
+    account, seconds = _explained(result, cell)
+    where = {"scenario": result.scenario.name, "backend": cell.backend, "mode": cell.mode}
+    return where | {"wrong": bool(account and account.causes), "seconds": seconds}
+
+
+def _article(jobs: int | None) -> Iterator[dict[str, Any]]:
+    """What explaining costs on a run of a thousand steps."""
+    from harness.catalogue import load_scenario
+
+    scenario = load_scenario(ARTICLE)
+    names = [f"numpy[{fault}]" for fault, _ in _singles(scenario)]
+    result = run(scenario, backends=names, mode="resync", repeat=1, causes=False, jobs=jobs).results[0]
+    for cell in result.cells.values():
+        if cell.verdict is Verdict.DIVERGES:
+            account, seconds = _explained(result, cell)
+            yield {"backend": cell.backend, "causes": account.ids if account else "", "seconds": seconds}
+
+
+def _explained(result: ScenarioResult, cell: Cell) -> tuple[Account | None, float]:
+    if cell.trace is None:
+        return None, 0.0
+    start = time.perf_counter()
+    account = explain(result.scenario, result.inputs, cell.trace, result.reference.states)
+    return account, time.perf_counter() - start
+
+
+def _is(trial: Trial, change: Change) -> bool:
+    """Whether a cause is the change that was seeded; a value that was solved for within four standard errors."""
+    if isinstance(change, Both):
+        parts = (trial.change.first, trial.change.second) if isinstance(trial.change, Both) else ()
+        return {_place(part) for part in parts} == {_place(change.first), _place(change.second)}
+    if trial.change.id != change.id:
+        return False
+    for f in fields(change):
+        got, seeded = getattr(trial.change, f.name), getattr(change, f.name)
+        solved = trial.solved.get(f.name)
+        if solved and abs(solved.value - seeded) > 4 * solved.error + 1e-6 * abs(seeded):
+            return False
+        if not solved and got != seeded and not (f.name == "at" and _alone(trial, change)):
+            return False
+    return True
+
+
+def _alone(trial: Trial, change: Change) -> bool:
+    """Whether "everywhere" and "there" are the same, as for the only layer of a kind."""
+    return "" in (getattr(trial.change, "at", ""), getattr(change, "at", ""))
+
+
+def _place(change: Change) -> tuple[str, str]:
+    return change.id, str(getattr(change, "at", ""))
+
+
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
+def _equivalent(result: ScenarioResult, one: Change, other: Change) -> bool:
+    """Whether two changes do the same at every step of a scenario, as far as rounding lets one see."""
+    traces = [
+        record_here(Changed(c), "changed", result.scenario, result.inputs, states=result.reference.states).columns
+        for c in (one, other)
+    ]
+    for name, a in traces[0].items():
+        b, envelope = traces[1][name], result.reference.envelope["resync"][name]
+        truth = result.reference.truth["resync"].columns[name]
+        if a.shape != b.shape:
+            return False
+        larger = np.maximum(1.0, np.abs(b) / np.maximum(np.abs(truth), 1e-300)) if a.shape == truth.shape else 1.0
+        if name != "lr" and not (np.abs(a - b) <= 2 * FACTOR * np.minimum(larger, 1e6) * envelope).all():
+            return False
+    return True
