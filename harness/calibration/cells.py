@@ -124,7 +124,8 @@ def fault_alone(result: ScenarioResult, mode: Mode, change: Change, errors: Mapp
     right = record_here(NumpyBackend("float64", rounded=False), "right", result.scenario, result.inputs, states=states)
     largest, relative, firsts = 0.0, 0.0, []
     for order, (name, column) in enumerate(right.columns.items()):
-        moved = np.abs(seen.columns[name] - column)
+        same = seen.columns[name].shape == column.shape  # a transposed weight has another: that is seen at once
+        moved = np.abs(seen.columns[name] - column) if same else np.full(column.shape, np.inf)
         moved = np.where(np.isnan(moved), np.inf, moved)
         over = _over(moved, reference.envelope[mode][name])
         steps = np.flatnonzero(over > 1e-3)
