@@ -62,7 +62,7 @@ class Causes:
         right, both = single.named & ~single.wrong, pairs.named
         slowest = float(self.seconds.seconds.max())
         rows = [
-            ("seeded faults: the cause named, and none that is not equivalent", "≥ 98 % of 500",
+            ("seeded faults: the cause named, no other but equivalents", "≥ 98 % of 500",
              f"{right.mean():.1%} of {len(single)}", right.mean() >= 0.98 and len(single) >= 500),
             ("seeded pairs: both named", "≥ 80 %", f"{both.mean():.1%} of {len(pairs)}", both.mean() >= 0.8),
             ("faults of no catalogue: a cause named", "0", f"{int(self.strangers.wrong.sum())} of {len(self.strangers)}",

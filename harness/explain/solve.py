@@ -58,13 +58,10 @@ def solved_for(
     solved = {}
     for name, neutral in change.solve.items():
         value, error = _solve(rerun, change, name, names, steps, within)
-        near = [
-            round_one
-            for round_one in (0.0, round(value), round(4 * value) / 4)
-            if abs(value - round_one) <= SURE * error
-        ]
+        simple = (0.0, float(np.rint(value)), float(np.rint(4 * value) / 4))
+        near = [v for v in simple if abs(value - v) <= SURE * error]
         solved[name] = Solved(value, error, neutral)
-        change = replace(change, **{name: float(near[0]) if near else value})
+        change = replace(change, **{name: near[0] if near else value})
     return change, solved
 
 
@@ -88,6 +85,8 @@ def _solve(
         if not square > 0:
             break
         step, error = float(slope[good] @ residual[good]) / square, 1 / np.sqrt(square)
+        if not np.isfinite(value + step):
+            return value, np.inf
         value += step
         if abs(step) <= 1e-2 * error:
             break
