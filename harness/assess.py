@@ -208,9 +208,7 @@ class Assessor:
         for mode in self.reference.truth:
             ran = [(cell.backend, cell.trace) for cell in cells.values() if cell.mode == mode and cell.trace]
             for (first, a), (second, b) in combinations(ran, 2):
-                envelope = self.reference.envelope[mode]
-                known = [name for name in b.columns if name in envelope]  # nobody knows another one's rounding
-                comparison = compare_traces(a, b.every(b.steps, known), envelope)
+                comparison = compare_traces(a, b, self.reference.envelope[mode])
                 yield Pair(mode, first, second, comparison, self._judge(comparison, sides=2))
 
     def _identity(self, cells: Mapping[tuple[str, Mode], Cell]) -> list[Row]:
@@ -251,8 +249,7 @@ class Assessor:
 
 def between(a: Trace, b: Trace, reference: Reference, factor: float = FACTOR) -> tuple[Comparison, Judgement]:
     """Two traces of one scenario: ``b`` is taken for the truth, and rounding is allowed to both sides."""
-    envelope = reference.envelope[b.manifest.mode]
-    comparison = compare_traces(a, b.every(b.steps, [name for name in b.columns if name in envelope]), envelope)
+    comparison = compare_traces(a, b, reference.envelope[b.manifest.mode])
     return comparison, judge(comparison, b.manifest.dtype, 2, factor)
 
 

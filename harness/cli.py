@@ -176,13 +176,13 @@ def explain(
     from harness.report.account import account_text
 
     found = explain_trace(scenario, backend, dtype=dtype, timeout=timeout)
-    out.print(account_text(found), soft_wrap=True)
+    out.print(account_text(found.cell, found.account), soft_wrap=True)
     raise typer.Exit(0 if found.cell.verdict.green else 1)
 
 
 @app.command()
 def calibrate(
-    scenarios: Annotated[int, typer.Option(help="Random scenarios a dtype.", min=1)] = 120,
+    scenarios: Annotated[int, typer.Option(help="Random scenarios a dtype.", min=1)] = 105,
     backends: Annotated[str | None, typer.Option(help="Names, parted by commas; default: all installed.")] = None,
     dtypes: Annotated[str | None, typer.Option(help="Of the four, parted by commas; default: all.")] = None,
     seed: Annotated[int, typer.Option(help="Other scenarios for another one.", min=0)] = 0,

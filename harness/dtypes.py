@@ -33,9 +33,10 @@ class Format:
         return 2.0**-self.digits
 
     def spacing(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """One ULP of each value: the distance between neighbours in the binade that it lies in."""
+        """One ULP of each value: the distance between neighbours in the binade that it lies in; at 0 the smallest."""
         exponent = np.frexp(values)[1]
-        return np.asarray(np.maximum(np.ldexp(1.0, exponent - self.digits), self.smallest))
+        ulp = np.maximum(np.ldexp(1.0, exponent - self.digits), self.smallest)
+        return np.asarray(np.where(values == 0, self.smallest, ulp))
 
 
 # IEEE 754-2019, table 3.5; bfloat16 is float32 with 16 bits fewer (Intel, BFLOAT16 Hardware Numerics Definition, 2018).

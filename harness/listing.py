@@ -62,7 +62,7 @@ def _support(classes: dict[str, type[Backend]]) -> Table:
 
 
 def _faults() -> Table:
-    table = Table(title="faults, as in torch\\[fault=gradient_scale,by=1.00001]", title_justify="left")
+    table = Table(title="faults, as in NAME\\[fault=gradient_scale,by=1.00001]", title_justify="left")
     table.header_style = "bold"
     for column in ("name", "options", "what is different"):
         table.add_column(column, no_wrap=column != "what is different")

@@ -63,8 +63,11 @@ class NumpySession(Session):
         self.loss = LOSSES[scenario.loss.kind]
         self.update = OPTIMIZERS[scenario.optimizer.kind]
         self.lr = arithmetic.constant(inputs.lr)
+        narrow = FORMATS[scenario.dtype].dtype.type if arithmetic.rounds else float  # the same constants for all
         self.p: dict[str, dict[str, Any]] = {
-            layer.name: {key: arithmetic.constant(value) for key, value in layer if isinstance(value, float)}
+            layer.name: {
+                key: arithmetic.constant(float(narrow(value))) for key, value in layer if isinstance(value, float)
+            }
             for layer in scenario.layers
         }
         self.load(inputs.initial)

@@ -24,12 +24,13 @@ class Arithmetic:
     dtype: np.dtype[Any]
     constant: Callable[[float], Any]
     exact: bool = False
+    rounds: bool = True  # a constant is rounded to the scenario's dtype before it is taken in
     rounding: Rounding | None = None
 
     def array(self, values: Array) -> Array:
         """``values`` in this arithmetic, without a copy where they are already."""
         if self.rounding:
-            return self.rounding.rounded(values.astype(self.dtype))
+            return self.rounding.rounded(self.rounding.taken(values.astype(self.dtype)))
         if self.dtype != object:
             return values.astype(self.dtype, copy=False)
         return np.array([self.constant(float(v)) for v in values.flat], dtype=object).reshape(values.shape)
@@ -86,7 +87,7 @@ ARITHMETICS = {
         Arithmetic("float32", np.dtype(np.float32), np.float32),
         Arithmetic("float64", np.dtype(np.float64), np.float64),
         Arithmetic("mp50", np.dtype(object), lambda value: _mp().mpf(value)),
-        Arithmetic("rational", np.dtype(object), _fraction, exact=True),
+        Arithmetic("rational", np.dtype(object), _fraction, exact=True, rounds=False),
         Arithmetic("exact", np.dtype(object), Fraction, exact=True),
     )
 }

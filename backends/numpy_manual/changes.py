@@ -1,7 +1,7 @@
 """What can be changed in a training step, and where? A change has one place to take hold: a rule, the data, an update.
 
-The same changes are seeded as faults (`backends.sabotage`) and looked for as causes: there is one catalogue,
-`backends.numpy_manual.catalogue`.
+The same changes are seeded as faults (`backends.numpy_manual.sabotage`) and looked for as causes: there is one
+catalogue, `backends.numpy_manual.catalogue`.
 """
 
 from __future__ import annotations

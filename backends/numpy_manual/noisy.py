@@ -61,6 +61,7 @@ class Noise(Rounding):
         self.products = products or self.format.roundoff
         self.runs = runs
         self.narrow = dtype != "float64"
+        self.factor = factor
         self.scales = noise_scales(runs, factor)
         self.rng = np.random.Generator(np.random.SFC64(seed))
 
@@ -97,7 +98,7 @@ class Noise(Rounding):
         noise *= 2
         noise -= 1
         noise[0] = 0
-        noise[1 : self.runs + 1] *= self.scales.reshape(-1, *[1] * (noise.ndim - 1))
+        noise[1 : self.runs + 1] *= self._column(self.scales, noise.ndim)
         rounded = noise[self.runs + 1 :]
         if correct:
             rounded[...] = 0
@@ -108,26 +109,30 @@ class Noise(Rounding):
         return noise
 
     def _either(self, result: Array, *sides: Any) -> Array:
-        """A comparison's answers; where rounding can decide it and no run happens to show that, one of each kind does.
+        """A comparison's answers; where rounding can decide it and no run of the first kind shows that, one is made to.
 
         Sixteen runs would seldom see a number on both sides of a kink that lies at the edge of its bound, and some
-        backend will: so this is a rule, and not left to luck. It is for derivatives: a continuous function of a number
+        backend will: so this is a rule, and not left to luck. The run is one with little noise, which counts nearly in
+        full, so that the bound is well above the jump. It is for derivatives: a continuous function of a number
         near its kink is written without a comparison (`np.maximum`), and its noise is that of the number.
         """
         distance = np.subtract(*sides)
         if len(distance) == 1:
             return result
-        reach = np.abs(distance[1 : self.runs + 1] - distance[:1]).max(
-            axis=0
-        )  # the bound, as far as these runs show it
-        unclear = (np.abs(distance[0]) <= reach) & (reach > 0) & (result == result[0]).all(axis=0)
+        size = np.abs(distance[1 : self.runs + 1] - distance[:1]) / self._column(self.scales, distance.ndim)
+        reach = self.factor * size.max(axis=0)  # the bound of the number
+        shown = result[1 : self.runs + 1]
+        unclear = (np.abs(distance[0]) <= reach) & (reach > 0) & (shown == result[0]).all(axis=0)
         if unclear.any():
             result = np.array(result)
             where = np.nonzero(unclear)
-            for first in (1, self.runs + 1):
-                run = self.rng.integers(first, first + self.runs, len(where[0]))
-                result[run, *where] = ~result[0, *where]
+            run = self.rng.integers(1, 1 + max(1, self.runs // 2), len(where[0]))
+            result[run, *where] = ~result[0, *where]
         return result
+
+    @staticmethod
+    def _column(values: NDArray[np.float64], ndim: int) -> NDArray[np.float64]:
+        return values.reshape(-1, *[1] * (ndim - 1))
 
 
 def noisy(dtype: str, runs: int, factor: float, seed: int, products: float | None = None) -> Arithmetic:

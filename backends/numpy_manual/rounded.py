@@ -19,6 +19,10 @@ class Rounding(ABC):
     def operate(self, ufunc: np.ufunc, method: str, inputs: Sequence[Any], options: dict[str, Any]) -> Array:
         """The result of ``ufunc``, or of its ``method`` "reduce", on plain arrays, rounded; comparisons give bools."""
 
+    def taken(self, values: Array) -> Array:
+        """``values`` as they are taken in."""
+        return values
+
     def rounded(self, values: Array) -> Rounded:
         """``values`` as an array whose operations are rounded so."""
         out = values.view(Rounded)
@@ -54,6 +58,10 @@ class Bfloat16(Rounding):
     Rounding twice is no different from rounding once, since 24 ≥ 2 · 8 + 2 digits (Figueroa, *When is double rounding
     innocuous?*, SIGNUM Newsletter 30, 1995).
     """
+
+    def taken(self, values: Array) -> Array:
+        """Rounded."""
+        return to_bfloat16(values)
 
     def operate(self, ufunc: np.ufunc, method: str, inputs: Sequence[Any], options: dict[str, Any]) -> Array:
         """As the frameworks do on a CPU: kernels that compute in float32 and store bfloat16."""

@@ -132,7 +132,7 @@ def share(flags: NDArray[np.bool_]) -> tuple[float, float, float]:
 
 
 def calibrate(
-    count: int = 120,
+    count: int = 105,
     *,
     backends: Sequence[str] | None = None,
     dtypes: Sequence[str] = tuple(SCALES),

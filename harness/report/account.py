@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from harness.assess import Cell
 from harness.explain import Account, identifier, says
-
-if TYPE_CHECKING:
-    from harness.api import Explanation
 
 TRIED = 8
 """Changes that are listed with how close they came."""
 
 
-def account_text(found: Explanation) -> RenderableType:
+def account_text(cell: Cell, account: Account | None) -> RenderableType:
     """The whole account."""
-    cell, account = found.cell, found.account
     assert cell.trace is not None  # it was judged
     manifest = cell.trace.manifest
     style = "green" if cell.verdict.green else "bold red"

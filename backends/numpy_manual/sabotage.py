@@ -95,4 +95,5 @@ class SabotagedSession(Session):
             return wrong.astype(self.dtype)
         off = np.where((wrong == right) | (np.isnan(wrong) & np.isnan(right)), 0.0, wrong - right)
         faulty = np.where(np.isfinite(off), value.astype(np.float64) + off, wrong)
+        faulty = np.where(wrong == 0, 0.0, faulty)  # what is exactly 0 has no rounding of the backend's
         return np.where(off == 0, value, faulty.astype(self.dtype)).astype(self.dtype)
