@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -182,18 +183,22 @@ def explain(
 
 @app.command()
 def calibrate(
-    scenarios: Annotated[int, typer.Option(help="Random scenarios a dtype.", min=1)] = 105,
+    scenarios: Annotated[
+        int | None, typer.Option(help="Random scenarios a dtype; default: 105, or 12 with --causes.", min=1)
+    ] = None,
     backends: Annotated[str | None, typer.Option(help="Names, parted by commas; default: all installed.")] = None,
     dtypes: Annotated[str | None, typer.Option(help="Of the four, parted by commas; default: all.")] = None,
     seed: Annotated[int, typer.Option(help="Other scenarios for another one.", min=0)] = 0,
     factor: Factor = None,
     jobs: Annotated[int | None, typer.Option(help="Child processes at once; default: one a processor.", min=1)] = None,
+    causes: Annotated[bool, typer.Option("--causes", help="Calibrate the search for causes, not the judge.")] = False,
     out_folder: Annotated[Path | None, typer.Option("--out", help="Write the report to this folder.")] = None,
 ) -> None:
     """Judge right runs and seeded faults, and count how often the judge is wrong, over the factor."""
     from harness.backend import split_names
     from harness.calibration import calibrate as run_calibration
-    from harness.calibration.report import write
+    from harness.calibration.causes import calibrate_causes
+    from harness.calibration.report import write, write_causes
     from harness.report.folder import check_replaceable
     from harness.report.text import goals_table
 
@@ -201,11 +206,18 @@ def calibrate(
         check_replaceable(out_folder)
     names = {"backends": backends and split_names(backends), "dtypes": dtypes and split_names(dtypes)}
     told = {"told": lambda text: err.print(text, highlight=False)}
-    found = run_calibration(scenarios, seed=seed, **_given(factor=factor, jobs=jobs, **names, **told))
-    out.print(goals_table(found.goals), soft_wrap=True)
+    if causes:
+        of_causes = calibrate_causes(
+            seed=seed, **_given(jobs=jobs, count=scenarios, backends=names["backends"], **told)
+        )
+        goals, green, written = of_causes.goals, of_causes.green, partial(write_causes, of_causes)
+    else:
+        found = run_calibration(seed=seed, **_given(factor=factor, jobs=jobs, count=scenarios, **names, **told))
+        goals, green, written = found.goals, found.green, partial(write, found)
+    out.print(goals_table(goals), soft_wrap=True)
     if out_folder:
-        out.print(f"report: {write(found, out_folder) / 'README.md'}", soft_wrap=True)
-    raise typer.Exit(0 if found.green else 1)
+        out.print(f"report: {written(out_folder) / 'README.md'}", soft_wrap=True)
+    raise typer.Exit(0 if green else 1)
 
 
 def _given(**options: Any) -> dict[str, Any]:

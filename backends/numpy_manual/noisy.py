@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.numpy_manual.arithmetic import Arithmetic
-from backends.numpy_manual.rounded import Rounding
+from backends.numpy_manual.rounded import Rounding, to_digits
 from harness.dtypes import FORMATS, Format
 from harness.inputs import Array
 
@@ -54,10 +54,14 @@ class Noise(Rounding):
         factor: how many envelopes a number may be off.
         seed: of the noise.
         products: unit roundoff of matrix products, where it is not the dtype's.
+        digits: if not 0, matrix products take their factors rounded to so many binary digits.
     """
 
-    def __init__(self, dtype: str, runs: int, factor: float, seed: int, products: float | None = None) -> None:
+    def __init__(
+        self, dtype: str, runs: int, factor: float, seed: int, products: float | None = None, digits: int = 0
+    ) -> None:
         self.format: Format = FORMATS[dtype]
+        self.digits = digits
         self.products = products or self.format.roundoff
         self.runs = runs
         self.narrow = dtype != "float64"
@@ -67,6 +71,8 @@ class Noise(Rounding):
 
     def operate(self, ufunc: np.ufunc, method: str, inputs: Sequence[Any], options: dict[str, Any]) -> Array:
         """The result with noise; of a comparison, with both answers where either is right."""
+        if self.digits and ufunc is np.matmul:
+            inputs = [to_digits(value, self.digits) for value in inputs]
         result = np.asarray(getattr(ufunc, method)(*inputs, **options))
         if result.dtype == bool:
             return self._either(result, *inputs)
@@ -135,10 +141,12 @@ class Noise(Rounding):
         return values.reshape(-1, *[1] * (ndim - 1))
 
 
-def noisy(dtype: str, runs: int, factor: float, seed: int, products: float | None = None) -> Arithmetic:
+def noisy(
+    dtype: str, runs: int, factor: float, seed: int, products: float | None = None, digits: int = 0
+) -> Arithmetic:
     """Arithmetic of noisy runs; what it takes in has a leading axis of 1, what it gives one of 2 × runs + 1."""
     return NoisyArithmetic(
-        "noisy", np.dtype(np.float64), np.float64, rounding=Noise(dtype, runs, factor, seed, products)
+        "noisy", np.dtype(np.float64), np.float64, rounding=Noise(dtype, runs, factor, seed, products, digits)
     )
 
 

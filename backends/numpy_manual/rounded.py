@@ -78,7 +78,7 @@ class Tf32(Rounding):
     def operate(self, ufunc: np.ufunc, method: str, inputs: Sequence[Any], options: dict[str, Any]) -> Array:
         """Only `matmul` is different."""
         if ufunc is np.matmul:
-            inputs = [_to_digits(np.asarray(value, np.float32), 11) for value in inputs]
+            inputs = [to_digits(np.asarray(value, np.float32), 11) for value in inputs]
         return np.asarray(getattr(ufunc, method)(*inputs, **options))
 
 
@@ -88,6 +88,7 @@ def to_bfloat16(values: Array) -> Array:
         return values.astype(FORMATS["bfloat16"].dtype).astype(np.float32)
 
 
-def _to_digits(values: Array, digits: int) -> Array:
+def to_digits(values: Array, digits: int) -> Array:
+    """``values`` rounded to so many binary digits, in their own dtype."""
     mantissa, exponent = np.frexp(values)
     return np.asarray(np.ldexp(np.rint(np.ldexp(mantissa, digits)), exponent - digits))

@@ -12,6 +12,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.calibration import Calibration, share
+from harness.calibration.causes import Causes
 from harness.report.folder import MARK, staged
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
@@ -42,6 +43,37 @@ def write(calibration: Calibration, folder: str | Path) -> Path:
         (staging / "README.md").write_text(environment.get_template("README.md").render(**page(calibration)), "utf-8")
         request = {"isograd": version("isograd"), "factor": calibration.factor, **calibration.request}
         (staging / MARK).write_text(json.dumps(request, indent=1) + "\n", "utf-8")
+    return Path(folder)
+
+
+def write_causes(causes: Causes, folder: str | Path) -> Path:
+    """Write ``README.md``, ``single.csv``, ``pairs.csv``, ``strangers.csv`` and ``seconds.csv``, whole or not at all.
+
+    Raises:
+        ReportError: the folder holds something other than a report, or cannot be written.
+    """
+    single = causes.single[causes.single.above_rounding]
+    pairs = causes.pairs[causes.pairs.above_rounding]
+    rows = {
+        "request": causes.request,
+        "goals": _rows(causes.goals),
+        "faults": [
+            {"id": name, "cells": len(of), "named": int(of.named.sum()), "wrong": int(of.wrong.sum())}
+            for name, of in single.groupby("id", sort=True)
+        ],
+        "missed": _rows(single[~single.named | single.wrong]),
+        "pairs": _rows(pairs[~pairs.named]),
+        "strangers": _rows(causes.strangers[causes.strangers.wrong]),
+        "kinds": sorted(set(causes.strangers.fault)),
+        "seconds": causes.single.seconds.quantile([0.5, 0.9, 1.0]).tolist(),
+    }
+    with staged(Path(folder)) as staging:
+        for name in ("single", "pairs", "strangers", "seconds"):
+            getattr(causes, name).to_csv(staging / f"{name}.csv", index=False, lineterminator="\n", float_format="%.4g")
+        (staging / "README.md").write_text(_templates().get_template("causes.md").render(**rows), "utf-8")
+        (staging / MARK).write_text(
+            json.dumps({"isograd": version("isograd"), **causes.request}, indent=1) + "\n", "utf-8"
+        )
     return Path(folder)
 
 
@@ -110,6 +142,17 @@ def curve(calibration: Calibration) -> dict[str, Any]:
         "ticks": [(f"{x(factor):.1f}", f"{factor:g}") for factor in (0.5, 1, 2, 4, 8, 16, 32, 64)],
         "levels": [(f"{HEIGHT * i / DECADES:.1f}", f"1e-{i}" if i else "1") for i in range(DECADES + 1)],
     }
+
+
+def _templates() -> Environment:
+    return Environment(
+        loader=PackageLoader("harness.calibration"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # numbers, and names of our own
+    )
 
 
 def _path(x: Any, y: Any) -> str:

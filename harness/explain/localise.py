@@ -9,10 +9,10 @@ import numpy as np
 
 from backends.numpy_manual import NumpySession
 from backends.numpy_manual.noisy import noisy
+from harness.envelope import Floats
 from harness.explain.own import RUNS, Own, outside, spread
 from harness.inputs import Array
 from harness.judge import FACTOR
-from harness.scaled import scale
 
 
 @dataclass(frozen=True)
@@ -50,20 +50,35 @@ def guilty(own: Own, step: int) -> Iterator[str]:
     names = [layer.name for layer in own.scenario.layers]
     needed = {f"{kind}/{name}" for kind in ("forward", "backward") for name in names} | {"loss"}
     if needed <= own.trace.columns.keys():
-        order, found = list(own.trace.columns), []
-        for name, runs in _locally(own, step):
-            value, envelope = spread(runs[:, np.newaxis], own.scenario.dtype, name)
-            ratio = scale(own.recorded(name, step)[np.newaxis], value, envelope).ratio[0]
-            if not ratio <= own.limit:
-                found.append(name)
+        order = list(own.trace.columns)
+        found = [name for name, ratio in local_errors(own, step).items() if not (ratio <= own.limit).all()]
         if not own.rate_is_right(step):
             yield "lr"
         yield from sorted(found, key=order.index)
 
 
-def _locally(own: Own, step: int) -> Iterator[tuple[str, Array]]:
+def local_errors(own: Own, step: int, digits: int = 0) -> dict[str, Floats]:
+    """For each quantity the error over envelope of every element, of its rule fed with the trace's own numbers.
+
+    Args:
+        own: the trace.
+        step: one of its steps.
+        digits: if not 0, products of matrices take their factors rounded to so many binary digits.
+    """
+    out = {}
+    for name, runs in _locally(own, step, digits):
+        value, envelope = spread(runs[:, np.newaxis], own.scenario.dtype, name)
+        got = own.recorded(name, step)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(got == value[0], 0.0, np.abs(got - value[0]) / envelope[0])
+        out[name] = np.atleast_1d(np.where(np.isnan(ratio), np.inf, ratio)).ravel()
+    return out
+
+
+def _locally(own: Own, step: int, digits: int) -> Iterator[tuple[str, Array]]:
     """Each operation of the step on the recorded results of those before it, with noise; in execution order."""
-    session = NumpySession(own.scenario, own.inputs, noisy(own.scenario.dtype, RUNS, FACTOR, 3), np.dtype(np.float64))
+    arithmetic = noisy(own.scenario.dtype, RUNS, FACTOR, 3, digits=digits)
+    session = NumpySession(own.scenario, own.inputs, arithmetic, np.dtype(np.float64))
     session.load(own.state(step))
     array, rows = session.arithmetic.array, own.inputs.samples(step)
     x, y = array(own.inputs.x[rows]), array(own.inputs.y[rows])

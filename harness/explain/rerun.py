@@ -22,6 +22,9 @@ from harness.scaled import scale
 
 Steps = NDArray[np.int64]
 
+ROUGHLY = 100.0
+"""A change that is further off than so many bounds, without noise, is not looked at with noise."""
+
 
 @dataclass(frozen=True)
 class Rerun:
@@ -90,6 +93,30 @@ class Rerun:
         """All quantities of all steps in one vector, in float64."""
         runs = self.run(change, steps, "float64")
         return np.concatenate([np.ravel(seen[name]) for _, seen in runs for name in names])
+
+    def roughly(self, change: Change) -> tuple[float, tuple[str, int]]:
+        """Whether a change comes anywhere near at the first step, without noise; 1 is a hundred times its bound.
+
+        Noise costs a hundred times as much, and most changes are wrong by far.
+        """
+        step, seen = self.run(change, self.steps[:1], "float64")[0]
+        worst = (0.0, (self.names[0], step))
+        for name in self.names:
+            got, value = self.own.recorded(name, step), np.asarray(seen[name])
+            if got.shape != value.shape:
+                return float("inf"), (name, step)
+            alike = (got == value) | (np.isnan(got) & np.isnan(value))
+            off = np.where(alike, 0.0, np.nan_to_num(np.abs(got - value), nan=np.inf, posinf=np.inf))
+            with np.errstate(divide="ignore", invalid="ignore"):  # larger numbers have a larger envelope
+                larger = np.fmax(1.0, np.abs(value).max(initial=0.0) / np.abs(self._unchanged[name]).max(initial=0.0))
+            ratio = np.ravel(off) * self._envelopes[step][name] / (self.own.limit * ROUGHLY * larger)
+            if name != "lr":
+                worst = max(worst, (float(np.nan_to_num(ratio, nan=0.0, posinf=np.inf).max(initial=0.0)), (name, step)))
+        return worst
+
+    @cached_property
+    def _unchanged(self) -> Mapping[str, Array]:
+        return {name: np.asarray(value) for name, value in self.run(Change(), self.steps[:1], "float64")[0][1].items()}
 
     def vector_of(self, name: str, step: int) -> Floats:
         """One quantity by the unchanged rules, flat."""
