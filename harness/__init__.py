@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from harness.backend import Backend, Session
     from harness.catalogue import load_scenario
     from harness.errors import IsogradError
-    from harness.judge import Verdict
+    from harness.judging import Verdict
     from harness.pytest_plugin import assert_equivalent
     from harness.report import Report
     from harness.scenario import Scenario
@@ -26,7 +26,7 @@ _WHERE = {
     "Scenario": "scenario",
     "Session": "backend",
     "Trace": "trace",
-    "Verdict": "judge",
+    "Verdict": "judging",
     "assert_equivalent": "pytest_plugin",
     "compare": "api",
     "explain": "api",

@@ -15,8 +15,8 @@ from harness.backend import backend_class, backend_names, installed_version, mak
 from harness.catalogue import find_scenarios, parse_scenario
 from harness.envelope import RUNS
 from harness.errors import BackendError, BackendUnavailableError, IsogradError
-from harness.explain import Account
-from harness.judge import FACTOR
+from harness.explanation import Account
+from harness.judging import FACTOR
 from harness.plan import Plan, Progress
 from harness.quantities import quantity_shapes
 from harness.rejudge import assessor_of, rejudge

@@ -14,11 +14,11 @@ from harness.children import Answer
 from harness.comparison import Comparison, compare_traces
 from harness.dtypes import FORMATS
 from harness.errors import TraceError
-from harness.explain import Account, explain
+from harness.explanation import Account, explain
 from harness.findings import BROKEN, HOLDS, RED, Row, findings, published_trace
 from harness.identity import mean_of_sample_gradients
 from harness.inputs import Inputs
-from harness.judge import FACTOR, Judgement, Verdict, drifts, judge, settle
+from harness.judging import FACTOR, Judgement, Verdict, drifts, judge, settle
 from harness.quantities import quantity_shapes
 from harness.recorder import recorded_steps
 from harness.reference import Reference

@@ -154,7 +154,7 @@ def judge(
 ) -> None:
     """Judge trace files again, at another factor if need be; no framework is needed."""
     from harness.api import judge as judge_traces
-    from harness.judge import factor_of
+    from harness.judging import factor_of
     from harness.report.text import judgement_table
 
     if factor is not None and false_alarms is not None:

@@ -29,7 +29,7 @@ from harness.assess import Cell
 from harness.backend import Backend, backend_class, installed_version, make_backend, parse_name
 from harness.catalogue import parse_scenario
 from harness.errors import BackendError
-from harness.judge import Verdict
+from harness.judging import Verdict
 from harness.listing import support_rows
 from harness.pytest_plugin import asked_for
 from harness.quantities import quantity_shapes

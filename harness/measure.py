@@ -107,11 +107,20 @@ def measure(a: Array, b: Array) -> Measures:
 
 
 def _measure_bfloat16(a: Array, b: Array) -> Measures:
-    """As float32, of which bfloat16 is every 65,536th number: an ULP is that many of float32's."""
-    a, b = (side.astype(np.float32) if side.dtype == BFLOAT16 else side for side in (a, b))
-    with np.errstate(over="ignore"):
-        narrow = measure(*(side.astype(BFLOAT16).astype(np.float32) for side in (a, b)))
-    return replace(measure(a, b), max_ulp=narrow.max_ulp / 2**16, unequal=narrow.unequal)
+    """As wider numbers; ULP as float32's, of which bfloat16 is every 65,536th."""
+    wide = np.float32 if a.dtype == b.dtype else np.float64
+    with np.errstate(all="ignore"):  # a reference that the dtype cannot hold, NaN
+        whole = measure(a.astype(wide), b.astype(wide))
+        finite = np.isfinite(a) & np.isfinite(b)
+        i, j = (_numbered(np.where(finite, side.astype(BFLOAT16).astype(np.float32), 0)) for side in (a, b))
+    ulp = (np.abs(i - j) // 2**16).reshape(len(a), -1)
+    largest = np.where(whole.mismatched > 0, np.inf, ulp.max(axis=1, initial=0))
+    return replace(whole, max_ulp=largest, unequal=np.count_nonzero(ulp, axis=1) + whole.mismatched)
+
+
+def _numbered(values: Array) -> Array:
+    """The integers that number float32 in order, wide enough to be subtracted."""
+    return _ordered(values.astype(np.float32).view("i4")).astype(np.int64)
 
 
 def _zeros(rows: int) -> Measures:

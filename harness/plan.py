@@ -13,7 +13,7 @@ from harness.children import Answer, Children, Job
 from harness.envelope import RUNS
 from harness.errors import TraceError
 from harness.inputs import Inputs, make_inputs
-from harness.judge import FACTOR
+from harness.judging import FACTOR
 from harness.reference import Reference, make_reference
 from harness.scenario import Scenario
 from harness.trace import Mode, save_arrays

@@ -10,7 +10,7 @@ from harness.catalogue import parse_scenario
 from harness.envelope import RUNS
 from harness.errors import ScenarioError, TraceError
 from harness.inputs import Inputs, fingerprint
-from harness.judge import FACTOR, drifts
+from harness.judging import FACTOR, drifts
 from harness.reference import make_reference
 from harness.scenario import Scenario
 from harness.trace import Mode, Trace
@@ -18,11 +18,11 @@ from harness.trace import Mode, Trace
 
 def rejudge(traces: Sequence[Trace], factor: float, noise: int) -> list[Cell]:
     """A cell for each trace; the reference of a scenario and mode is computed once."""
-    assessors: dict[tuple[str, Mode, int, str], Assessor] = {}
+    assessors: dict[tuple[Scenario, str, Mode, int, str], Assessor] = {}
     cells = []
     for trace in traces:
         manifest = trace.manifest
-        key = (manifest.fingerprint, manifest.mode, manifest.every, manifest.pattern)
+        key = (_origin(trace)[0], manifest.fingerprint, manifest.mode, manifest.every, manifest.pattern)
         if key not in assessors:
             assessors[key] = assessor_of(trace, factor, noise)
         cells.append(assessors[key].judged(trace))
@@ -48,18 +48,31 @@ def _origin(trace: Trace) -> tuple[Scenario, Inputs]:
         raise TraceError(f"{what} does not hold the scenario that it was made from; record it again with this isograd")
     try:
         scenario = parse_scenario(manifest.spec, what)
-        shapes = {name: value.shape for name, value in inputs.initial.items()}
-        widths = scenario.input_widths()
-        expected = {
-            f"{layer.name}.{param}": shape
-            for layer in scenario.layers
-            for param, (shape, _) in layer.parameters(widths[layer.name]).items()
-        }
     except ScenarioError as error:
         raise TraceError(str(error)) from None
-    if shapes != expected or fingerprint(scenario, inputs) != manifest.fingerprint:
+    if not _fit(scenario, inputs) or fingerprint(scenario, inputs) != manifest.fingerprint:
         raise TraceError(f"{what} holds another scenario than the one that its fingerprint is of; record it again")
     return scenario, inputs
+
+
+def _fit(scenario: Scenario, inputs: Inputs) -> bool:
+    """Whether inputs from a file are such as the scenario could have."""
+    widths, last = scenario.input_widths(), scenario.layers[-1]
+    expected = {
+        f"{layer.name}.{param}": shape
+        for layer in scenario.layers
+        for param, (shape, _) in layer.parameters(widths[layer.name]).items()
+    }
+    samples, order = len(inputs.x), inputs.order
+    shapes = {name: value.shape for name, value in inputs.initial.items()}
+    return (
+        shapes == expected
+        and inputs.x.shape == (samples, scenario.data.features)
+        and inputs.y.shape == (samples, last.width(widths[last.name]))
+        and order.shape == (scenario.epochs, samples)
+        and bool(((order >= 0) & (order < samples)).all())
+        and 1 <= inputs.batch_size <= samples
+    )
 
 
 def _with_other_mode(cell: Cell, cells: Sequence[Cell]) -> Cell:

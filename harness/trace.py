@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
@@ -45,7 +45,7 @@ class Manifest(BaseModel):
     steps: int
     environment: dict[str, str] = {}
     platform: str = ""
-    every: int = 1
+    every: Annotated[int, Field(ge=1)] = 1
     pattern: str = "*"
     spec: dict[str, Any] = {}
 
@@ -84,11 +84,13 @@ class Trace:
 
 def first_difference(a: Trace, b: Trace) -> str:
     """Where two traces of one job first differ in any bit, as in "loss at step 3"; "" where they do not."""
-    rows = {
-        name: np.flatnonzero((bits(column) != bits(b.columns[name])).reshape(len(column), -1).any(axis=1))
-        for name, column in a.columns.items()
-    }
-    first = [(int(where[0]), name) for name, where in rows.items() if len(where)]
+    first = []
+    for name in [*a.columns, *(name for name in b.columns if name not in a.columns)]:
+        one, other = a.columns.get(name), b.columns.get(name)
+        if one is None or other is None or (one.shape, one.dtype) != (other.shape, other.dtype):
+            first.append((0, name))
+        elif len(rows := np.flatnonzero((bits(one) != bits(other)).reshape(len(one), -1).any(axis=1))):
+            first.append((int(rows[0]), name))
     row, name = min(first, key=lambda pair: pair[0], default=(0, ""))
     return f"{name} at step {a.steps[row]}" if name else ""
 

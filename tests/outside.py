@@ -21,7 +21,7 @@ LAYERS: dict[str, Any] = {
 
 
 class Outside(Backend):
-    """Has no sigmoid, one loss, and no float16."""
+    """Has no sigmoid, one loss, and two dtypes."""
 
     distribution = "numpy"
     layers = LAYERS

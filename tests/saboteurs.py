@@ -146,6 +146,13 @@ class GradientOffOnce(Honest):
         return changed(seen, "grad/output.weight", (1, 3), 1.001) if run.at == LATE else seen
 
 
+class GradientSlightlyOffOnce(Honest):
+    """The same by a hundred-thousandth."""
+
+    def computed(self, run: Wrapper, seen: Seen) -> Seen:
+        return changed(seen, "grad/output.weight", (1, 3), 1.00001) if run.at == LATE else seen
+
+
 class SaysZero(Honest):
     """Trains as it should, and says that all is zero but the learning rate."""
 
@@ -340,8 +347,56 @@ class Unrepeatable(Honest):
     def session(self, scenario: Scenario, inputs: Inputs) -> Session:
         Unrepeatable.sessions += 1
         session = super().session(scenario, inputs)
-        session.load({name: w + w.dtype.type(1e-3 * self.sessions) for name, w in inputs.initial.items()})
+        session.load({name: w + w.dtype.type(1e-5 * self.sessions) for name, w in inputs.initial.items()})
         return session
+
+
+class Wavers(Honest):
+    """The second run of a process says another loss than it has, by one unit in the last place, once."""
+
+    at_run = 2
+    runs = 0
+
+    def session(self, scenario: Scenario, inputs: Inputs) -> Session:
+        type(self).runs += 1
+        return super().session(scenario, inputs)
+
+    def returned(self, run: Wrapper, seen: Seen) -> Seen:
+        wavering = self.runs == self.at_run and run.at == SOON
+        return self.wavered(seen) if wavering else seen
+
+    def wavered(self, seen: Seen) -> Seen:
+        return seen | {"loss": np.nextafter(seen["loss"], np.float32(np.inf))}
+
+
+class WaversLate(Wavers):
+    """Only the third run is another."""
+
+    at_run = 3
+
+
+class WaversTwice(Wavers):
+    """The second run is another in two quantities of one step."""
+
+    def wavered(self, seen: Seen) -> Seen:
+        return super().wavered(changed(seen, "grad/output.bias", (1,), 1.001))
+
+
+class WaversInSign(Wavers):
+    """The second run says -0 where the first says 0."""
+
+    def returned(self, run: Wrapper, seen: Seen) -> Seen:
+        return super().returned(run, seen | {"loss": run.dtype(0)})
+
+    def wavered(self, seen: Seen) -> Seen:
+        return seen | {"loss": -seen["loss"]}
+
+
+class WaversInForm(Wavers):
+    """The second run does not return the loss at all."""
+
+    def returned(self, run: Wrapper, seen: Seen) -> Seen:
+        return {name: value for name, value in seen.items() if name != "loss" or self.runs != self.at_run}
 
 
 class LacksRelu(Honest):

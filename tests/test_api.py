@@ -1,4 +1,4 @@
-"""Do `run`, `record` and `compare` take and give what they say, and refuse the rest before any child is started?"""
+"""Do `run`, `record` and the others take and give what they say, and refuse the rest before any child is started?"""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ import pytest
 import harness
 from harness import IsogradError, Report, Trace, compare, load_scenario, load_trace, record, run, save_trace
 from harness.children import Answer
+from harness.envelope import RUNS
+from harness.judging import FACTOR
 from tests.conftest import REFERENCE, SMALL, SMALL_STEPS
 from tests.test_architecture import OURS, name_of
 
@@ -144,6 +147,10 @@ def test_a_report_shows_itself_in_a_line(scenario_file: Written) -> None:
         ({"every": 0}, "expected every ≥ 1, jobs ≥ 1 and timeout > 0; got 0, None, 300"),
         ({"jobs": 0}, "expected every ≥ 1, jobs ≥ 1 and timeout > 0; got 1, 0, 300"),
         ({"timeout": 0}, "expected every ≥ 1, jobs ≥ 1 and timeout > 0; got 1, None, 0"),
+        ({"repeat": 0}, f"expected repeat ≥ 1, noise ≥ 2 and factor > 0; got 0, {RUNS}, {FACTOR:g}"),
+        ({"noise": 1}, f"expected repeat ≥ 1, noise ≥ 2 and factor > 0; got None, 1, {FACTOR:g}"),
+        ({"factor": 0}, f"expected repeat ≥ 1, noise ≥ 2 and factor > 0; got None, {RUNS}, 0"),
+        ({"factor": float("nan")}, f"expected repeat ≥ 1, noise ≥ 2 and factor > 0; got None, {RUNS}, nan"),
         ({"quantities": "weights/*"}, "no quantity matches 'weights/*'; it has lr, forward/neuron, "),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
@@ -155,6 +162,22 @@ def test_a_wrong_request_is_refused_before_any_child_is_started(
     with pytest.raises(IsogradError) as refused:
         run(**({"scenarios": "article/single_neuron", "backends": [REFERENCE]} | request_))
     assert words in str(refused.value)
+
+
+def test_how_it_was_asked_for_stands_in_the_report(scenario_file: Written) -> None:
+    report = run(scenario_file(), backends=[REFERENCE], mode="free", repeat=3, noise=5, factor=2.5)
+    assert {name: report.request[name] for name in ("repeat", "noise", "factor")} == {
+        "repeat": 3,
+        "noise": 5,
+        "factor": 2.5,
+    }
+
+
+def test_the_public_judge_stays_a_function_whatever_is_imported() -> None:
+    """There is a module of the same name, which importing it would put in the function's place."""
+    code = "import harness.api, harness; from harness import judge; print(callable(harness.judging), callable(judge))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True"]
 
 
 # ---------------------------------------------------------------- record and compare
@@ -210,6 +233,18 @@ def test_runs_in_two_dtypes_differ_in_structure(trace: Trace, scenario_file: Wri
     difference = compare(trace, wide)
     assert difference.judgement.verdict == "DIVERGES"
     assert "has dtype float32, expected float64" in difference.judgement.message
+
+
+def test_a_recorded_trace_holds_what_it_was_made_from(trace: Trace) -> None:
+    assert trace.manifest.spec["name"] == "small"
+    assert trace.inputs is not None
+    assert trace.inputs.x.tolist() == [[0.5, -1], [1, 2], [-0.25, 0.75]]
+
+
+def test_what_does_not_hold_what_it_was_made_from_is_not_taken_for_the_truth(trace: Trace) -> None:
+    assert compare(replace(trace, inputs=None), trace).green
+    with pytest.raises(IsogradError, match="does not hold the scenario that it was made from"):
+        compare(trace, replace(trace, inputs=None))
 
 
 def test_traces_without_a_step_in_common_are_refused(trace: Trace) -> None:

@@ -20,6 +20,7 @@ from harness import Trace, load_trace, save_trace
 from harness.backend import backend_class, backend_names
 from harness.catalogue import catalogue_names
 from harness.contract import modules_of
+from harness.envelope import RUNS
 from tests.conftest import REFERENCE, SMALL, SMALL_STEPS, Outcome
 
 ROOT = Path(__file__).parent.parent
@@ -53,8 +54,7 @@ def test_all_green_is_0(isograd: Command, scenario_file: Written) -> None:
 def test_something_red_is_1(isograd: Command, scenario_file: Written) -> None:
     outcome = isograd("run", scenario_file(), "--backends", f"{REFERENCE},tests.saboteurs:SlightlyScaled")
     assert outcome.code == 1
-    assert "tests.saboteurs:SlightlyScaled: DIVERGES: grad/output.weight[0, " in outcome.out
-    assert "[small (free)" in outcome.out
+    assert "small (free), tests.saboteurs:SlightlyScaled: DIVERGES: grad/output.weight[0, " in outcome.out
 
 
 def test_a_red_trace_comparison_is_1(isograd: Command, scenario_file: Written, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ WRONG = [
     (["run", "small.toml", "--backends", f"{REFERENCE}[nothing=1]"], f"backend '{REFERENCE}[nothing=1]': "),
     (
         ["run", "small.toml", "--backends", f"{REFERENCE}[arithmetic=octal]"],
-        "arithmetic: expected one of float16, float32",
+        "arithmetic: expected one of float16, bfloat16, tf32, float32, float64, mp50, rational, exact; got 'octal'",
     ),
     (["run", "small.toml", "--backends", f"{REFERENCE}["], "expected a name, name[option=value,…] or module:Class"),
     (["run", "small.toml", "--backends", ""], "expected at least one backend; got none"),
@@ -119,6 +119,16 @@ WRONG = [
     (["run", "small.toml", *ONE, "--every", "0"], "Invalid value for '--every'"),
     (["run", "small.toml", *ONE, "--jobs", "0"], "Invalid value for '--jobs'"),
     (["run", "small.toml", *ONE, "--timeout", "0"], "Invalid value for '--timeout'"),
+    (["run", "small.toml", *ONE, "--repeat", "0"], "Invalid value for '--repeat'"),
+    (["run", "small.toml", *ONE, "--noise", "1"], "Invalid value for '--noise'"),
+    (
+        ["run", "small.toml", *ONE, "--factor", "0"],
+        f"expected repeat ≥ 1, noise ≥ 2 and factor > 0; got None, {RUNS}, 0",
+    ),
+    (
+        ["run", "small.toml", *ONE, "--factor", "nan"],
+        f"expected repeat ≥ 1, noise ≥ 2 and factor > 0; got None, {RUNS}, nan",
+    ),
     (
         ["run", "small.toml", *ONE, "--out", "small.toml"],
         "small.toml: expected a folder to write the report to; it is a",
@@ -151,6 +161,15 @@ WRONG = [
         "small.toml: expected a whole safetensors file; it is truncated or somethi",
     ),
     (["compare", "missing", "small.toml"], "missing: expected a trace file; there is none"),
+    (["judge"], "Missing argument"),
+    (["judge", "small.toml"], "small.toml: expected a whole safetensors file; it is truncated or somethi"),
+    (["judge", "missing"], "missing: expected a trace file; there is none"),
+    (["judge", "missing", "--factor", "-1"], f"expected repeat ≥ 1, noise ≥ 2 and factor > 0; got None, {RUNS}, -1"),
+    (["judge", "missing", "--noise", "1"], "Invalid value for '--noise'"),
+    (
+        ["judge", "missing", "--factor", "4", "--false-alarms", "0.01"],
+        "expected --factor or --false-alarms; got both",
+    ),
     (["frobnicate"], "No such command 'frobnicate'"),
 ]
 
@@ -259,7 +278,7 @@ def newer(path: Path) -> None:
         (empty, "expected a whole safetensors file; it is truncated or something else"),
         (strange, "a safetensors file, but not a trace: expected 'isograd' in its metadata"),
         (wrong_order, "expected ascending steps as int64"),
-        (newer, "trace format 99; this isograd reads up to 1. Try a newer isograd"),
+        (newer, "trace format 99; this isograd reads up to 2. Try a newer isograd"),
     ],
 )
 def test_a_damaged_trace_file_is_2(
@@ -292,7 +311,7 @@ def test_quantities_are_chosen_by_globs(isograd: Command, scenario_file: Written
     assert list(dict.fromkeys(quantities)) == ["loss", "grad/output.weight", "grad/hidden.weight"]
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float64"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
 def test_dtype_stands_for_the_scenarios_own(
     isograd: Command, scenario_file: Written, tmp_path: Path, dtype: str
 ) -> None:
@@ -300,6 +319,25 @@ def test_dtype_stands_for_the_scenarios_own(
     assert set(pd.read_csv(tmp_path / "out" / "summary.csv").dtype) == {dtype}
     trace = load_trace(tmp_path / "out" / "traces" / f"small-{REFERENCE}-{dtype}-free.safetensors")
     assert {str(column.dtype) for column in trace.columns.values()} == {dtype}
+
+
+def test_a_backend_that_differs_is_run_as_often_as_is_asked_for(isograd: Command, scenario_file: Written) -> None:
+    backend = ("--backends", "tests.saboteurs:Unrepeatable", "--mode", "free")
+    once, twice = (isograd("run", scenario_file(), *backend, "--repeat", repeat) for repeat in (1, 2))
+    assert "NONDETERMINISTIC" not in once.out
+    assert "NONDETERMINISTIC: two runs of it differ: forward/hidden at step 0" in twice.out
+
+
+def test_how_it_was_judged_is_kept(isograd: Command, scenario_file: Written, tmp_path: Path) -> None:
+    options = ("--repeat", 3, "--noise", 5, "--factor", 7.5)
+    _, manifest = run_to(isograd, scenario_file, tmp_path / "out", *options)
+    request = manifest["request"]
+    assert (request["repeat"], request["noise"], request["factor"]) == (3, 5, 7.5)
+
+
+def test_a_larger_factor_lets_more_pass(isograd: Command, scenario_file: Written) -> None:
+    command = ("run", scenario_file(), "--backends", "tests.saboteurs:SlightlyScaled", "--mode", "resync")
+    assert (isograd(*command).code, isograd(*command, "--factor", 1e6).code) == (1, 0)
 
 
 @pytest.mark.parametrize(("mode", "modes"), [("free", ["free"]), ("resync", ["resync"]), ("both", ["free", "resync"])])
@@ -398,9 +436,8 @@ def test_nothing_is_cut_or_wrapped_when_piped(isograd: Command, scenario_file: W
     assert "…" not in outcome.out
     for backend in backends:
         assert f"┃ {backend} " in outcome.out
-    assert re.search(
-        r"NeverUpdates: DIVERGES: weight/.* elements differ\)  \[a_scenario_with_.*_are \(free\)\]\n", outcome.out
-    )
+    where = r"a_scenario_with_.*_are \(free\), tests\.saboteurs:NeverUpdates"
+    assert re.search(rf"\n{where}: DIVERGES: weight/.* elements differ\)\n", outcome.out)
 
 
 def test_no_escape_codes_where_there_is_no_terminal(isograd: Command, scenario_file: Written) -> None:
@@ -437,11 +474,17 @@ def test_list_shows_scenarios_backends_and_who_supports_what(isograd: Command) -
     assert re.search(r"│ layer linear +│( +yes +│)+\n", outcome.out)
 
 
-def test_help_names_every_option(isograd: Command) -> None:
-    outcome = isograd("run", "--help")
+OPTIONS = {
+    "run": "--backends --dtype --mode --out --jobs --timeout --every --quantities --repeat --noise --factor --help",
+    "judge": "--factor --false-alarms --noise --help",
+}
+
+
+@pytest.mark.parametrize(("command", "options"), OPTIONS.items())
+def test_help_names_every_option(isograd: Command, command: str, options: str) -> None:
+    outcome = isograd(command, "--help")
     assert outcome.code == 0
-    options = "--backends --dtype --mode --out --jobs --timeout --every --quantities --help"
-    assert set(re.findall(r"--[a-z]+", outcome.out)) == set(options.split())
+    assert set(re.findall(r"(?<!\w)--[a-z-]+", outcome.out)) == set(options.split())
 
 
 def test_without_a_command_there_is_help(isograd: Command) -> None:
@@ -463,7 +506,7 @@ with open(os.environ["ISOGRAD_TEST_MODULES"], "w") as file:
 """
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["list"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["judge", "--help"], ["list"]], ids=" ".join)
 def test_help_and_list_import_nothing_heavy(tmp_path: Path, arguments: list[str]) -> None:
     path = tmp_path / "modules.json"
     env = dict(os.environ) | {"ISOGRAD_TEST_MODULES": str(path)}

@@ -33,8 +33,9 @@ from harness.findings import (
     published_trace,
 )
 from harness.inputs import make_inputs
+from harness.judging import FACTOR
 from harness.recorder import record_here
-from harness.reference import make_reference
+from harness.reference import Reference, make_reference
 from tests.conftest import REFERENCE
 
 FORWARD, BACKPROP, AS_PUBLISHED, SUM = (
@@ -47,9 +48,12 @@ def changed(name: str, **changes: Any) -> Scenario:
     return Scenario.model_validate(load_scenario(name).model_dump() | changes)
 
 
+def reference_of(scenario: Scenario) -> Reference:
+    return make_reference(scenario, make_inputs(scenario), ("free",), runs=2, factor=FACTOR)
+
+
 def rows_of(scenario: Scenario, **traces: Trace) -> list[Row]:
-    inputs = make_inputs(scenario)
-    return findings(scenario, inputs, make_reference(scenario, inputs, ("free",)).truth["free"], traces)
+    return findings(scenario, make_inputs(scenario), reference_of(scenario).truth["free"], traces)
 
 
 def recorded(scenario: Scenario, **options: Any) -> Trace:
@@ -281,8 +285,7 @@ def test_a_findings_evidence_is_computed(scenario: str, keys: dict[str, Any], va
 @pytest.mark.parametrize(("which", "of"), [("last", lambda losses: losses[-1]), ("mean", np.mean)])
 def test_an_epochs_loss_is_its_last_or_its_mean(epoch: int, which: str, of: Any) -> None:
     scenario = evidence(SUM, epoch_loss=which, epoch=epoch).model_copy(update={"epochs": 3, "batch_size": 30})
-    inputs = make_inputs(scenario)  # 4 steps an epoch
-    losses = make_reference(scenario, inputs, ("free",)).truth["free"].columns["loss"].reshape(3, 4)
+    losses = reference_of(scenario).truth["free"].columns["loss"].reshape(3, 4)  # 4 steps an epoch
     assert rows_of(scenario)[-1]["computed"] == of(losses[epoch - 1])
 
 
@@ -327,7 +330,8 @@ def test_evidence_that_has_no_place_is_refused(keys: dict[str, Any], message: st
 )
 def test_a_red_row_makes_its_result_red(status: str, green: bool) -> None:
     scenario = load_scenario(BACKPROP)
-    result = ScenarioResult(scenario, make_inputs(scenario), {}, {}, (), ({"status": NOTED}, {"status": status}))
+    rows = ({"status": NOTED}, {"status": status})
+    result = ScenarioResult(scenario, make_inputs(scenario), reference_of(scenario), {}, {}, rows, lambda: iter(()))
     assert result.green is green
 
 
@@ -368,14 +372,14 @@ def test_a_truth_must_have_all_its_quantities_at_all_its_steps() -> None:
 def assessed(folder: Path, **changes: Mapping[str, np.ndarray | None]) -> ScenarioResult:
     """The article's own backward pass against backends that are the reference, but for what is changed in them."""
     scenario = load_scenario(AS_PUBLISHED)
-    inputs, right = make_inputs(scenario), recorded(scenario)
+    right = recorded(scenario)
     runs = {}
     for backend, change in changes.items():
         columns = {name: column for name, column in {**right.columns, **change}.items() if column is not None}
         path = folder / f"{backend}.safetensors"
         save_trace(Trace(columns, right.steps, right.manifest), path)
         runs[backend, "free"] = Run(Answer(), path)
-    return Assessor(scenario, inputs, make_reference(scenario, inputs, ("free",))).assess(runs, {})
+    return Assessor(scenario, make_inputs(scenario), reference_of(scenario)).assess(runs, {})
 
 
 GRADIENT = "grad/hidden.weight"

@@ -11,6 +11,7 @@ import pytest
 
 from harness import Scenario, load_scenario
 from harness.catalogue import parse_scenario
+from harness.dtypes import FORMATS
 from harness.errors import ScenarioError
 from harness.inputs import Inputs, fingerprint, make_inputs
 
@@ -34,12 +35,13 @@ def test_the_same_scenario_gives_the_same_bits() -> None:
     assert make_inputs(scenario(seed=4)).x.tobytes() != first["x"].tobytes()
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("dtype", FORMATS)
 def test_everything_is_the_same_draw_rounded_to_the_dtype(dtype: str) -> None:
     wide, narrow = make_inputs(scenario(dtype="float64")), make_inputs(scenario(dtype=dtype))
-    np.testing.assert_array_equal(narrow.x, wide.x.astype(dtype))
-    np.testing.assert_array_equal(narrow.initial["output.weight"], wide.initial["output.weight"].astype(dtype))
-    assert narrow.lr == float(np.dtype(dtype).type(0.1))
+    rounded = FORMATS[dtype].dtype
+    np.testing.assert_array_equal(narrow.x, wide.x.astype(rounded))
+    np.testing.assert_array_equal(narrow.initial["output.weight"], wide.initial["output.weight"].astype(rounded))
+    assert narrow.lr == float(rounded.type(0.1))
 
 
 def test_the_label_is_the_sum_of_the_features() -> None:
@@ -102,6 +104,13 @@ def test_a_batch_is_no_larger_than_the_data() -> None:
 def test_batches_keep_samples_and_labels_together() -> None:
     for x, y in make_inputs(scenario(epochs=2, batch_size=3, shuffle=True, dtype="float64")).batches():
         np.testing.assert_array_equal(y[:, 0], x.sum(axis=1))
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_the_samples_of_a_step_are_those_of_its_batch(shuffle: bool) -> None:
+    inputs = make_inputs(scenario(epochs=2, batch_size=3, shuffle=shuffle))
+    for step, (x, _) in enumerate(inputs.batches()):
+        np.testing.assert_array_equal(inputs.x[inputs.samples(step)], x)
 
 
 def test_without_shuffling_samples_come_in_the_order_of_the_data() -> None:
@@ -241,9 +250,11 @@ def test_a_number_that_the_dtype_cannot_hold_is_refused(keys: dict[str, object],
         make_inputs(scenario(**keys, dtype="float16"))
 
 
-def test_the_largest_number_of_the_dtype_is_not_refused() -> None:
-    data = {"kind": "inline", "x": [[65504, 0]], "y": [[1]]}
-    assert make_inputs(scenario(data=data, dtype="float16")).x[0, 0] == 65504
+@pytest.mark.parametrize("dtype", FORMATS)
+def test_the_largest_number_of_the_dtype_is_not_refused(dtype: str) -> None:
+    largest = FORMATS[dtype].largest
+    data = {"kind": "inline", "x": [[largest, 0]], "y": [[1]]}
+    assert float(make_inputs(scenario(data=data, dtype=dtype)).x[0, 0]) == largest
 
 
 SAME = [

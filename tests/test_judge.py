@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,14 +14,15 @@ from harness import Trace, Verdict
 from harness.assess import between, identical
 from harness.comparison import compare_traces
 from harness.errors import TraceError
-from harness.judge import FACTOR, Judgement, bound, drifts, judge, settle
-from harness.noise import UNIT_ROUNDOFF, Rounding, noise_levels
+from harness.judging import FACTOR, Judgement, drifts, judge, settle
+from harness.reference import Reference
 from harness.source import Expect
 from harness.trace import MODES, Manifest, Mode
 
 STEPS = 10
 MANIFEST = Manifest(scenario="s", fingerprint="f", backend="b", dtype="float32", mode="resync", steps=STEPS)
 SHAPES = {"lr": (), "forward/output": (1, 2), "loss": (), "backward/output": (1, 2), "weight/output.weight": (2, 3)}
+ENVELOPE = {name: np.full((STEPS, *shape), 0.0 if name == "lr" else 2.0**-23) for name, shape in SHAPES.items()}
 
 
 def a_trace(dtype: str = "float32") -> Trace:
@@ -49,12 +51,9 @@ def put(step: int, value: float) -> Callable[[np.ndarray], np.ndarray]:
     return change
 
 
-def judged(trace: Trace, truth: Trace | None = None, **options: object) -> Judgement:
+def judged(trace: Trace, truth: Trace | None = None, **options: Any) -> Judgement:
     truth = truth or a_trace("float64")
-    comparison = compare_traces(trace, truth, dtype="float32", **options)
-    magnitudes = {name: m.magnitude for name, m in comparison.measures.items()}
-    levels = noise_levels(Rounding("float32", "resync", 4), magnitudes, np.array(comparison.steps), {})
-    return judge(comparison, levels, "float32")
+    return judge(compare_traces(trace, truth, ENVELOPE, dtype="float32", **options), "float32")
 
 
 def test_a_trace_agrees_with_itself() -> None:
@@ -80,22 +79,24 @@ def test_one_wrong_element_is_found_where_it_is(name: str, step: int, value: flo
             "weight/output.weight",
             9.0,
             r"weight/output\.weight\[1, 2\] at step 3: got 9, expected 1\.\d+ "
-            r"\(off by 7\.\d+, bound [\d.e-]+; 1 of 6 elements differ\)",
+            r"\(off by 7\.\d+, bound BOUND; 1 of 6 elements differ\)OK",
         ),
         (
             "forward/output",
             np.nan,
             r"forward/output\[0, 1\] at step 3: got nan, expected 1\.\d+ "
-            r"\(one of them is not a finite number; 1 of 2 elements differ\)",
+            r"\(one of them is not a finite number; 1 of 2 elements differ\)OK",
         ),
-        ("loss", 9.0, r"loss at step 3: got 9, expected 1\.\d+ \(off by 7\.\d+, bound [\d.e-]+\)"),
-        ("lr", 9.0, r"lr at step 3: got 9, expected 1\.\d+ \(off by 7\.\d+, bound 0\)"),
+        ("loss", 9.0, r"loss at step 3: got 9, expected 1\.\d+ \(off by 7\.\d+, bound BOUND\)"),
+        ("lr", 9.0, r"lr at step 3: got 9, expected 1\.\d+ \(off by 7\.\d+, bound 0\)OK"),
     ],
 )
 def test_the_message_says_where_what_came_what_was_expected_and_how_far_off(
     name: str, value: float, message: str
 ) -> None:
-    assert re.fullmatch(message, judged(changed(name, put(3, value))).message)
+    bound, fine = re.escape(f"{FACTOR * 2.0**-23:.3g}"), "; the loss is within its bound at every step"
+    found = judged(changed(name, put(3, value))).message
+    assert re.fullmatch(message.replace("BOUND", bound).replace("OK", fine), found)
 
 
 @pytest.mark.parametrize(
@@ -141,46 +142,97 @@ def of_loss(values: list[float], dtype: str = "float32") -> Trace:
 OFF = 2.0**-10  # of 1.0, and exact in float32
 
 
+def envelope_of(*units: float) -> dict[str, np.ndarray]:
+    return {"loss": np.array(units)}
+
+
+@pytest.mark.parametrize("factor", [0.5, 8.0, 64.0])
 @pytest.mark.parametrize(
-    ("level", "sides", "ratio"),
+    ("part", "sides", "ratio"),
     [
-        (OFF / 16, 1, 1.0),
-        (np.nextafter(OFF / 16, 0), 1, np.nextafter(1.0, 2)),
-        (OFF / 32, 2, 1.0),
-        (OFF / 32, 1, 2.0),
-        (OFF, 1, 1 / 16),
+        (1.0, 1, 1.0),
+        (np.nextafter(1.0, 0), 1, np.nextafter(1.0, 2)),
+        (0.5, 2, 1.0),
+        (0.5, 1, 2.0),
+        (16.0, 1, 1 / 16),
+        (16.0, 2, 1 / 32),
         (0.0, 1, np.inf),
         (np.nan, 1, np.nan),
         (np.inf, 1, 0.0),
     ],
 )
-def test_an_element_is_within_its_bound_or_diverges(level: float, sides: int, ratio: float) -> None:
-    comparison = compare_traces(of_loss([1, 1 + OFF]), of_loss([1, 1]))
-    found = judge(comparison, {"loss": np.full(2, level)}, "float32", sides)
+def test_an_element_is_within_factor_times_sides_envelopes_or_diverges(
+    part: float, sides: int, ratio: float, factor: float
+) -> None:
+    units = envelope_of(1.0, part * OFF / factor)
+    found = judge(compare_traces(of_loss([1, 1 + OFF]), of_loss([1, 1]), units), "float32", sides, factor)
     assert found.ratios is not None
     assert found.ratios["loss"].tolist() == pytest.approx([0.0, ratio], abs=0, rel=1e-15, nan_ok=True)
-    assert found.verdict is (Verdict.EQUIVALENT if ratio <= 1 else Verdict.DIVERGES)
-    assert found.step == (None if ratio <= 1 else 1)
+    assert (found.verdict, found.step) == ((Verdict.EQUIVALENT, None) if part * sides >= 1 else (Verdict.DIVERGES, 1))
+
+
+def test_without_being_told_there_is_one_side_and_the_one_threshold() -> None:
+    comparison = compare_traces(of_loss([1, 1 + OFF]), of_loss([1, 1]), envelope_of(1, OFF))
+    found = judge(comparison, "float32")
+    assert (found.limit, found.error_over_bound) == (FACTOR, 1 / FACTOR)
+
+
+@pytest.mark.parametrize(("sides", "factor"), [(1, FACTOR), (2, FACTOR), (1, 64.0), (2, 0.25)])
+def test_the_limit_is_how_many_envelopes_one_may_be_off_and_a_bound_is_that_many(sides: int, factor: float) -> None:
+    units = envelope_of(OFF, 3 * OFF)
+    found = judge(compare_traces(of_loss([1, 1]), of_loss([1, 1]), units), "float32", sides, factor)
+    assert found.limit == sides * factor
+    assert found.bounds is not None
+    assert found.bounds["loss"].tolist() == [sides * factor * OFF, 3 * sides * factor * OFF]
+
+
+@pytest.mark.parametrize("sides", [1, 2])
+@pytest.mark.parametrize("factor", [1.0, FACTOR])
+def test_with_the_least_factor_all_is_inside_and_with_less_it_is_not(sides: int, factor: float) -> None:
+    comparison = compare_traces(of_loss([1, 1 + OFF, 1]), of_loss([1, 1, 1]), envelope_of(OFF, OFF / 64, OFF))
+    least = judge(comparison, "float32", sides, factor).least_factor
+    assert least == pytest.approx(64 / sides)
+    assert judge(comparison, "float32", sides, least).verdict is Verdict.EQUIVALENT
+    assert judge(comparison, "float32", sides, least * 0.999).verdict is Verdict.DIVERGES
+
+
+def test_the_element_that_is_the_most_envelopes_off_is_told_and_not_the_one_that_is_farthest_off() -> None:
+    """An error of 4 where 100 is allowed hides none of 1 where next to nothing is."""
+    units = {"loss": np.array([[100.0, 0.01, 100.0]])}
+    trace, truth = (Trace({"loss": np.float32([row])}, np.arange(1), MANIFEST) for row in ([5, 2, 1], [1, 1, 1]))
+    found = judge(compare_traces(trace, truth, units), "float32")
+    assert (found.verdict, found.max_abs) == (Verdict.DIVERGES, 4.0)
+    assert found.message.startswith("loss[1] at step 0: got 2, expected 1 (off by 1, bound ")
 
 
 def test_an_infinite_error_is_within_no_bound() -> None:
-    comparison = compare_traces(of_loss([1, np.inf]), of_loss([1, 1]))
-    found = judge(comparison, {"loss": np.full(2, np.inf)}, "float32")
+    comparison = compare_traces(of_loss([1, np.inf]), of_loss([1, 1]), envelope_of(np.inf, np.inf))
+    found = judge(comparison, "float32")
     assert (found.verdict, found.step, found.error_over_bound) == (Verdict.DIVERGES, 1, np.inf)
 
 
 def test_equal_numbers_are_within_every_bound() -> None:
-    comparison = compare_traces(of_loss([1, 2]), of_loss([1, 2]))
-    assert judge(comparison, {"loss": np.zeros(2)}, "float32").verdict is Verdict.EQUIVALENT
+    comparison = compare_traces(of_loss([1, 2]), of_loss([1, 2]), envelope_of(0, 0))
+    assert judge(comparison, "float32").verdict is Verdict.EQUIVALENT
 
 
-@pytest.mark.parametrize(
-    ("quantity", "factor"),
-    [("lr", 0), ("loss", 16), ("grad/a.weight", 16), ("state/a.weight.momentum", 16), ("buffer/a.mean", 16)],
-)
-def test_a_quantitys_kind_gives_its_factor(quantity: str, factor: int) -> None:
-    assert bound(quantity, np.array([1.0, 0.5])).tolist() == [factor, factor / 2]
-    assert bound(quantity, np.array([1.0]), sides=2).tolist() == [2 * factor]
+@pytest.mark.parametrize(("step", "verdict"), [(1, Verdict.EQUIVALENT), (2, Verdict.DIVERGES)])
+def test_each_step_is_judged_by_its_own_envelope(step: int, verdict: Verdict) -> None:
+    """Also where not every step was recorded: the envelope is of all of them."""
+    trace, truth = (replace(of_loss([1, value]), steps=np.array([0, step])) for value in (1 + OFF, 1))
+    assert judge(compare_traces(trace, truth, envelope_of(1, 1, 0)), "float32").verdict is verdict
+
+
+@pytest.mark.parametrize(("loss", "said"), [(1.0, True), (1 + OFF, False)])
+def test_that_the_loss_is_right_all_the_same_is_said_if_it_is(loss: float, said: bool) -> None:
+    """Also of an earlier or later step: who watches the loss alone would see nothing."""
+    columns = {"loss": np.float32([1, loss]), "grad/a.weight": np.float32([9, 1])}
+    truth = {name: np.ones(2, np.float32) for name in columns}
+    units = {name: np.full(2, OFF / FACTOR / 2) for name in columns}
+    trace, other = (Trace(side, np.arange(2), MANIFEST) for side in (columns, truth))
+    message = judge(compare_traces(trace, other, units), "float32").message
+    assert message.startswith("grad/a.weight at step 0")
+    assert message.endswith("; the loss is within its bound at every step") is said
 
 
 def test_the_largest_of_all_is_kept_beside_the_first() -> None:
@@ -236,7 +288,7 @@ def test_a_step_too_few_is_found_at_the_step() -> None:
 
 def test_traces_without_a_common_step_cannot_be_compared() -> None:
     with pytest.raises(TraceError, match="no step in common"):
-        compare_traces(a_trace().every(np.array([1])), a_trace().every(np.array([2])))
+        compare_traces(a_trace().every(np.array([1])), a_trace().every(np.array([2])), ENVELOPE)
 
 
 def test_the_first_is_first_in_order_within_the_earliest_step() -> None:
@@ -285,60 +337,6 @@ def test_a_learning_rate_alone_shows_nothing() -> None:
 def test_all_zeros_against_numbers_diverges_at_once() -> None:
     found = judged(of(0.0))
     assert (found.verdict, found.first, found.step) == (Verdict.DIVERGES, "lr", 0)
-
-
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_noise_is_sqrt_n_u_times_the_largest_so_far(dtype: str) -> None:
-    magnitude = np.array([2.0, 1.0, 4.0])
-    level = noise_levels(Rounding(dtype, "resync", 9), {"loss": magnitude}, np.arange(3), {})["loss"]
-    np.testing.assert_allclose(level, 3 * UNIT_ROUNDOFF[dtype] * np.array([2, 2, 4]), rtol=1e-3)
-
-
-def test_noise_grows_with_the_root_of_the_steps_in_free() -> None:
-    one = np.ones(100)
-    free = noise_levels(Rounding("float64", "free", 1), {"loss": one}, np.arange(100), {})["loss"]
-    assert free[99] / free[0] == pytest.approx(10)
-
-
-def test_noise_is_at_least_what_the_sample_shows_and_an_overflow_shows_nothing() -> None:
-    sample = {"loss": np.array([0.5, 0.25, np.inf])}
-    level = noise_levels(Rounding("float32", "resync", 1), {"loss": np.ones(3)}, np.arange(3), sample)["loss"]
-    assert level.tolist() == [0.5, 0.5, 0.5]
-
-
-@pytest.mark.parametrize("dtype", UNIT_ROUNDOFF)
-def test_an_underflow_may_cost_the_smallest_number(dtype: str) -> None:
-    level = noise_levels(Rounding(dtype, "resync", 9), {"loss": np.zeros(2)}, np.arange(2), {})["loss"]
-    assert level.tolist() == [np.finfo(dtype).smallest_subnormal] * 2
-
-
-def test_a_small_residual_is_as_uncertain_as_the_output_that_it_is_taken_from() -> None:
-    magnitudes = {"forward/output": np.array([1.0]), "loss": np.array([1e-12]), "backward/output": np.array([1e-6])}
-    magnitudes |= {"grad/output.weight": np.array([1e-5]), "weight/output.weight": np.array([1.0])}
-    rounding = Rounding("float32", "resync", 1, (("output", "linear"),), residual=0.5, lr=0.1)
-    level = noise_levels(rounding, magnitudes, np.arange(1), {})
-    u = UNIT_ROUNDOFF["float32"]
-    # ŷ − y is known to u, not to u (ŷ − y): 500,000 times its own rounding, and so is what is computed from it
-    assert level["backward/output"][0] == pytest.approx(0.5 * u)
-    assert level["grad/output.weight"][0] == pytest.approx(0.5e6 * 1e-5 * u)
-    assert level["weight/output.weight"][0] == pytest.approx(u + 0.1 * 0.5e6 * 1e-5 * u)
-
-
-def test_a_saturated_sigmoid_passes_its_noise_on() -> None:
-    layers = (("hidden", "linear"), ("act", "sigmoid"))
-    magnitudes = {name: np.array([1.0]) for name in ("forward/hidden", "forward/act", "loss", "backward/act")}
-    magnitudes |= {"backward/hidden": np.array([1e-6]), "grad/hidden.weight": np.array([1e-5])}
-    magnitudes |= {"weight/hidden.weight": np.array([1.0])}
-    level = noise_levels(Rounding("float32", "resync", 1, layers, residual=1.0, lr=0.1), magnitudes, np.arange(1), {})
-    u = UNIT_ROUNDOFF["float32"]
-    # 1 − a is known to u, not to u (1 − a): the noise is that of d, and the weight's gradient inherits it
-    assert level["backward/hidden"][0] == pytest.approx(u)
-    assert level["grad/hidden.weight"][0] == pytest.approx(10 * u)
-    assert level["weight/hidden.weight"][0] == pytest.approx(2 * u)
-
-
-def test_every_kind_of_quantity_has_a_factor() -> None:
-    assert {name.partition("/")[0] for name in SHAPES} | {"grad"} == set(FACTOR)
 
 
 EXPECT = Expect(verdict="DIVERGES", first="loss", step=3, reason="because")
@@ -417,21 +415,43 @@ def test_green_is_what_was_shown_to_agree() -> None:
     assert {v for v in Verdict if v.green} == {Verdict.IDENTICAL, Verdict.EQUIVALENT, Verdict.EXPECTED}
 
 
-def test_two_traces_are_judged_without_a_reference() -> None:
-    assert between(a_trace(), a_trace())[1].verdict is Verdict.EQUIVALENT
-    found = between(changed("loss", put(6, 2.5)), a_trace())[1]
+def known(envelope: dict[str, np.ndarray]) -> Reference:
+    """A reference that knows, in both modes, how far rounding can push each element."""
+    return Reference("float64", {}, {}, {}, dict.fromkeys(MODES, envelope))
+
+
+def test_two_traces_are_judged_by_what_rounding_can_do_to_the_second() -> None:
+    assert between(a_trace(), a_trace(), known(ENVELOPE))[1].verdict is Verdict.EQUIVALENT
+    found = between(changed("loss", put(6, 2.5)), a_trace(), known(ENVELOPE))[1]
     assert (found.verdict, found.first, found.step) == (Verdict.DIVERGES, "loss", 6)
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_two_traces_get_the_rounding_of_both(mode: Mode) -> None:
-    """float32's u is 2⁻²⁴; the longest axis has 3 terms; of 10 free steps the last has √10 times one step's noise."""
-    a, b = (replace(a_trace(), manifest=MANIFEST.model_copy(update={"mode": mode})) for _ in range(2))
-    comparison, found = between(a, b)
-    magnitude = np.maximum.accumulate(comparison.measures["loss"].magnitude)
-    growth = np.sqrt(np.arange(1, STEPS + 1)) if mode == "free" else 1
+@pytest.mark.parametrize("factor", [FACTOR, 3.0])
+def test_two_traces_get_the_rounding_of_both(factor: float) -> None:
+    comparison, found = between(a_trace(), a_trace(), known(ENVELOPE), factor)
+    assert found.limit == 2 * factor
     assert found.bounds is not None
-    np.testing.assert_allclose(found.bounds["loss"], 16 * 2 * growth * np.sqrt(3) * 2.0**-24 * magnitude)
+    np.testing.assert_array_equal(found.bounds["loss"], np.full(STEPS, 2 * factor * 2.0**-23))
+    assert list(found.bounds) == list(comparison.measures) == list(SHAPES)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_quantity_that_one_of_two_traces_lacks_is_a_divergence(first: bool) -> None:
+    one, more = a_trace(), a_trace()
+    more = replace(more, columns=dict(more.columns) | {"buffer/x.y": more.columns["loss"]})
+    found = between(*((more, one) if first else (one, more)), known(ENVELOPE))[1]
+    assert (found.verdict, found.first, found.structural) == (Verdict.DIVERGES, "buffer/x.y", True)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_two_traces_are_judged_by_the_envelope_of_their_mode(mode: Mode) -> None:
+    wide, narrow = ({name: unit * size for name, unit in ENVELOPE.items()} for size in (1e9, 1))
+    trace, truth = (
+        replace(t, manifest=MANIFEST.model_copy(update={"mode": mode})) for t in (changed("loss", put(6, 2)), a_trace())
+    )
+    reference = Reference("float64", {}, {}, {}, {"free": wide, "resync": narrow})
+    verdict = between(trace, truth, reference)[1].verdict
+    assert verdict is (Verdict.EQUIVALENT if mode == "free" else Verdict.DIVERGES)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import math
 import re
 import struct
 import tracemalloc
+from fractions import Fraction
 from itertools import product
 from typing import Any
 from unittest import mock
@@ -17,9 +18,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import harness.measure as measuring
+from harness.dtypes import FORMATS
 from harness.measure import COLUMNS, Measures, measure
 
-CODES = {"float16": "e", "float32": "f", "float64": "d"}
+CODES = {"float16": "e", "bfloat16": "b", "float32": "f", "float64": "d"}  # struct's, but for bfloat16, which it lacks
+NARROWEST_FIRST = "befd"
+DTYPES = {name: FORMATS[name].dtype for name in CODES}
+EPS = {name: 2 * FORMATS[name].roundoff for name in CODES}
 INF, NAN = math.inf, math.nan
 
 
@@ -27,14 +32,26 @@ INF, NAN = math.inf, math.nan
 
 
 def rounded(x: float, code: str) -> float:
+    if code == "b":
+        return rounded_to_bfloat16(x)
     try:
         return struct.unpack(code, struct.pack(code, x))[0]
     except OverflowError:
         return math.copysign(INF, x)
 
 
+def rounded_to_bfloat16(x: float) -> float:
+    if not math.isfinite(x) or x == 0:
+        return x
+    ulp = 2.0 ** (max(math.frexp(x)[1], -125) - 8)
+    nearest = round(Fraction(x) / Fraction(ulp)) * Fraction(ulp)  # halves to even
+    return math.copysign(float(nearest), x) if abs(nearest) < 2**128 else math.copysign(INF, x)
+
+
 def number(x: float, code: str) -> int:
     """Which float it is, counted from zero."""
+    if code == "b":
+        return int(number(x, "f") / 2**16)  # the upper half of float32's bits
     bits = int.from_bytes(struct.pack(">" + code, x), "big")
     sign = 1 << (8 * struct.calcsize(code) - 1)
     return -(bits - sign) if bits & sign else bits
@@ -65,7 +82,7 @@ def root_mean_square(values: list[float]) -> float:
 
 def oracle(xs: list[float], ys: list[float], codes: tuple[str, str]) -> dict[str, Any]:
     """One step: what ``measure`` should say of the flat tensors ``xs`` and ``ys``."""
-    narrow = min(codes, key=struct.calcsize)
+    narrow = min(codes, key=NARROWEST_FIRST.index)
     pairs = list(zip(xs, ys, strict=True))
     clash = [kind(x) != kind(y) for x, y in pairs]
     finite = [(x, y) for x, y in pairs if math.isfinite(x) and math.isfinite(y)]
@@ -114,16 +131,20 @@ def check(a: Any, b: Any) -> Measures:
 
 SPECIAL = {
     "float16": [0.0, -0.0, NAN, INF, -INF, 6e-8, -6e-8, 65504.0, -65504.0, 1.0],
+    "bfloat16": [0.0, -0.0, NAN, INF, -INF, 9.2e-41, -9.2e-41, 1e-30, 3.3895314e38, -3.3895314e38, 1.0],
     "float32": [0.0, -0.0, NAN, INF, -INF, 1e-45, -1e-45, 1e-30, 3.4028234e38, -3.4028234e38, 1.0],
     "float64": [0.0, -0.0, NAN, INF, -INF, 5e-324, -5e-324, 1e-200, 1.7e308, -1.7e308, 1e39, 1.0],
 }
 
 
+WIDTHS = {"float16": 16, "bfloat16": 32, "float32": 32, "float64": 64}
+
+
 @st.composite
 def elements(draw: Any, names: tuple[str, str]) -> tuple[float, float]:
     """A pair: equal, a few ULP apart, or unrelated."""
-    one, two = (st.one_of(st.floats(width=int(name[-2:])), st.sampled_from(SPECIAL[name])) for name in names)
-    x, ulp = draw(one), max(float(np.finfo(name).eps) for name in names)
+    one, two = (st.one_of(st.floats(width=WIDTHS[name]), st.sampled_from(SPECIAL[name])) for name in names)
+    x, ulp = draw(one), max(EPS[name] for name in names)
     return x, draw(st.one_of(st.just(x), st.integers(-3, 3).map(lambda ulps: x * (1 + ulps * ulp)), two))
 
 
@@ -133,7 +154,7 @@ def arrays(draw: Any) -> tuple[Any, Any]:
     shape = draw(st.sampled_from([(1,), (7,), (0, 3), (3, 0), (5, 1), (4, 2), (3, 5), (2, 2, 3), (1, 17), (2, 11)]))
     pairs = [draw(elements(names)) for _ in range(math.prod(shape))]
     with np.errstate(over="ignore"):
-        a, b = (np.array([p[i] for p in pairs], np.float64).reshape(shape).astype(names[i]) for i in (0, 1))
+        a, b = (np.array([p[i] for p in pairs], np.float64).reshape(shape).astype(DTYPES[names[i]]) for i in (0, 1))
     return a, b
 
 
@@ -155,15 +176,16 @@ def test_the_oracle_agrees(pair: Any, block: int, narrow: int, run: int) -> None
 @pytest.mark.parametrize("shape", [(40,), (30, 7), (3, 8), (3, 9), (2, 15), (2, 16), (2, 17), (1, 65)])
 def test_the_oracle_agrees_on_any_bits_around_block_boundaries(one: str, two: str, shape: tuple[int, ...]) -> None:
     rng, count = np.random.default_rng(0), math.prod(shape)
-    a, b = (np.frombuffer(rng.bytes(count * np.dtype(name).itemsize), name) for name in (one, two))
+    a, b = (np.frombuffer(rng.bytes(count * dtype.itemsize), dtype) for dtype in (DTYPES[one], DTYPES[two]))
     with np.errstate(over="ignore", invalid="ignore"):
-        near = a * (1 + rng.integers(-2, 3, count) * max(np.finfo(one).eps, np.finfo(two).eps))
-        numbers = np.where(np.isfinite(a), near, 1).astype(two)
+        near = a.astype(np.float64) * (1 + rng.integers(-2, 3, count) * max(EPS[one], EPS[two]))
+        finite = np.where(np.isfinite(a), a, a.dtype.type(1))
+        numbers = np.where(np.isfinite(a), near, 1).astype(DTYPES[two])
     for block, narrow in ((32, 0), (64, 64), (1 << 21, 64)):
         with mock.patch.multiple(measuring, BLOCK=block, NARROW=narrow):
             check(a.reshape(shape), b.reshape(shape))  # most of them far apart, some NaN
             check(a.reshape(shape), numbers.reshape(shape))  # most of them close
-            check(np.where(np.isfinite(a), a, 1).reshape(shape), numbers.reshape(shape))  # no NaN, perhaps overflow
+            check(finite.reshape(shape), numbers.reshape(shape))  # no NaN, perhaps overflow
 
 
 # Each column by itself.
@@ -206,17 +228,18 @@ def test_max_ulp_counts_representable_numbers() -> None:
 
 @pytest.mark.parametrize("name", CODES)
 def test_max_ulp_from_end_to_end_of_the_dtype(name: str) -> None:
-    top = np.finfo(name).max
-    half = number(float(top), CODES[name])
+    top, dtype = FORMATS[name].largest, DTYPES[name]
+    half = number(top, CODES[name])
     for zero, end in product((0.0, -0.0), (-top, top)):
-        assert measure(steps([zero], dtype=name), steps([end], dtype=name)).max_ulp.tolist() == [float(half)]
-    assert measure(steps([-top], dtype=name), steps([top], dtype=name)).max_ulp.tolist() == [float(2 * half)]
+        assert measure(steps([zero], dtype=dtype), steps([end], dtype=dtype)).max_ulp.tolist() == [float(half)]
+    assert measure(steps([-top], dtype=dtype), steps([top], dtype=dtype)).max_ulp.tolist() == [float(2 * half)]
 
 
-def test_max_ulp_is_one_between_all_neighbours_of_float16() -> None:
-    bits = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
-    numbers = np.unique(bits[np.isfinite(bits)])  # sorted; the zeros are one
-    assert len(numbers) == 2 * 31 * 1024 - 1
+@pytest.mark.parametrize(("name", "count"), [("float16", 2 * 31 * 1024 - 1), ("bfloat16", 2 * 255 * 128 - 1)])
+def test_max_ulp_is_one_between_all_neighbours_of_sixteen_bits(name: str, count: int) -> None:
+    values = np.arange(1 << 16, dtype=np.uint16).view(DTYPES[name]).astype(np.float32)
+    numbers = np.unique(values[np.isfinite(values)]).astype(DTYPES[name])  # sorted; the zeros are one
+    assert len(numbers) == count
     assert (measure(numbers[1:], numbers[:-1]).max_ulp == 1).all()
 
 
@@ -388,21 +411,22 @@ def test_shapes_must_agree(a: tuple[int, ...], b: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("dtype", ["int64", ">f4", "complex64", "bool", "object"])
 def test_dtypes_must_be_native_floats(dtype: str) -> None:
-    with pytest.raises(TypeError, match="expected float16, float32 or float64, in native byte order; got dtype"):
+    words = "expected float16, bfloat16, float32, float64, in native byte order; got dtype"
+    with pytest.raises(TypeError, match=words):
         measure(np.zeros((2, 2), dtype), np.zeros((2, 2)))
 
 
 @pytest.mark.parametrize("name", CODES)
-@pytest.mark.parametrize("sabotage", [2.0**-9, NAN, INF])
+@pytest.mark.parametrize("sabotage", [2.0**-7, NAN, INF])
 def test_one_element_in_a_thousand_steps_is_found(name: str, sabotage: float) -> None:
-    b = np.random.default_rng(3).uniform(1, 1.5, (1000, 4, 9)).astype(name)
+    b = np.random.default_rng(3).uniform(1, 1.5, (1000, 4, 9)).astype(DTYPES[name])
     a = b.copy()
-    a[617, 2, 5] += sabotage
+    a[617, 2, 5] += b.dtype.type(sabotage)
     m = measure(a, b)
     assert np.flatnonzero(m.unequal).tolist() == [617]
     assert (m.worst[617], m.unequal[617]) == (2 * 9 + 5, 1)
     np.testing.assert_equal((m.value[617], m.other[617]), (float(a[617, 2, 5]), float(b[617, 2, 5])))
-    assert m.max_abs[617] == (2.0**-9 if math.isfinite(sabotage) else INF)
+    assert m.max_abs[617] == (2.0**-7 if math.isfinite(sabotage) else INF)
 
 
 @pytest.mark.parametrize("step", [0, 1])

@@ -138,6 +138,13 @@ def test_the_manifest_says_where_a_trace_came_from() -> None:
     assert manifest.environment["numpy"] == np.__version__
 
 
+def test_a_trace_holds_what_it_was_made_from() -> None:
+    trace = recorded(every=2, quantities="loss,grad/*")
+    assert trace.inputs is INPUTS
+    assert Scenario.model_validate(trace.manifest.spec) == SCENARIO.model_copy(update={"folder": ""})
+    assert (trace.manifest.every, trace.manifest.pattern) == (2, "loss,grad/*")
+
+
 def test_in_resync_every_step_starts_from_the_state_that_is_given() -> None:
     states = {name: np.stack([value * (step + 1) for step in range(4)]) for name, value in INPUTS.initial.items()}
     trace = recorded(states=states)

@@ -11,10 +11,13 @@ from backends.numpy_manual import NumpyBackend
 from harness import Scenario, load_scenario
 from harness.assess import identical
 from harness.catalogue import parse_scenario
+from harness.dtypes import FORMATS
 from harness.identity import mean_of_sample_gradients
-from harness.inputs import make_inputs
+from harness.inputs import Inputs, make_inputs
+from harness.judging import FACTOR
+from harness.quantities import quantity_shapes
 from harness.recorder import record_here
-from harness.reference import WIDER, Reference, make_reference
+from harness.reference import EXACT, WIDER, Reference, make_reference, truth_arithmetic
 from harness.spec import DType
 from harness.trace import MODES, Mode
 
@@ -26,15 +29,16 @@ def in_dtype(dtype: str, name: str | Scenario = SMALL) -> Scenario:
     return scenario.model_copy(update={"dtype": dtype})
 
 
-def reference_of(scenario: Scenario, modes: tuple[Mode, ...] = MODES) -> Reference:
-    return make_reference(scenario, make_inputs(scenario), modes)
+def reference_of(scenario: Scenario, modes: tuple[Mode, ...] = MODES, inputs: Inputs | None = None) -> Reference:
+    return make_reference(scenario, inputs or make_inputs(scenario), modes, factor=FACTOR, runs=2)
 
 
 # ---------------------------------------------------------------- how fine it is
 
 
 def test_every_dtype_has_a_wider_arithmetic() -> None:
-    assert WIDER == {"float16": "float64", "float32": "float64", "float64": "mp50"}
+    narrow = ("float16", "bfloat16", "float32")
+    assert dict.fromkeys(narrow, "float64") | {"float64": "mp50"} == WIDER
     assert WIDER.keys() == set(get_args(DType))
 
 
@@ -45,15 +49,15 @@ def test_the_truth_is_finer_than_the_dtype(dtype: str, mode: Mode) -> None:
     truth, twin = (side[mode].columns["grad/hidden.weight"] for side in (reference.truth, reference.twin))
     assert (truth.dtype, twin.dtype) == (np.float64, np.dtype(dtype))
     assert (truth != twin).any()
-    np.testing.assert_allclose(truth, twin, rtol=100 * np.finfo(dtype).eps)
+    np.testing.assert_allclose(truth, twin.astype(np.float64), rtol=200 * FORMATS[dtype].roundoff)
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
 def test_narrow_dtypes_have_the_rules_in_float64_for_their_truth(dtype: str) -> None:
     scenario = in_dtype(dtype)
     inputs = make_inputs(scenario)
     double = record_here(NumpyBackend("float64", rounded=False), "b", scenario, inputs)
-    assert identical(double, make_reference(scenario, inputs, ("free",)).truth["free"])
+    assert identical(double, reference_of(scenario, ("free",), inputs).truth["free"])
 
 
 def test_fifty_digits_differ_from_float64_by_its_rounding_and_no_more() -> None:
@@ -65,20 +69,98 @@ def test_fifty_digits_differ_from_float64_by_its_rounding_and_no_more() -> None:
         assert (error > 0) == (name != "lr"), name
 
 
+# ---------------------------------------------------------------- exact fractions, for a short while
+
+ONE_STEP: dict[str, Any] = {
+    "name": "one_step",
+    "title": "One step of rules that fractions can run",
+    "batch_size": 3,
+    "data": {"kind": "inline", "x": [[0.3, -1.7], [2.1, 0.9], [-0.4, 0.6]], "y": [[0.7], [-1.1], [0.2]]},
+    "layers": [
+        {"name": "hidden", "kind": "linear", "weight": [[0.3, -0.6], [0.7, 0.2]], "bias": [0.1, -0.2]},
+        {"name": "hidden_act", "kind": "relu"},
+        {"name": "hidden_scale", "kind": "scale", "factor": 1.1},
+        {"name": "output", "kind": "linear", "weight": [[0.9, -0.3]]},
+    ],
+    "loss": {"kind": "mse"},
+    "optimizer": {"kind": "sgd", "lr": 0.1},
+}
+SIGMOID = {"name": "hidden_act", "kind": "sigmoid"}
+
+
+def one_step(dtype: str = "float32", **changes: Any) -> Scenario:
+    return parse_scenario(ONE_STEP | {"dtype": dtype} | changes)
+
+
+def with_sigmoid() -> list[dict[str, Any]]:
+    return [SIGMOID if layer["kind"] == "relu" else layer for layer in ONE_STEP["layers"]]
+
+
+@pytest.mark.parametrize("dtype", WIDER)
+def test_one_step_of_what_fractions_can_do_is_exact(dtype: str) -> None:
+    scenario = one_step(dtype)
+    inputs = make_inputs(scenario)
+    reference = reference_of(scenario, inputs=inputs)
+    exact = record_here(NumpyBackend("exact", rounded=False), "b", scenario, inputs)
+    assert reference.arithmetic == truth_arithmetic(scenario, inputs) == EXACT
+    assert identical(exact, reference.truth["free"])
+
+
+@pytest.mark.parametrize("dtype", WIDER)
+@pytest.mark.parametrize(
+    "changes",
+    [{"epochs": 2}, {"batch_size": 2}, {"layers": with_sigmoid()}],
+    ids=["two epochs", "two batches", "sigmoid"],
+)
+def test_anything_longer_or_with_a_sigmoid_has_the_wider_arithmetic(dtype: str, changes: dict[str, Any]) -> None:
+    scenario = one_step(dtype, **changes)
+    inputs = make_inputs(scenario)
+    reference = reference_of(scenario, inputs=inputs)
+    wide = record_here(NumpyBackend(WIDER[dtype], rounded=False), "b", scenario, inputs)
+    assert reference.arithmetic == truth_arithmetic(scenario, inputs) == WIDER[dtype]
+    assert identical(wide, reference.truth["free"])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_what_is_exact_differs_from_float64_by_its_rounding_and_no_more(dtype: str) -> None:
+    scenario = one_step(dtype)
+    inputs = make_inputs(scenario)
+    exact = reference_of(scenario, ("free",), inputs).truth["free"]
+    double = record_here(NumpyBackend("float64", rounded=False), "b", scenario, inputs)
+    off = {name: np.abs(column - double.columns[name]).max() for name, column in exact.columns.items()}
+    assert 0 < max(off.values()) < 1e-15
+
+
+def test_what_is_exact_starts_from_the_dtypes_numbers_and_not_from_those_that_a_person_wrote() -> None:
+    scenario = one_step("float16")
+    inputs = make_inputs(scenario)
+    reference = reference_of(scenario, ("free",), inputs)
+    assert reference.truth["free"].columns["lr"].tolist() == [float(np.float16(0.1))]
+    weight = inputs.initial["hidden.weight"].astype(np.float64)
+    z = inputs.x.astype(np.float64) @ weight.T + inputs.initial["hidden.bias"].astype(np.float64)
+    np.testing.assert_allclose(reference.truth["free"].columns["forward/hidden"][0], z, rtol=0, atol=1e-15)
+
+
 def test_the_truth_of_float64_is_that_of_fractions_to_the_last_digit() -> None:
     scenario = in_dtype("float64", "article/worked_backprop")
     inputs = make_inputs(scenario)
     exact = record_here(NumpyBackend("rational"), "b", scenario, inputs)
-    truth = make_reference(scenario, inputs, ("free",)).truth["free"]
+    truth = record_here(NumpyBackend("mp50", rounded=False), "b", scenario, inputs)
     for name, column in exact.columns.items():
-        # fractions take the learning rate for 1/100, the truth for the double that every backend is given
+        # `rational` takes the learning rate for 1/100, 50 digits for the double that every backend is given
         np.testing.assert_allclose(truth.columns[name], column, rtol=1e-15, atol=0, err_msg=name)
+
+
+# ---------------------------------------------------------------- the same for the same
 
 
 def test_the_same_scenario_has_the_same_truth() -> None:
     one, other = reference_of(SMALL), reference_of(SMALL)
     assert all(identical(one.truth[mode], other.truth[mode]) for mode in MODES)
     assert all(identical(one.twin[mode], other.twin[mode]) for mode in MODES)
+    for mode in MODES:
+        for name, envelope in one.envelope[mode].items():
+            np.testing.assert_array_equal(envelope, other.envelope[mode][name], err_msg=f"{name} in {mode}")
 
 
 def test_the_twin_is_what_the_reference_backend_does() -> None:
@@ -96,16 +178,16 @@ def test_states_are_the_truth_before_the_step_rounded_to_the_dtype(dtype: str) -
     assert reference.states.keys() == initial.keys()
     for name, states in reference.states.items():
         truth = reference.truth["resync"].columns[f"weight/{name}"]
-        assert states.dtype == dtype  # so that every backend can hold them exactly
+        assert states.dtype == FORMATS[dtype].dtype  # so that every backend can hold them exactly
         np.testing.assert_array_equal(states[0], initial[name])
-        np.testing.assert_array_equal(states[1:], truth[:-1].astype(dtype))
+        np.testing.assert_array_equal(states[1:], truth[:-1].astype(states.dtype))
 
 
 @pytest.mark.parametrize("dtype", WIDER)
 def test_each_step_of_the_truth_starts_from_its_state(dtype: str) -> None:
     scenario = in_dtype(dtype)
     inputs = make_inputs(scenario)
-    reference = make_reference(scenario, inputs, MODES)
+    reference = reference_of(scenario, inputs=inputs)
     for step, (x, y) in enumerate(inputs.batches()):
         session = NumpyBackend(WIDER[dtype], rounded=False).session(scenario, inputs)
         session.load({name: states[step] for name, states in reference.states.items()})
@@ -124,9 +206,42 @@ def test_resync_parts_from_free_once_a_state_was_rounded() -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_only_the_modes_asked_for_are_run(mode: Mode) -> None:
     reference = reference_of(SMALL, (mode,))
-    assert list(reference.truth) == list(reference.twin) == [mode]
+    assert list(reference.truth) == list(reference.twin) == list(reference.envelope) == [mode]
     assert reference.truth[mode].manifest.mode == mode
     assert bool(reference.states) == (mode == "resync")
+
+
+# ---------------------------------------------------------------- the envelope
+
+
+@pytest.mark.parametrize("dtype", WIDER)
+@pytest.mark.parametrize("mode", MODES)
+def test_every_element_of_the_truth_has_an_envelope(dtype: str, mode: Mode) -> None:
+    scenario = in_dtype(dtype)
+    reference = reference_of(scenario, (mode,))
+    envelope, truth = reference.envelope[mode], reference.truth[mode].columns
+    assert list(envelope) == list(truth) == list(quantity_shapes(scenario))
+    assert {name: e.shape for name, e in envelope.items()} == {name: column.shape for name, column in truth.items()}
+    assert {name: bool(np.isfinite(e).all() and (e > 0).all()) for name, e in envelope.items() if name != "lr"} == (
+        dict.fromkeys(set(truth) - {"lr"}, True)
+    )
+
+
+@pytest.mark.parametrize("dtype", WIDER)
+@pytest.mark.parametrize("mode", MODES)
+def test_the_rules_in_the_dtype_itself_are_inside_the_envelope(dtype: str, mode: Mode) -> None:
+    reference = reference_of(in_dtype(dtype), (mode,))
+    for name, envelope in reference.envelope[mode].items():
+        twin = reference.twin[mode].columns[name].astype(np.float64)
+        assert (np.abs(twin - reference.truth[mode].columns[name]) <= envelope).all(), name
+
+
+def test_more_runs_see_more() -> None:
+    inputs = make_inputs(SMALL)
+    few, many = (
+        make_reference(SMALL, inputs, ("resync",), factor=FACTOR, runs=runs).envelope["resync"] for runs in (1, 64)
+    )
+    assert all(many[name].sum() > few[name].sum() for name in few if name != "lr")
 
 
 # ---------------------------------------------------------------- runs that overflow
@@ -153,9 +268,16 @@ def test_an_overflow_is_recorded_without_a_word(dtype: str) -> None:
     """A warning here, which is an error in these tests, would stop the run of whoever makes an error of warnings."""
     scenario = parse_scenario(BOOM | {"dtype": dtype})
     inputs = make_inputs(scenario)
-    reference = make_reference(scenario, inputs, MODES)
+    reference = reference_of(scenario, inputs=inputs)
     mean_of_sample_gradients(scenario, inputs, reference)
     assert not np.isfinite(reference.twin["free"].columns["loss"]).all()
+
+
+@pytest.mark.parametrize("dtype", WIDER)
+@pytest.mark.parametrize("mode", MODES)
+def test_a_run_that_overflows_has_a_finite_envelope(dtype: str, mode: Mode) -> None:
+    envelope = reference_of(parse_scenario(BOOM | {"dtype": dtype}), (mode,)).envelope[mode]
+    assert [name for name, column in envelope.items() if not np.isfinite(column).all()] == []
 
 
 def test_fifty_digits_overflow_where_float64_does() -> None:

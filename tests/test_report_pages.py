@@ -16,7 +16,7 @@ from harness import Report, run
 from harness.assess import Cell
 from harness.children import Answer
 from harness.comparison import Problem
-from harness.judge import Judgement, Verdict
+from harness.judging import Judgement, Verdict
 from harness.report.curves import POINTS, keep, loss_chart, numbers
 from harness.report.html import html
 from harness.report.markdown import markdown
@@ -51,10 +51,9 @@ def failed(report, text="it crashed", tail="", verdict=Verdict.ERROR):
 def diverging(report, **judgement):
     cell = report.results[1].cells["numpy", "free"]
     ratios = {name: ratio + 2.0 for name, ratio in cell.judgement.ratios.items()}
-    found = Judgement(
-        Verdict.DIVERGES, "grad/output.weight", 7, 2.0, 1.0, 1.0, "off by much", ratios, cell.judgement.bounds
-    )
-    return changed(report, MANY_STEPS, "numpy", judgement=replace(found, **judgement))
+    found = {"verdict": Verdict.DIVERGES, "first": "grad/output.weight", "step": 7, "message": "off by much"}
+    red = replace(cell.judgement, **found, error_over_bound=2.0, ratios=ratios)
+    return changed(report, MANY_STEPS, "numpy", judgement=replace(red, **judgement))
 
 
 class Page(HTMLParser):

@@ -19,8 +19,10 @@ from harness.catalogue import parse_scenario
 from harness.inputs import make_inputs
 from harness.recorder import record_here
 
-FLOATS = ["float16", "float32", "float64"]
-ARITHMETICS = [*FLOATS, "mp50", "rational"]
+FLOATS = {"float16": "float16", "bfloat16": "float32", "tf32": "float32", "float32": "float32", "float64": "float64"}
+NATIVE = ["float16", "float32", "float64"]  # the others round what NumPy has computed in float32
+FRACTIONS = ["rational", "exact"]
+ARITHMETICS = [*FLOATS, "mp50", *FRACTIONS]
 
 X = np.array([[0.5, -1.25, 2.0], [-0.75, 0.25, 1.5]])
 W = np.array([[0.3, -0.6, 0.2], [-0.4, 0.1, 0.7]])
@@ -102,9 +104,10 @@ def test_gradients_are_right_to_25_digits(layer: str, loss: str) -> None:
         assert abs(found[name] - expected[name]).max() < 1e-25, name
 
 
+@pytest.mark.parametrize("arithmetic", FRACTIONS)
 @pytest.mark.parametrize(("layer", "loss"), list(product(EXACT, LOSSES)))
-def test_gradients_are_exact_in_fractions(layer: str, loss: str) -> None:
-    model = model_of(layer, loss, "rational")
+def test_gradients_are_exact_in_fractions(layer: str, loss: str, arithmetic: str) -> None:
+    model = model_of(layer, loss, arithmetic)
     found, expected = model.gradients(), model.differences(Fraction(1, 100))
     for name in expected:
         assert found[name].tolist() == expected[name].tolist(), name
@@ -232,16 +235,17 @@ def test_relu_stops_an_infinite_gradient_where_it_is_dead() -> None:
 # ---------------------------------------------------------------- arithmetic
 
 
-@pytest.mark.parametrize("name", FLOATS)
-def test_rules_stay_in_their_arithmetic(name: str) -> None:
+@pytest.mark.parametrize(("name", "held"), FLOATS.items())
+def test_rules_stay_in_their_arithmetic(name: str, held: str) -> None:
     x = make_arithmetic(name).array(X)
     for layer, rule in LAYERS.items():
         p = {key: make_arithmetic(name).array(np.asarray(value)) for key, value in PARAMETERS.get(layer, {}).items()}
         a = rule.forward(p, x)
         for loss in LOSSES.values():
             d, grads = rule.backward(p, x, a, loss.gradient(a, a * a))
-            assert {a.dtype, d.dtype, *(g.dtype for g in grads.values())} == {np.dtype(name)}, layer
-            assert np.asarray(loss.value(a, a * a)).dtype == name
+            value = loss.value(a, a * a)
+            assert {np.asarray(v).dtype for v in (a, d, value, *grads.values())} == {np.dtype(held)}, layer
+            assert {type(v) for v in (a, d, *grads.values())} == {type(x)}, layer
 
 
 @pytest.mark.parametrize("name", ARITHMETICS)
@@ -250,7 +254,7 @@ def test_an_arithmetic_takes_in_what_a_double_holds(name: str) -> None:
     assert make_arithmetic(name).array(values).tolist() == values.tolist()
 
 
-@pytest.mark.parametrize("name", FLOATS)
+@pytest.mark.parametrize("name", NATIVE)
 def test_numbers_that_are_in_their_arithmetic_already_are_not_copied(name: str) -> None:
     values = X.astype(name)
     assert np.shares_memory(make_arithmetic(name).array(values), values)
@@ -269,9 +273,46 @@ def test_a_fraction_is_the_decimal_that_a_person_wrote() -> None:
     assert make_arithmetic("rational").constant(0.1) == Fraction(1, 10)
 
 
-def test_fractions_have_no_exponential() -> None:
+def test_an_exact_number_is_the_double_itself() -> None:
+    assert make_arithmetic("exact").constant(0.1) == Fraction(0.1) != Fraction(1, 10)
+
+
+@pytest.mark.parametrize("arithmetic", FRACTIONS)
+def test_fractions_have_no_exponential(arithmetic: str) -> None:
     with pytest.raises(TypeError):
-        exp(make_arithmetic("rational").array(X))
+        exp(make_arithmetic(arithmetic).array(X))
+
+
+def bfloat16(*values: float) -> Any:
+    return make_arithmetic("bfloat16").array(np.array(values))
+
+
+@pytest.mark.parametrize(
+    ("computed", "rounded"),
+    [
+        (lambda: bfloat16(1 + 2.0**-9, 1 + 2.0**-7), [1, 1 + 2.0**-7]),
+        (lambda: bfloat16(1) + bfloat16(2.0**-9), [1]),
+        (lambda: bfloat16(1 + 2.0**-7) * bfloat16(1 + 2.0**-7), [1 + 2.0**-6]),
+        (lambda: 3 / bfloat16(7), [0.427734375]),
+        (lambda: exp(bfloat16(1)), [2.71875]),
+        (lambda: [bfloat16(1, 2.0**-9, 2.0**-9, 2.0**-8).sum()], [1 + 2.0**-7]),  # a sum is rounded once, at its end
+        (lambda: [bfloat16(1, 2.0**-9, 2.0**-9, 2.0**-8) @ bfloat16(1, 1, 1, 1)], [1 + 2.0**-7]),
+    ],
+    ids=["taken in", "sum", "product", "quotient", "function", "all", "matmul"],
+)
+def test_every_operation_in_bfloat16_is_rounded_to_8_digits(computed: Callable[[], Any], rounded: list[float]) -> None:
+    assert np.asarray(computed()).tolist() == rounded
+
+
+def test_tf32_rounds_what_is_multiplied_as_matrices_to_11_digits() -> None:
+    w = make_arithmetic("tf32").array(np.array([[1 + 2.0**-10 + 2.0**-12]]))
+    one = make_arithmetic("tf32").array(np.array([[1.0]]))
+    assert (w @ one).tolist() == (one @ w).tolist() == [[1 + 2.0**-10]]
+
+
+def test_tf32_leaves_all_else_in_float32() -> None:
+    w = make_arithmetic("tf32").array(np.array([1 + 2.0**-12]))
+    assert (w * w).tolist() == (np.array([1 + 2.0**-12], np.float32) ** 2).tolist()
 
 
 @pytest.mark.parametrize("name", ["float8", "", "FLOAT64", "mp51"])
@@ -289,7 +330,7 @@ def test_a_backend_says_which_arithmetic_it_runs_in() -> None:
 @pytest.mark.parametrize("arithmetic", [None, *ARITHMETICS])
 def test_only_fractions_cannot_run_a_sigmoid(arithmetic: str | None) -> None:
     missing = NumpyBackend(arithmetic).missing(load_scenario("article/worked_forward"))
-    assert missing == (["layer sigmoid in rationals"] if arithmetic == "rational" else [])
+    assert missing == (["layer sigmoid in rationals"] if arithmetic in FRACTIONS else [])
 
 
 def test_every_arithmetic_is_one() -> None:
@@ -320,7 +361,7 @@ def dyadic(loss: str, **keys: Any) -> Scenario:
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("arithmetic", ["rational", "mp50"])
+@pytest.mark.parametrize("arithmetic", [*FRACTIONS, "mp50"])
 def test_where_nothing_is_rounded_floats_are_fractions(arithmetic: str, loss: str) -> None:
     scenario = dyadic(loss)
     floats, exact = (
@@ -358,15 +399,22 @@ def test_a_session_leaves_what_it_was_given_alone(arithmetic: str | None) -> Non
     assert {name: value.tobytes() for name, value in inputs.arrays().items()} == before
 
 
-def test_quantities_come_in_the_scenarios_dtype_unless_they_are_the_truth() -> None:
-    scenario = dyadic("mse", dtype="float16")
+@pytest.mark.parametrize("arithmetic", [None, *ARITHMETICS])
+@pytest.mark.parametrize("scenarios", ["float16", "bfloat16", "float32", "float64"])
+def test_quantities_come_in_the_scenarios_dtype_unless_they_are_the_truth(
+    scenarios: str, arithmetic: str | None
+) -> None:
+    scenario = dyadic("mse", dtype=scenarios)
     inputs = make_inputs(scenario)
-    for backend, dtype in ((NumpyBackend("mp50"), "float16"), (NumpyBackend("mp50", rounded=False), "float64")):
+    for backend, dtype in (
+        (NumpyBackend(arithmetic), scenarios),
+        (NumpyBackend(arithmetic, rounded=False), "float64"),
+    ):
         seen = backend.session(scenario, inputs).step(inputs.x, inputs.y)
         assert {str(np.asarray(value).dtype) for value in seen.values()} == {dtype}
 
 
-@pytest.mark.parametrize("arithmetic", ["rational", "mp50", "float64"])
+@pytest.mark.parametrize("arithmetic", ["rational", "exact", "mp50", "float64"])
 def test_the_worked_step_gives_the_exact_numbers(arithmetic: str) -> None:
     scenario = load_scenario("article/worked_backprop").model_copy(update={"dtype": "float64"})
     inputs = make_inputs(scenario)

@@ -52,7 +52,7 @@ def test_a_glob_finds_what_it_matches_once() -> None:
         (("loss",), None, r"loss: expected this key; it is missing"),
         (("epochs",), "3", r"epochs: Input should be a valid integer; got \"3\""),
         (("epochs",), 0, r"epochs: .*greater than or equal to 1; got 0"),
-        (("dtype",), "int8", r"dtype: .*'float16', 'float32' or 'float64'; got \"int8\""),
+        (("dtype",), "int8", r"dtype: .*'float16', 'bfloat16', 'float32' or 'float64'; got \"int8\""),
         (("optimizer", "lr"), -1, r"optimizer\.lr: .*greater than 0; got -1"),
         (("optimizer", "lr"), float("inf"), r"optimizer\.lr: .*finite"),
         (("loss", "kind"), "mze", r"loss\.kind: expected 'half_squared_error', 'mse'; got 'mze'"),

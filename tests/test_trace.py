@@ -6,6 +6,7 @@ import json
 import os
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,12 @@ from hypothesis.extra import numpy as arrays_of
 from safetensors.numpy import save_file
 
 from harness import Trace, load_trace, save_trace
+from harness.dtypes import FORMATS
 from harness.errors import TraceError
-from harness.trace import FORMAT, KEY, STEPS, Manifest
+from harness.inputs import Inputs
+from harness.trace import FORMAT, INPUTS, KEY, STEPS, Manifest, first_difference
 
+BFLOAT16 = FORMATS["bfloat16"].dtype
 MANIFEST = Manifest(scenario="s", fingerprint="f", backend="b", dtype="float32", mode="free", steps=3)
 
 
@@ -43,6 +47,46 @@ def test_round_trip(tmp_path: Path) -> None:
         assert after.columns[name].tobytes() == np.ascontiguousarray(column).tobytes(), name
 
 
+def some_inputs(dtype: np.dtype) -> Inputs:
+    x = np.arange(6).reshape(3, 2).astype(dtype)
+    return Inputs(x, x[:, :1], {"output.weight": x[:1]}, np.array([[2, 0, 1], [0, 1, 2]]), 0.1, 2)
+
+
+@pytest.mark.parametrize("dtype", [np.dtype(np.float32), BFLOAT16], ids=str)
+def test_the_inputs_of_a_run_come_back_and_are_no_quantities(tmp_path: Path, dtype: np.dtype) -> None:
+    before = some_inputs(dtype)
+    save_trace(replace(a_trace(), inputs=before), tmp_path / "t.safetensors")
+    after = load_trace(tmp_path / "t.safetensors")
+    assert list(after.columns) == list(a_trace().columns)
+    assert after.inputs is not None
+    assert (after.inputs.lr, after.inputs.batch_size) == (0.1, 2)
+    for name, values in before.arrays().items():
+        found = after.inputs.arrays()[name]
+        assert (found.dtype, found.tolist()) == (values.dtype, values.tolist()), name
+
+
+def test_a_trace_without_inputs_has_none_after_a_file_either(tmp_path: Path) -> None:
+    save_trace(a_trace(), tmp_path / "t.safetensors")
+    assert load_trace(tmp_path / "t.safetensors").inputs is None
+
+
+def test_a_trace_of_format_1_is_read(tmp_path: Path) -> None:
+    keys = ("scenario", "fingerprint", "backend", "dtype", "mode", "steps", "environment", "platform")
+    old = MANIFEST.model_dump(include=set(keys)) | {"format": 1}
+    save_file({STEPS: np.arange(3), "loss": ONE}, tmp_path / "t.safetensors", {KEY: json.dumps(old)})
+    trace = load_trace(tmp_path / "t.safetensors")
+    assert (trace.manifest.format, trace.manifest.spec, trace.inputs) == (1, {}, None)
+
+
+@pytest.mark.parametrize("key", ["x", "y", "order", "lr", "batch_size"])
+def test_inputs_that_are_not_whole_are_refused(tmp_path: Path, key: str) -> None:
+    given = {INPUTS + name: values for name, values in some_inputs(np.dtype(np.float32)).arrays().items()}
+    del given[INPUTS + key]
+    save_file({STEPS: np.arange(3), "loss": ONE, **given}, tmp_path / "t.safetensors", stored())
+    with pytest.raises(TraceError, match=rf"t\.safetensors: the inputs of the run are not whole: .*{key}"):
+        load_trace(tmp_path / "t.safetensors")
+
+
 WIDE = np.arange(48, dtype=np.float32).reshape(2, 6, 4)
 
 
@@ -57,8 +101,9 @@ WIDE = np.arange(48, dtype=np.float32).reshape(2, 6, 4)
         np.diagonal(WIDE, axis1=1, axis2=2),
         WIDE[:, :0],
         np.array([1.5, 2.5], np.float16),
+        WIDE[:, ::2].astype(BFLOAT16).transpose(0, 2, 1),
     ],
-    ids=["transposed", "Fortran", "reversed", "every other", "one number", "diagonal", "empty", "scalars"],
+    ids=["transposed", "Fortran", "reversed", "every other", "one number", "diagonal", "empty", "scalars", "bfloat16"],
 )
 def test_a_column_is_saved_as_it_reads_however_it_lies(tmp_path: Path, column: np.ndarray) -> None:
     save_trace(Trace({"loss": column}, np.arange(2), MANIFEST), tmp_path / "t.safetensors")
@@ -69,14 +114,14 @@ def test_a_column_is_saved_as_it_reads_however_it_lies(tmp_path: Path, column: n
 
 @settings(derandomize=True, deadline=None, max_examples=100)
 @given(
-    dtype=st.sampled_from(["float16", "float32", "float64"]),
+    dtype=st.sampled_from([np.dtype(np.float16), BFLOAT16, np.dtype(np.float32), np.dtype(np.float64)]),
     shape=arrays_of.array_shapes(max_dims=3, max_side=4),
     data=st.data(),
 )
 def test_every_bit_comes_back(
-    tmp_path_factory: pytest.TempPathFactory, dtype: str, shape: tuple[int, ...], data: st.DataObject
+    tmp_path_factory: pytest.TempPathFactory, dtype: np.dtype, shape: tuple[int, ...], data: st.DataObject
 ) -> None:
-    bits = data.draw(arrays_of.arrays(f"u{np.dtype(dtype).itemsize}", shape))  # every NaN, −0 and subnormal there is
+    bits = data.draw(arrays_of.arrays(f"u{dtype.itemsize}", shape))  # every NaN, −0 and subnormal there is
     path = tmp_path_factory.getbasetemp() / "every_bit.safetensors"
     save_trace(Trace({"loss": bits.view(dtype)}, np.arange(len(bits)), MANIFEST), path)
     assert load_trace(path).columns["loss"].tobytes() == bits.tobytes()
@@ -169,7 +214,6 @@ def test_a_key_that_the_manifest_lacks_is_named(tmp_path: Path, key: str) -> Non
 @pytest.mark.parametrize(
     ("dtype", "shape", "size"),
     [
-        ("BF16", [1], 2),
         ("F8_E4M3", [1], 1),
         ("F4", [2], 1),
         ("F32", [2**40], 4),
@@ -263,6 +307,53 @@ def test_what_no_file_can_hold_is_refused(tmp_path: Path, dtype: type) -> None:
     trace = Trace({"loss": np.zeros(3, dtype)}, np.arange(3), MANIFEST)
     with pytest.raises(TraceError, match="cannot be written: Unknown dtype"):
         save_trace(trace, tmp_path / "t.safetensors")
+
+
+# ---------------------------------------------------------------- two runs of one job
+
+
+def differing(**columns: object) -> Trace:
+    return Trace(a_trace().columns | {name.replace("_", "/", 1): c for name, c in columns.items()}, STEPPED, MANIFEST)
+
+
+STEPPED = np.array([0, 5, 10])
+ONE_MORE = a_trace().columns["loss"] + 1
+HIDDEN = np.ascontiguousarray(a_trace().columns["forward/hidden"])
+
+
+@pytest.mark.parametrize(
+    ("columns", "where"),
+    [
+        ({}, ""),
+        ({"loss": np.array([1.5, -0.0, -np.nan], np.float32)}, "loss at step 10"),
+        ({"loss": np.array([1.5, 0.0, np.nan], np.float32)}, "loss at step 5"),
+        ({"loss": np.array([1.5, 0.0, np.nan], np.float32), "forward_hidden": HIDDEN + 1}, "forward/hidden at step 0"),
+        ({"loss": ONE_MORE, "forward_hidden": HIDDEN + 1}, "loss at step 0"),  # the first in execution order
+        ({"forward_hidden": HIDDEN.copy()}, ""),  # however it lies
+    ],
+    ids=["none", "the sign of NaN", "the sign of 0", "the earlier step", "the earlier quantity", "layout"],
+)
+def test_the_first_difference_of_two_runs_is_in_any_bit(columns: dict[str, np.ndarray], where: str) -> None:
+    assert first_difference(differing(), differing(**columns)) == where
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda columns: {name: column for name, column in columns.items() if name != "loss"},
+        lambda columns: columns | {"loss": columns["loss"].astype(np.float64)},
+        lambda columns: columns | {"loss": columns["loss"][:, np.newaxis]},
+        lambda columns: columns | {"loss": columns["loss"][:, np.newaxis].repeat(2, axis=1)},
+    ],
+    ids=["missing", "dtype", "an axis more", "shape"],
+)
+def test_a_quantity_of_another_form_differs_from_the_first_step_on(other: Callable[..., dict]) -> None:
+    a = differing()
+    assert first_difference(a, replace(a, columns=other(dict(a.columns)))) == "loss at step 0"
+
+
+def test_a_quantity_that_only_the_second_run_has_is_a_difference() -> None:
+    assert first_difference(differing(), differing(more=ONE)) == "more at step 0"
 
 
 def test_every_takes_the_steps_and_names_asked_for() -> None:

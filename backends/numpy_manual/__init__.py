@@ -102,7 +102,12 @@ class NumpySession(Session):
                 key = f"{name}.{param}"
                 p[param] = q["weight/" + key] = self.updated(key, p[param], g)
                 q["grad/" + key] = g
-        return {name: np.asarray(value, self.dtype) for name, value in q.items()} if self.convert else q
+        return {name: self._told(value) for name, value in q.items()} if self.convert else q
+
+    def _told(self, value: Any) -> Array:
+        """A quantity in the dtype that is told; fractions and 50 digits by way of float64."""
+        plain = np.asarray(value, np.float64) if self.arithmetic.dtype == object else value
+        return np.asarray(plain, self.dtype)
 
     # What a changed session lays its hands on, beside the rules themselves (`changes.ChangedSession`).
 

@@ -17,7 +17,7 @@ from harness.calibration.cells import clean_cells, fault_cells
 from harness.calibration.faults import faults_of
 from harness.calibration.scenarios import SCALES, random_scenarios
 from harness.calibration.tools import TOOLS
-from harness.judge import FACTOR
+from harness.judging import FACTOR
 from harness.scenario import Scenario
 
 CHUNK = 30

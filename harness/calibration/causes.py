@@ -21,11 +21,11 @@ from harness.calibration.cells import Changed, errors_of, fault_alone
 from harness.calibration.faults import SUBTLE, fault_name
 from harness.calibration.scenarios import random_scenarios
 from harness.calibration.strangers import STRANGERS
-from harness.explain import Account, explain
-from harness.explain.own import own_states
-from harness.explain.rerun import Rerun
-from harness.explain.search import Trial
-from harness.judge import FACTOR, Verdict
+from harness.explanation import Account, explain
+from harness.explanation.own import own_states
+from harness.explanation.rerun import Rerun
+from harness.explanation.search import Trial
+from harness.judging import FACTOR, Verdict
 from harness.recorder import record_here
 from harness.scenario import Scenario
 
@@ -134,6 +134,10 @@ def _singles(scenario: Scenario) -> Iterator[tuple[str, Change]]:
     for name, options in SUBTLE:
         change_of = CATALOGUE[name](**options)
         yield fault_name(change_of), change_of
+
+
+def _only(faults: Mapping[str, Change], names: set[str]) -> dict[str, Change]:
+    return {fault: change for fault, change in faults.items() if fault in names}
 
 
 def _couples(scenario: Scenario, singles: Mapping[str, Change], number: int = 5) -> Iterator[tuple[str, Change]]:

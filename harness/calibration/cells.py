@@ -18,7 +18,7 @@ from harness.calibration.tools import agreements
 from harness.dtypes import FORMATS
 from harness.envelope import Floats, noisy_runs
 from harness.inputs import Inputs
-from harness.judge import FACTOR
+from harness.judging import FACTOR
 from harness.recorder import record_here
 from harness.scenario import Scenario
 from harness.trace import Mode

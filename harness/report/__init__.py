@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.assess import ScenarioResult
 from harness.comparison import Comparison
-from harness.judge import Judgement
+from harness.judging import Judgement
 from harness.trace import Manifest
 
 if TYPE_CHECKING:

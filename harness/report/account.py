@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.assess import Cell
-from harness.explain import Account, identifier, says
+from harness.explanation import Account, identifier, says
 
 TRIED = 8
 """Changes that are listed with how close they came."""

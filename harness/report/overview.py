@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.assess import Cell, ScenarioResult
 from harness.findings import RED
-from harness.judge import Judgement, Verdict
+from harness.judging import Judgement, Verdict
 from harness.report.text import worst_of
 
 if TYPE_CHECKING:

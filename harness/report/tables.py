@@ -12,7 +12,7 @@ import pandas as pd
 
 from harness.assess import Cell, ScenarioResult
 from harness.comparison import Comparison
-from harness.judge import Judgement
+from harness.judging import Judgement
 from harness.measure import Measures
 from harness.trace import Mode
 

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from harness.assess import Cell, ScenarioResult
 from harness.findings import RED
-from harness.judge import Verdict, describe
+from harness.judging import Verdict, describe
 from harness.report import Difference, Report
 
 STYLE = {Verdict.IDENTICAL: "green", Verdict.EQUIVALENT: "green", Verdict.EXPECTED: "cyan", Verdict.DRIFTS: "yellow"}
@@ -128,10 +128,16 @@ def judgement_table(names: Sequence[object], cells: Sequence[Cell], factor: floa
         manifest, found = cell.trace.manifest, cell.judgement
         verdict = Text(str(cell.verdict), STYLE.get(cell.verdict, "bold red"))
         where = (found.first, "" if found.step is None else str(found.step))
-        least = "none" if found.structural or math.isinf(found.least_factor) else f"{found.least_factor:.3g}"
+        least = "none" if found.structural or math.isinf(found.least_factor) else _rounded_up(found.least_factor)
         table.add_row(str(name), manifest.scenario, manifest.backend, manifest.dtype, cell.mode, verdict, *where, least)
     reasons = dict.fromkeys(cell.judgement.message for cell in cells if not cell.verdict.green)
     return Group(table, *(Text(line, style="red") for line in reasons))
+
+
+def _rounded_up(factor: float) -> str:
+    """With three digits, and not less than it is: at the factor that is printed, the cell passes."""
+    unit = 10.0 ** (math.floor(math.log10(factor)) - 2) if factor else 1.0
+    return f"{math.ceil(factor / unit - 1e-9) * unit * (1 + 1e-12):.6g}"
 
 
 def difference_text(difference: Difference) -> RenderableType:

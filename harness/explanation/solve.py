@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from backends.numpy_manual.changes import Change
-from harness.explain.rerun import Rerun, Steps
+from harness.explanation.rerun import Rerun, Steps
 
 ITERATIONS = 12
 """Gauss–Newton steps at most: one is enough where a parameter's effect is linear, as it is but behind activations."""

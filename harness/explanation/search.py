@@ -15,11 +15,11 @@ from backends.numpy_manual.catalogue.parameters import InitialLost
 from backends.numpy_manual.changes import Both, Change
 from backends.numpy_manual.noisy import noisy
 from harness.dtypes import FORMATS
-from harness.explain.localise import Place, local_errors
-from harness.explain.own import RUNS, Own
-from harness.explain.rerun import Rerun
-from harness.explain.solve import Solved, solved_for
-from harness.judge import FACTOR
+from harness.explanation.localise import Place, local_errors
+from harness.explanation.own import RUNS, Own
+from harness.explanation.rerun import Rerun
+from harness.explanation.solve import Solved, solved_for
+from harness.judging import FACTOR
 
 CONFIRM = 24
 """Further steps that a change must account for, spread over the run, beside the one after the first."""
@@ -218,4 +218,6 @@ class Search:
         as_told, as_ruled = (local_errors(self.own, step, digits) for digits in (11, 0))
         wrong = {name: ratio > self.own.limit for name, ratio in as_ruled.items()}
         right = [as_told[name] <= self.own.limit for name in wrong]
+        if not wrong:
+            return False
         return any(flags.any() for flags in wrong.values()) and bool(np.concatenate(right).mean() >= MOST)

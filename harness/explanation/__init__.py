@@ -8,10 +8,10 @@ import numpy as np
 
 from backends.numpy_manual.changes import Both
 from harness.envelope import Floats
-from harness.explain.localise import Place, localise
-from harness.explain.own import Own, own_states
-from harness.explain.rerun import Rerun
-from harness.explain.search import Search, Trial
+from harness.explanation.localise import Place, localise
+from harness.explanation.own import Own, own_states
+from harness.explanation.rerun import Rerun
+from harness.explanation.search import Search, Trial
 from harness.inputs import Inputs
 from harness.recorder import States
 from harness.scenario import Scenario
@@ -68,6 +68,7 @@ def says(trial: Trial) -> str:
     return trial.change.says() + (f" ({'; '.join(values)})" if values else "")
 
 
+@np.errstate(all="ignore")  # a trace that is wrong may hold anything
 def explain(scenario: Scenario, inputs: Inputs, trace: Trace, states: States) -> Account | None:
     """Find out why a trace leaves the rules; None where, from its own states, every step of it is inside.
 

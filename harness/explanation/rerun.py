@@ -14,9 +14,9 @@ from backends.numpy_manual.changes import Change, ChangedSession
 from backends.numpy_manual.noisy import noisy
 from harness.dtypes import FORMATS
 from harness.envelope import Floats
-from harness.explain.own import RUNS, Own, spread
+from harness.explanation.own import RUNS, Own, spread
 from harness.inputs import Array
-from harness.judge import FACTOR
+from harness.judging import FACTOR
 from harness.quantities import quantity_shapes
 from harness.scaled import scale
 

@@ -10,9 +10,9 @@ import numpy as np
 from backends.numpy_manual import NumpySession
 from backends.numpy_manual.noisy import noisy
 from harness.envelope import Floats
-from harness.explain.own import RUNS, Own, outside, spread
+from harness.explanation.own import RUNS, Own, outside, spread
 from harness.inputs import Array
-from harness.judge import FACTOR
+from harness.judging import FACTOR
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,10 @@ def localise(own: Own) -> Place | None:
 
 def guilty(own: Own, step: int) -> Iterator[str]:
     """Quantities whose rule, fed with the trace's own numbers, gives something else than the trace has."""
-    names = [layer.name for layer in own.scenario.layers]
-    needed = {f"{kind}/{name}" for kind in ("forward", "backward") for name in names} | {"loss"}
-    if needed <= own.trace.columns.keys():
-        order = list(own.trace.columns)
-        found = [name for name, ratio in local_errors(own, step).items() if not (ratio <= own.limit).all()]
-        if not own.rate_is_right(step):
-            yield "lr"
-        yield from sorted(found, key=order.index)
+    found = [name for name, ratio in local_errors(own, step).items() if not (ratio <= own.limit).all()]
+    if not own.rate_is_right(step):
+        yield "lr"
+    yield from sorted(found, key=list(own.trace.columns).index)
 
 
 def local_errors(own: Own, step: int, digits: int = 0) -> dict[str, Floats]:
@@ -65,6 +61,10 @@ def local_errors(own: Own, step: int, digits: int = 0) -> dict[str, Floats]:
         step: one of its steps.
         digits: if not 0, products of matrices take their factors rounded to so many binary digits.
     """
+    names = [layer.name for layer in own.scenario.layers]
+    needed = {f"{kind}/{name}" for kind in ("forward", "backward") for name in names} | {"loss"}
+    if not all(name in own.trace.columns and own.fits(name) for name in needed):
+        return {}
     out = {}
     for name, runs in _locally(own, step, digits):
         value, envelope = spread(runs[:, np.newaxis], own.scenario.dtype, name)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from harness.dtypes import FORMATS
 from harness.envelope import Floats, floored, noisy_runs, strayed
 from harness.inputs import Array, Inputs
-from harness.judge import FACTOR
+from harness.judging import FACTOR
 from harness.measure import Array as Column
 from harness.quantities import quantity_shapes
 from harness.recorder import States
