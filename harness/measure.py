@@ -113,7 +113,7 @@ def _measure_bfloat16(a: Array, b: Array) -> Measures:
         whole = measure(a.astype(wide), b.astype(wide))
         finite = np.isfinite(a) & np.isfinite(b)
         i, j = (_numbered(np.where(finite, side.astype(BFLOAT16).astype(np.float32), 0)) for side in (a, b))
-    ulp = (np.abs(i - j) // 2**16).reshape(len(a), -1)
+    ulp = (np.abs(i - j) // 2**16).reshape(len(a), math.prod(a.shape[1:]))
     largest = np.where(whole.mismatched > 0, np.inf, ulp.max(axis=1, initial=0))
     return replace(whole, max_ulp=largest, unequal=np.count_nonzero(ulp, axis=1) + whole.mismatched)
 

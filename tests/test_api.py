@@ -174,8 +174,8 @@ def test_how_it_was_asked_for_stands_in_the_report(scenario_file: Written) -> No
 
 
 def test_the_public_judge_stays_a_function_whatever_is_imported() -> None:
-    """There is a module of the same name, which importing it would put in the function's place."""
-    code = "import harness.api, harness; from harness import judge; print(callable(harness.judging), callable(judge))"
+    """A module of the same name, once imported, would stand in the function's place."""
+    code = "import harness.api, harness; from harness import judge; print(callable(harness.judge), callable(judge))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True", "True"]
 

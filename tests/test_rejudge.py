@@ -299,7 +299,6 @@ UNFIT: dict[str, tuple[Callable[[Trace], Trace], str]] = {
     "labels of another width": (lambda t: forged(t, y=np.repeat(t.inputs.y, 2, axis=1)), OTHER),  # type: ignore[union-attr]
     "samples that there are not": (lambda t: forged(t, order=t.inputs.order + 1), OTHER),  # type: ignore[union-attr]
     "batches of nothing": (lambda t: forged(t, batch_size=0), OTHER),
-    "every 0 steps": (lambda t: with_manifest(t, every=0), "every"),
 }
 
 
