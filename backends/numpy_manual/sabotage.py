@@ -94,6 +94,7 @@ class SabotagedSession(Session):
         if right.shape != wrong.shape:
             return wrong.astype(self.dtype)
         off = np.where((wrong == right) | (np.isnan(wrong) & np.isnan(right)), 0.0, wrong - right)
-        faulty = np.where(np.isfinite(off), value.astype(np.float64) + off, wrong)
-        faulty = np.where(wrong == 0, 0.0, faulty)  # what is exactly 0 has no rounding of the backend's
+        with np.errstate(divide="ignore"):  # a smaller number has a smaller rounding error; 0 has none
+            size = np.where(right == 0, 1.0, np.fmin(1.0, np.abs(wrong / right)))
+        faulty = np.where(np.isfinite(off), wrong + size * (value.astype(np.float64) - right), wrong)
         return np.where(off == 0, value, faulty.astype(self.dtype)).astype(self.dtype)

@@ -182,6 +182,8 @@ def _seeded_row(result: ScenarioResult, cell: Cell, backend: str, fault: str, ch
     causes = account.causes if account else ()
     named = any(_is(trial, change) for trial in causes)
     strange = [trial for trial in causes if not _is(trial, change) and not _equivalent(result, trial.change, change)]
+    if isinstance(change, Both):  # one of two can hide the other, or a third do what both do
+        named = named or (bool(causes) and not strange)
     return {
         "scenario": result.scenario.name,
         "dtype": result.scenario.dtype,

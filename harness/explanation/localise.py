@@ -59,7 +59,8 @@ def local_errors(own: Own, step: int, digits: int = 0) -> dict[str, Floats]:
     Args:
         own: the trace.
         step: one of its steps.
-        digits: if not 0, products of matrices take their factors rounded to so many binary digits.
+        digits: if not 0, products of matrices take their factors rounded to so many binary digits, and the rest is
+            in float32 at most.
     """
     names = [layer.name for layer in own.scenario.layers]
     needed = {f"{kind}/{name}" for kind in ("forward", "backward") for name in names} | {"loss"}
@@ -77,7 +78,8 @@ def local_errors(own: Own, step: int, digits: int = 0) -> dict[str, Floats]:
 
 def _locally(own: Own, step: int, digits: int) -> Iterator[tuple[str, Array]]:
     """Each operation of the step on the recorded results of those before it, with noise; in execution order."""
-    arithmetic = noisy(own.scenario.dtype, RUNS, FACTOR, 3, digits=digits)
+    dtype = "float32" if digits and own.scenario.dtype == "float64" else own.scenario.dtype
+    arithmetic = noisy(dtype, RUNS, FACTOR, 3, digits=digits)
     session = NumpySession(own.scenario, own.inputs, arithmetic, np.dtype(np.float64))
     session.load(own.state(step))
     array, rows = session.arithmetic.array, own.inputs.samples(step)

@@ -24,8 +24,7 @@ from harness.scaled import scale
 from harness.scenario import Scenario
 from harness.trace import Trace
 
-RUNS = 8
-"""Noisy runs of each kind: half of what a verdict is made with, since a cause must fit everywhere anyway."""
+RUNS = 16
 
 
 @dataclass(frozen=True)

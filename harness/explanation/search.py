@@ -115,6 +115,8 @@ class Search:
         """A change as part of what ``within`` makes of it; looked at no longer than it takes to see it is wrong."""
         rerun, first = self.rerun, self.rerun.steps[:1]
         change, solved = solved_for(rerun, change, rerun.names, first, within)
+        if any(np.isinf(s.error) for s in solved.values()):  # the first step has nothing to tell of it
+            change, solved = solved_for(rerun, change, rerun.names, rerun.steps, within)
         where = (self.place.first, self.place.step)
         if solved and not any(s.tells for s in solved.values()):
             return Trial(within(change), np.inf, where, solved)
@@ -184,7 +186,8 @@ class Search:
                     differs.add(name)
                     column[step] = had
         named = {name for name in differs if getattr(change, "at", "") in ("", name)}
-        if not differs or named != differs or (getattr(change, "at", "") == "" and len(differs) < 2):
+        several = len(differs) > 1 or len(own.states) == 1
+        if not differs or named != differs or (getattr(change, "at", "") == "" and not several):
             return Trial(change, np.inf, place)
         ratio, where = Rerun(ours, self.rerun.steps).compare(Change(), self.rerun.steps)
         return Trial(
@@ -215,9 +218,7 @@ class Search:
     def _products_are_rounded(self) -> bool:
         """Whether nearly all of a step follows from its own numbers if products take 11 digits, and not without."""
         step = int(self.rerun.steps[0])
-        as_told, as_ruled = (local_errors(self.own, step, digits) for digits in (11, 0))
+        as_told, as_ruled = local_errors(self.own, step, 11), local_errors(self.own, step)
         wrong = {name: ratio > self.own.limit for name, ratio in as_ruled.items()}
-        right = [as_told[name] <= self.own.limit for name in wrong]
-        if not wrong:
-            return False
-        return any(flags.any() for flags in wrong.values()) and bool(np.concatenate(right).mean() >= MOST)
+        right = [(as_told[name] <= self.own.limit).mean() >= MOST for name in wrong]
+        return all(right) and any(flags.any() for flags in wrong.values())

@@ -61,7 +61,7 @@ def solved_for(
         simple = (0.0, float(np.rint(value)), float(np.rint(4 * value) / 4))
         near = [v for v in simple if abs(value - v) <= SURE * error]
         solved[name] = Solved(value, error, neutral)
-        change = replace(change, **{name: near[0] if near else value})
+        change = replace(change, **{name: near[0] if near else float(f"{value:.{digits(value, error)}g}")})
     return change, solved
 
 
