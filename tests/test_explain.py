@@ -1,0 +1,194 @@
+"""Is the cause of a divergence found, and only where there is one?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness import Report, explain, record, run, save_trace
+from harness.calibration.strangers import STRANGERS
+from harness.catalogue import parse_scenario
+from harness.explanation import Account
+from harness.explanation.localise import localise
+from harness.explanation.own import own_states
+from harness.trace import MODES, Mode
+from tests.conftest import REFERENCE
+from tests.test_sabotage import SQUARE, named
+
+# A row a fault: how a backend's name has it, and the causes that must be named: it, and what does the same here.
+FAULTS = {
+    "derivative_left_out,at=hidden_act": {"derivative_left_out(hidden_act)"},
+    "path_detached,at=output": {"path_detached(output)"},
+    "gradient_scale,by=1.00001": {"gradient_scale"},
+    "gradient_scale,by=-1,at=hidden.bias": {"gradient_scale(hidden.bias)"},
+    "gradient_detached,at=hidden.weight": {"gradient_detached(hidden.weight)", "gradient_scale(hidden.weight)"},
+    "gradient_transposed,at=hidden.weight": {"gradient_transposed(hidden.weight)"},
+    "weight_transposed,at=hidden": {"weight_transposed(hidden)"},
+    "weight_transposed,at=output": {"weight_transposed(output)"},
+    "units_swapped,at=hidden": {"units_swapped(hidden)"},
+    "units_permuted,at=hidden": {"units_permuted(hidden)"},
+    "initial_lost,at=hidden.weight": {"initial_lost(hidden.weight)"},
+    "bias_scale,at=hidden": {"bias_scale(hidden)"},
+    "bias_scale,at=hidden,by=0": {"bias_scale(hidden)"},
+    "bias_mean,at=output": {"bias_mean(output)", "gradient_scale(output.bias)"},
+    "loss_scale,by=over_outputs": {"loss_scale(half)", "loss_scale(over_outputs)"},
+    "loss_scale,by=over_samples": {"loss_scale(over_samples)"},
+    "gradients_not_cleared": {"gradients_not_cleared"},
+    "gradients_stale": {"gradients_stale"},
+    "learning_rate,by=1.000001": {"learning_rate"},
+    "update_scale,by=1.0001": {"update_scale"},
+    "update_twice,step=3": {"update_twice"},
+    "update_skipped,step=3": {"update_skipped"},
+    "weight_decay,by=0.0001": {"weight_decay"},
+    "momentum,by=0.1": {"momentum"},
+    "weight_off,ulp=64,step=3,at=hidden.weight": {"weight_off(hidden.weight)"},
+    "state_lost": {"state_lost"},
+    "samples_reordered": {"samples_reordered"},
+    "labels_shifted": {"labels_shifted"},
+    "batch_repeated,step=3": {"batch_repeated"},
+    "computed_in": {"computed_in(bfloat16)"},
+    "computed_in,name=float16": {"computed_in(float16)"},
+    "computed_in,name=tf32": {"computed_in(tf32)"},
+}
+PAIRS = [
+    "labels_shifted,fault2=gradient_scale,by2=0.5",
+    "loss_scale,by=twice,fault2=derivative_left_out,at2=hidden_act",
+]
+
+
+@pytest.fixture(scope="module")
+def faulty() -> Report:
+    return run(parse_scenario(SQUARE), backends=[f"{REFERENCE}[fault={fault}]" for fault in FAULTS], repeat=1)
+
+
+def causes(report: Report, fault: str, mode: Mode) -> str:
+    rows = report.summary[(report.summary.backend == f"{REFERENCE}[fault={fault}]") & (report.summary["mode"] == mode)]
+    return str(rows.iloc[0].cause)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_seeded_fault_is_named_and_what_does_the_same(faulty: Report, fault: str, mode: Mode) -> None:
+    assert set(causes(faulty, fault, mode).split(" or ")) == FAULTS[fault]
+
+
+def account(scenario: dict[str, Any], backend: str, **options: Any) -> Account:
+    found = explain(parse_scenario(scenario), backend, **options).account
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("fault", PAIRS)
+def test_two_faults_together_are_both_named(fault: str) -> None:
+    ids = account(SQUARE, f"{REFERENCE}[fault={fault}]").ids
+    assert all(name in ids for name in (fault.partition(",")[0], fault.partition("fault2=")[2].partition(",")[0]))
+    assert " + " in ids
+
+
+@pytest.mark.parametrize("stranger", STRANGERS, ids=lambda name: name.partition(":")[2])
+def test_no_cause_is_named_for_what_is_in_no_catalogue(stranger: str) -> None:
+    report = run(parse_scenario(SQUARE), backends=[stranger], mode="resync", repeat=1)
+    assert set(report.summary.cause) == {""}
+    if not report.green:  # a fault of a ReLU does nothing to a sigmoid
+        assert "no catalogued cause" in next(iter(report.results[0].cells.values())).judgement.why
+
+
+def test_a_value_is_solved_for_with_the_digits_that_are_known() -> None:
+    (cause,) = account(SQUARE, f"{REFERENCE}[fault=momentum,by=0.85]").causes
+    solved = cause.solved["by"]
+    assert abs(solved.value - 0.85) < 4 * solved.error < 1e-5
+    assert solved.neutral == 0
+
+
+def test_the_source_s_slip_is_found() -> None:
+    report = run("article/worked_backprop_as_published", backends=[REFERENCE])
+    assert set(report.summary.verdict) == {"EXPECTED"}
+    for cause in report.summary.cause:
+        assert "derivative_left_out(hidden_act)" in cause.split(" or ")
+    why = report.results[0].cells[REFERENCE, "free"].judgement.why
+    assert "the gradient of hidden.weight is 0.5 times what it should be" in why
+
+
+# ---------------------------------------------------------------- where
+
+
+def test_what_is_wrong_for_its_own_numbers_is_guilty_and_what_follows_is_not() -> None:
+    place = account(SQUARE, f"{REFERENCE}[fault=derivative_left_out,at=hidden_act]").place
+    assert (place.step, place.first, place.guilty) == (0, "backward/hidden", ("backward/hidden",))
+    assert place.ratios["grad/hidden.weight"] > 1
+    assert place.ratios["grad/output.weight"] <= 1
+
+
+def test_independent_guilty_places_are_all_named() -> None:
+    place = account(SQUARE, f"{REFERENCE}[fault=bias_mean,at=output,fault2=gradient_scale,at2=hidden.weight]").place
+    assert place.guilty == ("grad/output.bias", "grad/hidden.weight")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_right_run_has_no_place(mode: Mode) -> None:
+    scenario = parse_scenario(SQUARE)
+    report = run(scenario, backends=[REFERENCE], mode=mode)
+    result = report.results[0]
+    trace = result.cells[REFERENCE, mode].trace
+    assert trace is not None
+    assert localise(own_states(scenario, result.inputs, trace, result.reference.states)) is None
+    assert set(report.summary.cause) == {""}
+
+
+def test_a_trace_that_holds_a_nan_is_told_plainly() -> None:
+    found = account(SQUARE, named("NanOnce"))
+    assert found.causes == ()
+    assert "elements are not finite numbers" in found.sentence
+
+
+def test_causes_are_not_looked_for_if_not_asked() -> None:
+    report = run(parse_scenario(SQUARE), backends=[f"{REFERENCE}[fault=gradient_scale]"], causes=False)
+    assert set(report.summary.cause) == {""}
+
+
+# ---------------------------------------------------------------- the command
+
+
+def test_the_account_lists_the_step_the_cause_and_what_was_tried(isograd: Any) -> None:
+    outcome = isograd("explain", "article/worked_backprop", "--backend", f"{REFERENCE}[fault=derivative_left_out]")
+    assert outcome.code == 1
+    assert "cause: the derivative of the activation hidden_act is left out" in outcome.out
+    assert "∂L/∂z = ∂L/∂a" in outcome.out
+    (here,) = (line for line in outcome.out.splitlines() if "HERE" in line)
+    assert "backward/hidden " in here
+    assert "passed on" in outcome.out
+    assert "changes tried, the closest first" in outcome.out
+
+
+def test_a_trace_file_is_explained_without_a_backend(isograd: Any, tmp_path: Path) -> None:
+    trace = record("article/worked_backprop", f"{REFERENCE}[fault=gradient_scale,by=3]", mode="resync")
+    save_trace(trace, tmp_path / "t.safetensors")
+    outcome = isograd("explain", tmp_path / "t.safetensors")
+    assert outcome.code == 1
+    assert "the gradient of every parameter is 3 times what it should be" in outcome.out
+
+
+def test_a_right_backend_is_told_to_be_right(isograd: Any) -> None:
+    outcome = isograd("explain", "article/worked_backprop", "--backend", REFERENCE)
+    assert outcome.code == 0
+    assert "IDENTICAL" in outcome.out
+
+
+def test_a_scenario_without_a_backend_is_a_wrong_request(isograd: Any) -> None:
+    outcome = isograd("explain", "article/worked_backprop")
+    assert outcome.code == 2
+    assert "expected --backend NAME" in outcome.err
+
+
+def test_some_quantities_are_enough_to_be_told_that_nothing_fits_or_what_does() -> None:
+    report = run(
+        parse_scenario(SQUARE),
+        backends=[f"{REFERENCE}[fault=gradient_scale,by=0.5]"],
+        quantities="loss,grad/*",
+        mode="resync",
+        repeat=1,
+    )
+    assert np.all(report.summary.cause.str.contains("gradient_scale"))
