@@ -78,12 +78,13 @@ class Calibration:
     def curve(self) -> pd.DataFrame:
         """A row a factor: how many right runs would be judged wrong, and how many faults above rounding found."""
         clean, above = self.clean.least_factor.to_numpy(), self.above.least_factor.to_numpy()
+        backends = self.backends.least_factor.to_numpy()
         rows = []
         for factor in FACTORS:
             alarms, low, high = share(clean > factor)
             found, _, _ = share(above > factor)
-            rows.append((factor, alarms, low, high, found))
-        return pd.DataFrame(rows, columns=["factor", "false_alarms", "low", "high", "found"])
+            rows.append((factor, share(backends > factor)[0], alarms, low, high, found))
+        return pd.DataFrame(rows, columns=["factor", "backends", "false_alarms", "low", "high", "found"])
 
     @cached_property
     def goals(self) -> pd.DataFrame:

@@ -204,7 +204,7 @@ def _fault_row(result: ScenarioResult, cell: Cell, fault: str, change: Change, a
         "over_envelope": alone.over_envelope,
         "verdict": str(cell.verdict),
         "green": cell.verdict.green,
-        "least_factor": cell.judgement.least_factor,
+        "least_factor": np.inf if cell.judgement.structural else cell.judgement.least_factor,  # a shape, not a number
         "expected_first": first[0],
         "expected_step": first[1],
         "well_defined": alone.well_defined,

@@ -98,7 +98,7 @@ def page(calibration: Calibration) -> dict[str, Any]:
             }
             for (dtype, kind), rows in clean.groupby(["dtype", "kind"], sort=True)
         ],
-        "alarms": {"over": int(over.sum()), "of": n, "high": share(over)[2]},
+        "alarms": {"over": int(over.sum()), "of": n, "high": share(over)[2], "where": _where(clean[over])},
         "curve": _rows(calibration.curve[calibration.curve.factor.isin(_shown(calibration))]),
         "faults": [
             {
@@ -135,6 +135,7 @@ def curve(calibration: Calibration) -> dict[str, Any]:
     return {
         "width": WIDTH,
         "height": HEIGHT,
+        "backends": _path(x(rows.factor), y(rows.backends)),
         "alarms": _path(x(rows.factor), y(rows.false_alarms)),
         "missed": _path(x(rows.factor), y(1 - rows.found)),
         "factor": f"{calibration.factor:g}",
@@ -167,6 +168,12 @@ def _shown(calibration: Calibration) -> list[float]:
     factors = calibration.curve.factor.to_numpy()
     wanted = (0.5, 1, 1.5, 2, 3, 4, 5, 6, 8, 16, 32, 64)
     return [float(factors[np.abs(np.log(factors / f)).argmin()]) for f in wanted]
+
+
+def _where(rows: pd.DataFrame) -> str:
+    """How many of which kind and dtype."""
+    counts = (rows.kind + " " + rows.dtype).value_counts()
+    return ", ".join(f"{n} {which}" for which, n in counts.items())
 
 
 def _first(rows: pd.DataFrame) -> str:
