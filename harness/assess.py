@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from backends.numpy_manual import NumpyBackend
 from harness.children import Answer
 from harness.comparison import Comparison, compare_traces
 from harness.dtypes import FORMATS
@@ -17,10 +18,10 @@ from harness.errors import TraceError
 from harness.explanation import Account, explain
 from harness.findings import BROKEN, HOLDS, RED, Row, findings, published_trace
 from harness.identity import mean_of_sample_gradients
-from harness.inputs import Inputs
+from harness.inputs import Inputs, make_inputs
 from harness.judging import FACTOR, Judgement, Verdict, drifts, judge, settle
 from harness.quantities import quantity_shapes
-from harness.recorder import recorded_steps
+from harness.recorder import record_here, recorded_steps
 from harness.reference import Reference
 from harness.scenario import Scenario
 from harness.trace import Mode, Trace, bits, load_trace
@@ -136,11 +137,20 @@ class Assessor:
             error = Judgement(Verdict.ERROR, message=why)
             cells |= {(backend, mode): Cell(backend, mode, error) for mode in modes}
         traces = {b: c.trace for (b, mode), c in cells.items() if mode == modes[0] and c.trace}
-        rows = findings(self.scenario, self.inputs, self.reference.truth[modes[0]], traces)
-        rows += self._identity(cells)
+        rows = [*self._findings(traces), *self._identity(cells)]
         truth = {mode: self._recorded(trace) for mode, trace in self.reference.truth.items()}
         pairs = partial(self._pairs, cells)
         return ScenarioResult(self.scenario, self.inputs, self.reference, truth, cells, tuple(rows), pairs)
+
+    def _findings(self, traces: Mapping[str, Trace]) -> list[Row]:
+        """What the source says, held against its own numbers: whether it is right does not depend on a dtype."""
+        if not (self.scenario.published or self.scenario.findings):
+            return []
+        wide = self.scenario.model_copy(update={"dtype": "float64"})
+        inputs = make_inputs(wide)
+        with np.errstate(over="ignore", invalid="ignore"):
+            truth = record_here(NumpyBackend(), "reference", wide, inputs)
+        return findings(self.scenario, inputs, truth, traces)
 
     def _explained(self, cells: dict[tuple[str, Mode], Cell]) -> dict[tuple[str, Mode], Cell]:
         """The cells, those that diverge with their cause; what shows in resync is explained there, for both modes."""

@@ -1,0 +1,117 @@
+"""Does the calibration count what it says, and would it notice a judge that is wrong?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.calibration import Calibration, calibrate, share
+from harness.calibration.report import write
+from harness.calibration.scenarios import SCALES, random_scenarios
+from harness.calibration.tools import assert_close, mean_difference, means
+from harness.dtypes import FORMATS
+from harness.errors import IsogradError
+from harness.inputs import make_inputs
+from harness.judging import FACTOR, FALSE_ALARMS, factor_of
+from tests.conftest import REFERENCE
+
+
+@pytest.fixture(scope="module")
+def small() -> Calibration:
+    return calibrate(2, backends=[REFERENCE], dtypes=["float32"], seed=3)
+
+
+def test_right_runs_are_counted(small: Calibration) -> None:
+    assert len(small.backends) == 2 * 2
+    assert set(small.clean.kind) == {"backend", "noise"}
+    assert set(small.backends.verdict) == {"IDENTICAL"}
+
+
+def test_faults_are_run_alone_before_they_are_judged(small: Calibration) -> None:
+    assert len(small.above) > 20
+    assert not small.above.green.any()
+    assert small.first_right.all()
+    nothing = small.faults[small.faults.id == "nan_to_zero"]
+    assert not nothing.above_rounding.any()
+
+
+def test_too_few_cells_reach_no_goal(small: Calibration) -> None:
+    assert not small.green
+    assert small.goals.reached.tolist() == [False, False, True]
+
+
+def test_a_judge_that_passes_a_fault_is_counted(small: Calibration) -> None:
+    faults = small.faults.assign(green=True)
+    assert f"{len(small.above)} of {len(small.above)}" in replace(small, faults=faults).goals.came.tolist()
+
+
+def test_a_judge_that_fails_a_right_run_is_counted(small: Calibration) -> None:
+    clean = small.clean.assign(verdict="DIVERGES")
+    assert replace(small, clean=clean).goals.came[0] == "4 of 4"
+
+
+def test_the_curve_falls_with_the_factor(small: Calibration) -> None:
+    for column in ("backends", "false_alarms", "found"):
+        assert (np.diff(small.curve[column]) <= 0).all()
+
+
+def test_the_report_is_written_whole(small: Calibration, tmp_path: Path) -> None:
+    folder = write(small, tmp_path / "out")
+    assert {path.name for path in folder.iterdir()} == {
+        *("README.md", "curve.svg", "curve.csv", "clean.csv", "faults.csv", "run.json")
+    }
+    page = (folder / "README.md").read_text("utf-8")
+    assert "right runs of backends judged not green | 0 of ≥ 2,000 | 0 of 4 | ❌" in page
+    assert "assert_close, every step" in page
+
+
+@pytest.mark.parametrize("dtype", SCALES)
+def test_random_scenarios_are_the_same_each_time_and_fit_their_dtype(dtype: str) -> None:
+    one, again = (list(random_scenarios(dtype, 3)) for _ in range(2))
+    assert one == again
+    for scenario in one:
+        assert np.abs(make_inputs(scenario).x.astype(np.float64)).max() < FORMATS[dtype].largest
+
+
+def test_another_seed_gives_other_scenarios() -> None:
+    assert next(random_scenarios("float32", 1, 0)) != next(random_scenarios("float32", 1, 1))
+
+
+# ---------------------------------------------------------------- numbers
+
+
+def test_wilsons_interval() -> None:
+    # 10 of 100: [0.0552, 0.1744], as in Brown, Cai, DasGupta (2001)
+    np.testing.assert_allclose(share(np.arange(100) < 10), (0.1, 0.0552, 0.1744), atol=1e-4)
+    assert share(np.zeros(2100, bool))[2] == pytest.approx(0.0018, abs=5e-5)
+    assert share(np.zeros(0, bool))[1:] == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("tool", "near", "far"), [(assert_close, 1e-6, 1e-4), (means, 1e-8, 1e-6), (mean_difference, 1e-7, 1e-5)]
+)
+def test_other_tools_rules(tool: Any, near: float, far: float) -> None:
+    right = np.ones(4)
+    assert tool(right * (1 + near), right, "float32")
+    assert not tool(right * (1 + far), right, "float32")
+    assert not tool(right * np.nan, right, "float32")
+
+
+@pytest.mark.parametrize(("alarms", "factor"), [(None, FACTOR), (1.0, 2.0), (0.02, 4.0), (0.0018, 64.0)])
+def test_a_share_of_false_alarms_gives_the_smallest_factor(alarms: float | None, factor: float) -> None:
+    assert factor_of(alarms) == factor
+
+
+@pytest.mark.parametrize("alarms", [0.0, 1e-4, -1.0, 2.0, float("nan")])
+def test_a_share_that_was_not_measured_is_refused(alarms: float) -> None:
+    with pytest.raises(IsogradError, match=r"--false-alarms: expected a share from 0\.0018 to 1"):
+        factor_of(alarms)
+
+
+def test_more_is_asked_of_the_larger_factor() -> None:
+    assert list(FALSE_ALARMS) == sorted(FALSE_ALARMS)
+    assert list(FALSE_ALARMS.values()) == sorted(FALSE_ALARMS.values(), reverse=True)
