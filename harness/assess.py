@@ -16,7 +16,7 @@ from harness.comparison import Comparison, compare_traces
 from harness.dtypes import FORMATS
 from harness.errors import TraceError
 from harness.explanation import Account, explain
-from harness.findings import BROKEN, HOLDS, RED, Row, findings, published_trace
+from harness.findings import BROKEN, HOLDS, NOTED, RED, Row, findings, published_trace
 from harness.identity import mean_of_sample_gradients
 from harness.inputs import Inputs, make_inputs
 from harness.judging import FACTOR, Judgement, Verdict, drifts, judge, settle
@@ -137,7 +137,7 @@ class Assessor:
             error = Judgement(Verdict.ERROR, message=why)
             cells |= {(backend, mode): Cell(backend, mode, error) for mode in modes}
         traces = {b: c.trace for (b, mode), c in cells.items() if mode == modes[0] and c.trace}
-        rows = [*self._findings(traces), *self._identity(cells)]
+        rows = [*self._findings(traces), *self._identity(cells), *_causes(self.scenario, cells)]
         truth = {mode: self._recorded(trace) for mode, trace in self.reference.truth.items()}
         pairs = partial(self._pairs, cells)
         return ScenarioResult(self.scenario, self.inputs, self.reference, truth, cells, tuple(rows), pairs)
@@ -255,6 +255,20 @@ class Assessor:
                 "text": f"{backend}: the batch's gradient is the mean of its samples' gradients "
                 f"({len(comparison.steps)} steps, largest difference {ratio:.2g} of its bound)",
             }
+
+
+def _causes(scenario: Scenario, cells: Mapping[tuple[str, Mode], Cell]) -> Iterator[Row]:
+    """A row for each backend whose divergence was explained."""
+    explained = {cell.backend: cell.judgement for cell in cells.values() if cell.judgement.why}
+    for backend, judgement in explained.items():
+        yield {
+            "scenario": scenario.name,
+            "id": "cause",
+            "quantity": judgement.first,
+            "step": judgement.step,
+            "status": NOTED,
+            "text": f"{backend}: {judgement.why}",
+        }
 
 
 def between(a: Trace, b: Trace, reference: Reference, factor: float = FACTOR) -> tuple[Comparison, Judgement]:

@@ -28,7 +28,7 @@ NOISY = 4
 
 CLEARLY = 20.0
 """A fault is above rounding where, in exact arithmetic, it moves some tensor by this many times the largest error that
-any right backend makes there: a measure that the envelope has no part in."""
+any right run makes there, of a backend or noisy: a measure that the envelope itself has no part in."""
 
 
 def clean_cells(results: Sequence[ScenarioResult]) -> pd.DataFrame:
