@@ -170,11 +170,11 @@ def calibrate(
 
 
 def _scenarios_for_faults(count: int, dtypes: Sequence[str], seed: int) -> dict[str, list[Scenario]]:
-    """Others than the right runs are made from; float32 has most, and a long one."""
+    """Others than the right runs are made from; float32 has most, and a long one if there are ten or more."""
     tenth = max(1, count // 10)
     numbers = {dtype: tenth if dtype == "float32" else -(-tenth // 3) for dtype in dtypes}
     parts = {dtype: list(random_scenarios(dtype, n, seed + 1, FAULT_STEPS)) for dtype, n in numbers.items()}
-    if "float32" in parts:
+    if "float32" in parts and count >= 10:
         parts["float32"] += random_scenarios("float32", 1, seed + 9, LONG)
     return parts
 
