@@ -144,6 +144,12 @@ def test_a_trace_that_holds_a_nan_is_told_plainly() -> None:
     assert "elements are not finite numbers" in found.sentence
 
 
+def test_a_quantity_too_many_has_no_cause() -> None:
+    found = account(SQUARE, named("AddsQuantity"))
+    assert found.causes == ()
+    assert found.sentence == "no catalogued cause: first in grad/hidden.scale"
+
+
 def test_causes_are_not_looked_for_if_not_asked() -> None:
     report = run(parse_scenario(SQUARE), backends=[f"{REFERENCE}[fault=gradient_scale]"], causes=False)
     assert set(report.summary.cause) == {""}

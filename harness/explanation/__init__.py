@@ -83,6 +83,8 @@ def explain(scenario: Scenario, inputs: Inputs, trace: Trace, states: States) ->
     if place is None:
         return None
     search = Search(own, place)
+    if not search.has_something_to_explain():
+        return Account(place, (), (), _pattern(own, place, search.rerun), False, ())
     tried = search.single()
     causes = [trial for trial in tried if trial.fits] or [trial for trial in search.pairs() if trial.fits]
     pattern = "" if causes else _pattern(own, place, search.rerun)

@@ -87,6 +87,14 @@ class Search:
         flags = [~(ratio <= self.own.limit) for ratio in self.own.ratios.values()]
         return np.asarray(self.own.steps[np.logical_or.reduce(flags)])
 
+    def has_something_to_explain(self) -> bool:
+        """Whether what differs first is a quantity of the scenario, and the rules without any change do not fit.
+
+        Otherwise a change that does nothing would be called a cause.
+        """
+        known = self.place.first in self.rerun.names
+        return known and self.rerun.compare(Change(), self.rerun.steps[:1])[0] > 1.0
+
     # ------------------------------------------------------------ one change
 
     def candidates(self) -> Iterator[Change]:
