@@ -324,3 +324,9 @@ def test_one_unfit_trace_among_others_is_named(short: Report) -> None:
 
 def test_a_title_may_be_changed(short: Report) -> None:
     assert verdicts(judge([with_spec(trace_of(short, RIGHT, "free"), title="another")])) == ["IDENTICAL"]
+
+
+def test_a_backends_options_are_shown(isograd: Any, tmp_path: Path) -> None:
+    backend = f"{REFERENCE}[fault=gradient_scale,by=2]"
+    save_trace(record("article/worked_backprop", backend, mode="resync"), tmp_path / "t.safetensors")
+    assert backend in isograd("judge", tmp_path / "t.safetensors").out

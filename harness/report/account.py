@@ -69,5 +69,5 @@ def _tried(account: Account) -> Table:
         table.add_column(column)
     for trial in account.tried[:TRIED]:
         where = f"{trial.worst[0]}, step {trial.worst[1]}"
-        table.add_row(identifier(trial), f"{trial.ratio:.3g}", where, says(trial))
+        table.add_row(Text(identifier(trial)), f"{trial.ratio:.3g}", where, Text(says(trial)))
     return table
