@@ -129,7 +129,8 @@ def judgement_table(names: Sequence[object], cells: Sequence[Cell], factor: floa
         verdict = Text(str(cell.verdict), STYLE.get(cell.verdict, "bold red"))
         where = (found.first, "" if found.step is None else str(found.step))
         least = "none" if found.structural or math.isinf(found.least_factor) else _rounded_up(found.least_factor)
-        table.add_row(str(name), manifest.scenario, manifest.backend, manifest.dtype, cell.mode, verdict, *where, least)
+        told = (str(name), manifest.scenario, manifest.backend, manifest.dtype, cell.mode)
+        table.add_row(*map(Text, told), verdict, *where, least)  # brackets of a backend's name are no markup
     reasons = dict.fromkeys(cell.judgement.message for cell in cells if not cell.verdict.green)
     return Group(table, *(Text(line, style="red") for line in reasons))
 
