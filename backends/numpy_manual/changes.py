@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
-from typing import Any, ClassVar, Self
+from itertools import combinations
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 from pydantic.dataclasses import dataclass
@@ -18,12 +19,37 @@ from backends.numpy_manual.arithmetic import Arithmetic, make_arithmetic
 from backends.numpy_manual.rules import Gradients, LayerRule, LossRule
 from harness.dtypes import FORMATS
 from harness.inputs import Array, Inputs
-from harness.scenario import Linear, Scenario
+from harness.scenario import GaussianData, InlineData, Linear, Scenario
 
 Values = dict[str, Any]
 """Something for each parameter, by "layer.param"."""
 
 OPTIONS: Any = {"extra": "forbid", "frozen": True}
+
+
+class Evidence(Protocol):
+    """What a change may read its options off: a trace, and what the rules make of the trace's own states."""
+
+    @property
+    def scenario(self) -> Scenario:
+        """What was run."""
+
+    @property
+    def inputs(self) -> Inputs:
+        """Its numbers."""
+
+    @property
+    def steps(self) -> list[int]:
+        """The steps of which the trace's state is known, the first that is wrong first."""
+
+    def state(self, step: int) -> Mapping[str, Array]:
+        """The parameters before a step."""
+
+    def recorded(self, name: str, step: int) -> Array | None:
+        """A quantity as the trace has it; None if it does not have it, or in a wrong shape."""
+
+    def ruled(self, name: str, step: int) -> Array:
+        """A quantity as the rules have it."""
 
 
 @dataclass(config=OPTIONS)
@@ -33,7 +59,7 @@ class Change:
     Attributes:
         id: its stable name.
         sentence: what is different, in a sentence; `{at}` stands for where, and so on for the other options.
-        formula: the formula with the change.
+        formula: the formula with the change, the offending term between « and ».
         origin: where it usually comes from.
         solve: options that a trace can be solved for, each with the value that changes nothing.
         remembers: what it does at a step depends on steps before.
@@ -56,6 +82,15 @@ class Change:
         """The change at each place of a scenario where it means something, with its usual options."""
         yield cls()
 
+    def fitted(self, evidence: Evidence) -> Iterator[Self]:
+        """Itself with options that are read off a trace (an order, an index); none where there is nothing to read."""
+        yield from ()
+
+    @property
+    def vague(self) -> bool:
+        """Whether it accounts for so much that it is a cause only where nothing else is."""
+        return False
+
     def arithmetic(self) -> str | None:
         """Another arithmetic to compute in; None: no other."""
         return None
@@ -64,11 +99,11 @@ class Change:
         """For a change of precision: the dtype whose rounding the results have, and the roundoff of matrix products."""
         return None
 
-    def layer(self, name: str, kind: str, rule: LayerRule) -> LayerRule:
+    def layer(self, run: Circumstances, name: str, kind: str, rule: LayerRule) -> LayerRule:
         """The rule of the layer ``name``."""
         return rule
 
-    def loss(self, rule: LossRule) -> LossRule:
+    def loss(self, run: Circumstances, rule: LossRule) -> LossRule:
         """The loss's rule."""
         return rule
 
@@ -141,12 +176,12 @@ class ChangedSession(NumpySession):
         chosen = arithmetic or change.arithmetic() or "float64"
         chosen = make_arithmetic(chosen) if isinstance(chosen, str) else chosen
         super().__init__(scenario, inputs, chosen, np.dtype(np.float64))
-        kinds = {layer.name: layer.kind for layer in scenario.layers}
-        self.rules = [(name, change.layer(name, kinds[name], rule)) for name, rule in self.rules]
-        self.loss = change.loss(self.loss)
         if change.arithmetic():  # what is narrow is the computation, not the constant that it was given
             self.lr = inputs.lr
         self.run.lr = self.lr = self._rounded(change.rate(self.lr)) if rounded else change.rate(self.lr)
+        kinds = {layer.name: layer.kind for layer in scenario.layers}
+        self.rules = [(name, change.layer(self.run, name, kinds[name], rule)) for name, rule in self.rules]
+        self.loss = change.loss(self.run, self.loss)
 
     def _rounded(self, lr: Any) -> Any:
         narrow = float(FORMATS[self.run.scenario.dtype].dtype.type(float(lr)))
@@ -192,13 +227,13 @@ class Both(Change):
         """Either's."""
         return self.first.arithmetic() or self.second.arithmetic()
 
-    def layer(self, name: str, kind: str, rule: LayerRule) -> LayerRule:
+    def layer(self, run: Circumstances, name: str, kind: str, rule: LayerRule) -> LayerRule:
         """One after the other."""
-        return self.second.layer(name, kind, self.first.layer(name, kind, rule))
+        return self.second.layer(run.part(1), name, kind, self.first.layer(run.part(0), name, kind, rule))
 
-    def loss(self, rule: LossRule) -> LossRule:
+    def loss(self, run: Circumstances, rule: LossRule) -> LossRule:
         """One after the other."""
-        return self.second.loss(self.first.loss(rule))
+        return self.second.loss(run.part(1), self.first.loss(run.part(0), rule))
 
     def rate(self, lr: Any) -> Any:
         """One after the other."""
@@ -258,3 +293,19 @@ class AtParameter(Change):
 def linear_layers(scenario: Scenario, bias: bool = False) -> list[Linear]:
     """The linear layers, or those with a bias."""
     return [y for y in scenario.layers if isinstance(y, Linear) and (y.bias is not None or not bias)]
+
+
+def alike(scenario: Scenario) -> Iterator[tuple[str, str]]:
+    """Each two parameters of one shape, "layer.param", in the order of the layers."""
+    widths = scenario.input_widths()
+    shapes = {f"{y.name}.{k}": shape for y in scenario.layers for k, (shape, _) in y.parameters(widths[y.name]).items()}
+    yield from ((a, b) for a, b in combinations(shapes, 2) if shapes[a] == shapes[b])
+
+
+def has_partial_batch(scenario: Scenario) -> bool:
+    """Whether an epoch's last batch is smaller than the others; of a table, which is not read here, it may be."""
+    data = scenario.data
+    if isinstance(data, InlineData | GaussianData):
+        number = len(data.x) if isinstance(data, InlineData) else data.samples
+        return number > scenario.batch_size and number % scenario.batch_size > 0
+    return scenario.batch_size > 1

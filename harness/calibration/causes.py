@@ -24,7 +24,7 @@ from harness.calibration.strangers import STRANGERS
 from harness.explanation import Account, explain
 from harness.explanation.own import own_states
 from harness.explanation.rerun import Rerun
-from harness.explanation.search import Trial
+from harness.explanation.trial import Trial
 from harness.judging import FACTOR, Verdict
 from harness.recorder import record_here
 from harness.scenario import Scenario

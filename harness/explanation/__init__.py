@@ -11,7 +11,8 @@ from harness.envelope import Floats
 from harness.explanation.localise import Place, localise
 from harness.explanation.own import Own, own_states
 from harness.explanation.rerun import Rerun
-from harness.explanation.search import Search, Trial
+from harness.explanation.search import Search
+from harness.explanation.trial import Trial
 from harness.inputs import Inputs
 from harness.recorder import States
 from harness.scenario import Scenario
@@ -95,7 +96,7 @@ def explain(scenario: Scenario, inputs: Inputs, trace: Trace, states: States) ->
 def _right(own: Own, place: Place, rerun: Rerun) -> tuple[Floats, Floats]:
     """The first quantity as the rules give it, and as the trace has it."""
     got = own.recorded(place.first, place.step)
-    return rerun.vector_of(place.first, place.step).reshape(got.shape), got
+    return rerun.ruled(place.first, place.step).reshape(got.shape), got
 
 
 def _table(own: Own, place: Place, rerun: Rerun, rows: int = 4) -> list[tuple[str, float, float]]:

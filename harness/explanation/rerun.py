@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -46,12 +46,19 @@ class Rerun:
         names: list[str] | None = None,
     ) -> tuple[float, tuple[str, int]]:
         """The largest error in bounds of a change's noisy runs, and where."""
-        worst = (0.0, ("", int(steps[0])))
+        return max(self.ratios(change, steps, arithmetic, names), default=(0.0, ("", 0)))
+
+    def ratios(
+        self,
+        change: Change,
+        steps: Steps,
+        arithmetic: Arithmetic | None = None,
+        names: list[str] | None = None,
+    ) -> Iterator[tuple[float, tuple[str, int]]]:
+        """The largest error in bounds at each of the steps, one after the other, and where."""
         arithmetic = arithmetic or noisy(self.own.scenario.dtype, RUNS, FACTOR, 4)
         for step, seen in self.run(change, steps, arithmetic):
-            for name in names or self.names:
-                worst = max(worst, (self._ratio(name, step, seen[name]), (name, step)))
-        return worst
+            yield max((self._ratio(name, step, seen[name]), (name, step)) for name in names or self.names)
 
     def _ratio(self, name: str, step: int, seen: Array) -> float:
         got = self.own.recorded(name, step)
@@ -68,38 +75,38 @@ class Rerun:
         runs = seen if seen.ndim > got.ndim else seen[np.newaxis]
         return spread(runs[:, np.newaxis], self.own.scenario.dtype, name)
 
-    @np.errstate(over="ignore", invalid="ignore", divide="ignore")
-    def run(self, change: Change, steps: Steps, arithmetic: str | Arithmetic) -> list[tuple[int, Mapping[str, Array]]]:
+    def run(
+        self, change: Change, steps: Steps, arithmetic: str | Arithmetic
+    ) -> Iterator[tuple[int, Mapping[str, Array]]]:
         """The changed rules at the steps; a change that remembers is led through all steps before, without noise."""
         scenario, inputs, free = self.own.scenario, self.own.inputs, self.own.trace.manifest.mode == "free"
         session = ChangedSession(scenario, inputs, change, arithmetic, rounded=False)
         before = ChangedSession(scenario, inputs, change, "float64", rounded=False)
         before.run = session.run
         wanted, known = set(steps.tolist()), self.own.steps
-        out = []
         for step in known[known <= steps[-1]].tolist() if change.remembers else steps.tolist():
             at = session if step in wanted else before
             at.run.step = step
             at.outside = True
             at.run.loads = not (free and step)  # a free run loads a state once, and then has its own
-            at.load(self.own.state(step))
             rows = inputs.samples(step)
-            seen = at.step(inputs.x[rows], inputs.y[rows])
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                at.load(self.own.state(step))
+                seen = at.step(inputs.x[rows], inputs.y[rows])
             if step in wanted:
-                out.append((step, seen))
-        return out
+                yield step, _of_a_batch(seen, len(rows))
 
     def vector(self, change: Change, names: list[str], steps: Steps) -> Floats:
         """All quantities of all steps in one vector, in float64."""
         runs = self.run(change, steps, "float64")
         return np.concatenate([np.ravel(seen[name]) for _, seen in runs for name in names])
 
-    def roughly(self, change: Change) -> tuple[float, tuple[str, int]]:
-        """Whether a change comes anywhere near at the first step, without noise; 1 is a hundred times its bound.
+    def roughly(self, change: Change, steps: Steps) -> tuple[float, tuple[str, int]]:
+        """How near a change comes at the first of the steps, without noise; 1 is a hundred times its bound.
 
         Noise costs a hundred times as much, and most changes are wrong by far.
         """
-        step, seen = self.run(change, self.steps[:1], "float64")[0]
+        step, seen = next(self.run(change, steps, "float64"))
         worst = (0.0, (self.names[0], step))
         for name in self.names:
             got, value = self.own.recorded(name, step), np.asarray(seen[name])
@@ -108,19 +115,21 @@ class Rerun:
             alike = (got == value) | (np.isnan(got) & np.isnan(value))
             off = np.where(alike, 0.0, np.nan_to_num(np.abs(got - value), nan=np.inf, posinf=np.inf))
             with np.errstate(divide="ignore", invalid="ignore"):  # larger numbers have a larger envelope
-                larger = np.fmax(1.0, np.abs(value).max(initial=0.0) / np.abs(self._unchanged[name]).max(initial=0.0))
+                larger = np.fmax(1.0, np.abs(value).max(initial=0.0) / np.abs(self.ruled(name, step)).max(initial=0.0))
             ratio = np.ravel(off) * self._envelopes[step][name] / (self.own.limit * ROUGHLY * larger)
             if name != "lr":
                 worst = max(worst, (float(np.nan_to_num(ratio, nan=0.0, posinf=np.inf).max(initial=0.0)), (name, step)))
         return worst
 
-    @cached_property
-    def _unchanged(self) -> Mapping[str, Array]:
-        return {name: np.asarray(value) for name, value in self.run(Change(), self.steps[:1], "float64")[0][1].items()}
+    def ruled(self, name: str, step: int) -> Array:
+        """One quantity by the unchanged rules."""
+        if step not in self._ruled:
+            self._ruled[step] = next(self.run(Change(), np.array([step]), "float64"))[1]
+        return np.asarray(self._ruled[step][name])
 
-    def vector_of(self, name: str, step: int) -> Floats:
-        """One quantity by the unchanged rules, flat."""
-        return np.ravel(self.run(Change(), np.array([step]), "float64")[0][1][name])
+    @cached_property
+    def _ruled(self) -> dict[int, Mapping[str, Array]]:
+        return {}
 
     def recorded(self, names: list[str], steps: Steps) -> Floats:
         """What the trace has, likewise."""
@@ -146,3 +155,14 @@ class Rerun:
     def names(self) -> list[str]:
         """Quantities of the scenario that the trace has, in execution order."""
         return [name for name in quantity_shapes(self.own.scenario) if name in self.own.trace.columns]
+
+
+def _of_a_batch(seen: Mapping[str, Array], rows: int) -> Mapping[str, Array]:
+    """A step's quantities with the rows that its batch should have: a change may have seen another batch."""
+    out = dict(seen)
+    for name, value in seen.items():
+        if name.startswith(("forward/", "backward/")) and value.shape[-2] != rows:
+            kept = np.asarray(value)[..., :rows, :]
+            missing = [(0, 0)] * (kept.ndim - 2) + [(0, rows - kept.shape[-2]), (0, 0)]
+            out[name] = np.pad(kept, missing)
+    return out

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from backends.numpy_manual.changes import Change
+from backends.numpy_manual.changes import Both, Change
+from harness.envelope import Floats
 from harness.explanation.rerun import Rerun, Steps
 
 ITERATIONS = 12
@@ -55,39 +56,74 @@ def solved_for(
     within: Callable[[Change], Change] = lambda change: change,
 ) -> tuple[Change, dict[str, Solved]]:
     """The change with its parameter solved for, as part of what ``within`` makes of it."""
-    solved = {}
-    for name, neutral in change.solve.items():
-        value, error = _solve(rerun, change, name, names, steps, within)
-        simple = (0.0, float(np.rint(value)), float(np.rint(4 * value) / 4))
-        near = [v for v in simple if abs(value - v) <= SURE * error]
-        solved[name] = Solved(value, error, neutral)
-        change = replace(change, **{name: near[0] if near else float(f"{value:.{digits(value, error)}g}")})
-    return change, solved
+    if not change.solve:
+        return change, {}
+    (changed,), (solved,) = _solve([change], lambda parts: within(parts[0]), rerun, names, steps)
+    return changed, solved
+
+
+def solved_together(rerun: Rerun, both: Both, names: list[str], steps: Steps) -> tuple[Both, dict[str, Solved]]:
+    """Two changes with the parameters of both solved for at once."""
+    if not (both.first.solve or both.second.solve):
+        return both, {}
+    parts, solved = _solve([both.first, both.second], lambda parts: Both(*parts), rerun, names, steps)
+    named = [{f"{part.id}.{name}": value for name, value in of.items()} for part, of in zip(parts, solved, strict=True)]
+    return Both(*parts), named[0] | named[1]
 
 
 def _solve(
-    rerun: Rerun,
-    change: Change,
-    name: str,
-    names: list[str],
-    steps: Steps,
-    within: Callable[[Change], Change],
-) -> tuple[float, float]:
-    """Gauss–Newton over the quantities of the steps, weighted by their envelopes, from the change's usual value."""
-    value, error = float(getattr(change, name)), np.inf
-    got, weight = rerun.recorded(names, steps), rerun.weights(names, steps)
+    parts: list[Change], joined: Callable[[list[Change]], Change], rerun: Rerun, names: list[str], steps: Steps
+) -> tuple[list[Change], list[dict[str, Solved]]]:
+    """The parts with their parameters solved for, each one's with its error."""
+    where = [(i, name) for i, part in enumerate(parts) for name in part.solve]
+
+    def put(values: Floats) -> list[Change]:
+        out = list(parts)
+        for (i, name), value in zip(where, values.tolist(), strict=True):
+            out[i] = replace(out[i], **{name: value})
+        return out
+
+    usual = np.array([float(getattr(parts[i], name)) for i, name in where])
+    found, errors = _gauss_newton(
+        lambda values: rerun.vector(joined(put(values)), names, steps),
+        usual,
+        rerun.recorded(names, steps),
+        rerun.weights(names, steps),
+    )
+    solved: list[dict[str, Solved]] = [{} for _ in parts]
+    for (i, name), value, error in zip(where, found.tolist(), errors.tolist(), strict=True):
+        solved[i][name] = Solved(value, error, parts[i].solve[name])
+    nice = np.array([_simplest(value, error) for value, error in zip(found.tolist(), errors.tolist(), strict=True)])
+    return put(nice), solved
+
+
+def _simplest(value: float, error: float) -> float:
+    """A simple number as near as the errors allow; or the digits that are known."""
+    simple = (0.0, float(np.rint(value)), float(np.rint(4 * value) / 4)) if np.isfinite(value) else ()
+    near = [v for v in simple if abs(value - v) <= SURE * error]
+    return near[0] if near else float(f"{value:.{digits(value, error)}g}")
+
+
+def _gauss_newton(
+    run: Callable[[Floats], Floats], values: Floats, got: Floats, weight: Floats
+) -> tuple[Floats, Floats]:
+    """Parameters that fit best, and their standard errors: weighted least squares, from the changes' usual values."""
+    errors = np.full(len(values), np.inf)
     for _ in range(ITERATIONS):
-        width = max(abs(value), 1.0) * 1e-4
-        at, beside = (rerun.vector(within(replace(change, **{name: v})), names, steps) for v in (value, value + width))
-        slope, residual = (beside - at) / width * weight, (got - at) * weight
-        good = np.isfinite(slope) & np.isfinite(residual)
-        square = float(slope[good] @ slope[good])
-        if not square > 0:
+        at, slopes = run(values), []
+        for i, value in enumerate(values):
+            width = max(abs(value), 1.0) * 1e-4
+            slopes.append((run(values + width * (np.arange(len(values)) == i)) - at) / width * weight)
+        jacobian, residual = np.stack(slopes, axis=1), (got - at) * weight
+        good = np.isfinite(jacobian).all(axis=1) & np.isfinite(residual)
+        jacobian, residual = jacobian[good], residual[good]
+        normal = jacobian.T @ jacobian
+        if not (np.diagonal(normal) > 0).all() or np.linalg.matrix_rank(normal) < len(values):
             break
-        step, error = float(slope[good] @ residual[good]) / square, 1 / np.sqrt(square)
-        if not np.isfinite(value + step):
-            return value, np.inf
-        value += step
-        if abs(step) <= 1e-2 * error:
+        step, errors = np.linalg.solve(normal, jacobian.T @ residual), np.sqrt(np.diagonal(np.linalg.inv(normal)))
+        if not np.isfinite(values + step).all():
+            return values, np.full(len(values), np.inf)
+        values = values + step
+        if (np.abs(step) <= 1e-2 * errors).all():
             break
-    return value, error
+    return values, errors

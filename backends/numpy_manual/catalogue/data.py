@@ -1,4 +1,4 @@
-"""What can be wrong with the data's order?"""
+"""What can be wrong with the data's order, or with what a batch holds?"""
 
 from __future__ import annotations
 
@@ -6,37 +6,82 @@ from collections.abc import Iterator
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
-from backends.numpy_manual.changes import (
-    OPTIONS,
-    Change,
-    Circumstances,
-)
-from harness.inputs import Array
+from backends.numpy_manual.changes import OPTIONS, Change, Circumstances, Evidence, has_partial_batch
+from backends.numpy_manual.rules import LAYERS
+from harness.inputs import Array, Inputs
 from harness.scenario import Scenario
+
+MOST = 10_000_000
+"""Of more products of batch, samples and outputs, no order is read off: it would need gigabytes."""
+
+Rows = NDArray[np.int64]
+"""Samples of a batch, by their number."""
 
 
 @dataclass(config=OPTIONS)
 class SamplesReordered(Change):
-    """The samples come in another order."""
+    """The samples come in another order: backwards, or in one that was read off a trace."""
 
     id = "samples_reordered"
     sentence = "the samples come in another order"
-    formula = "(x, y)_i ← (x, y)_(N−1−i)"
+    formula = "(x, y)_i ← (x, y)_«π(i)»"
     origin = "shuffle=True, another seed, a sampler of its own"
 
-    @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """Where a batch is not all samples."""
-        yield cls()
+    orders: tuple[tuple[int, tuple[int, ...]], ...] = ()
+
+    def says(self) -> str:
+        """With the samples of the first step."""
+        return self.sentence + (f": at step {self.orders[0][0]} {_listed(self.orders[0][1])}" if self.orders else "")
+
+    def fitted(self, evidence: Evidence) -> Iterator[Self]:
+        """Each row of a batch is the sample whose output of the first layer is nearest to what the trace has there."""
+        found = []
+        for step in evidence.steps:
+            rows = _nearest(evidence, step)
+            if rows is None:
+                return
+            if (rows != evidence.inputs.samples(step)).any():
+                found.append((step, tuple(rows.tolist())))
+        if found:
+            yield type(self)(orders=tuple(found))
+
+    @property
+    def vague(self) -> bool:
+        """Any other order: there may be a reason for just this one."""
+        return bool(self.orders)
 
     def batch(self, run: Circumstances, x: Array, y: Array) -> tuple[Array, Array]:
-        """The samples of the step, counted from the end."""
-        inputs, per_epoch = run.inputs, run.inputs.steps_per_epoch
-        start = run.step % per_epoch * inputs.batch_size
-        rows = inputs.order[run.step // per_epoch][::-1][start : start + inputs.batch_size]
-        return inputs.x[rows], inputs.y[rows]
+        """The samples of the step, counted from the end; or those that were read off."""
+        if self.orders:
+            rows = next((list(of) for step, of in self.orders if step == run.step), None)
+            return (x, y) if rows is None else (run.inputs.x[rows], run.inputs.y[rows])
+        epoch, start = _epoch_and_start(run.inputs, run.step)
+        return _samples(run.inputs, run.inputs.order[epoch][::-1][start : start + run.inputs.batch_size])
+
+
+def _listed(rows: tuple[int, ...]) -> str:
+    return ", ".join(map(str, rows[:8])) + (" …" if len(rows) > 8 else "")
+
+
+def _nearest(evidence: Evidence, step: int) -> Rows | None:
+    """The samples whose output of the first layer is nearest; where it is as near, the one that it should be."""
+    first, inputs = evidence.scenario.layers[0], evidence.inputs
+    recorded = evidence.recorded(f"forward/{first.name}", step)
+    if recorded is None or recorded.size * len(inputs.x) > MOST:
+        return None
+    state = {key.partition(".")[2]: v for key, v in evidence.state(step).items() if key.startswith(f"{first.name}.")}
+    p = {key: np.asarray(value, np.float64) for key, value in state.items()}
+    p |= {key: np.asarray(value) for key, value in first if isinstance(value, float)}
+    outputs = LAYERS[first.kind].forward(p, inputs.x.astype(np.float64))
+    far = np.abs(recorded[:, np.newaxis] - outputs).sum(axis=2)
+    right = inputs.samples(step)
+    nearest = far.argmin(axis=1)
+    own = far[np.arange(len(right)), right]
+    best: Rows = np.where(own <= far.min(axis=1), right, nearest)
+    return best
 
 
 @dataclass(config=OPTIONS)
@@ -45,7 +90,7 @@ class LabelsShifted(Change):
 
     id = "labels_shifted"
     sentence = "the labels are shifted by one sample"
-    formula = "y_i ← y_(i−1)"
+    formula = "y_i ← y_«(i−1)»"
     origin = "an index that is off by one, a header that was read as data"
 
     def batch(self, run: Circumstances, x: Array, y: Array) -> tuple[Array, Array]:
@@ -59,13 +104,89 @@ class BatchRepeated(Change):
 
     id = "batch_repeated"
     sentence = "step {step} sees the batch of the step before"
-    formula = "(x, y)_t ← (x, y)_(t−1)"
+    formula = "(x, y)_t ← (x, y)_«(t−1)»"
     origin = "an iterator that was made anew, a buffer that is filled too late"
 
     step: int = 1
 
     def batch(self, run: Circumstances, x: Array, y: Array) -> tuple[Array, Array]:
-        """The batch before, where it is of one size."""
-        before = run.inputs.samples(max(run.step - 1, 0))
-        repeats = run.step == self.step and len(before) == len(x)
-        return (run.inputs.x[before], run.inputs.y[before]) if repeats else (x, y)
+        """The batch before."""
+        repeats = run.step == self.step and run.step > 0
+        return _samples(run.inputs, run.inputs.samples(run.step - 1)) if repeats else (x, y)
+
+
+@dataclass(config=OPTIONS)
+class BatchDropped(Change):
+    """A batch is left out, and the ones after it come a step too early."""
+
+    id = "batch_dropped"
+    sentence = "the batch of step {step} is left out: from there each step sees the next one's"
+    formula = "(x, y)_t ← (x, y)_«(t+1)»"
+    origin = "a batch that was taken to look at its shape, a warm-up step, an iterator that starts at 1"
+
+    step: int = 1
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Where there is a next step."""
+        yield cls()
+
+    def batch(self, run: Circumstances, x: Array, y: Array) -> tuple[Array, Array]:
+        """The batch after; after the last one the first."""
+        if run.step < self.step:
+            return x, y
+        return _samples(run.inputs, run.inputs.samples((run.step + 1) % run.inputs.steps))
+
+
+@dataclass(config=OPTIONS)
+class PartialBatchDropped(Change):
+    """The last, smaller batch of each epoch is left out."""
+
+    id = "partial_batch_dropped"
+    sentence = "the last, smaller batch of each epoch is left out"
+    formula = "steps per epoch = «⌊N/B⌋»   (not ⌈N/B⌉)"
+    origin = "drop_last=True"
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Where there is one."""
+        yield from [cls()] if has_partial_batch(scenario) else []
+
+    def batch(self, run: Circumstances, x: Array, y: Array) -> tuple[Array, Array]:
+        """Whole batches only; when the epochs are used up, they begin again."""
+        inputs = run.inputs
+        epoch, batch = divmod(run.step, max(1, inputs.order.shape[1] // inputs.batch_size))
+        start = batch * inputs.batch_size
+        return _samples(inputs, inputs.order[epoch % len(inputs.order)][start : start + inputs.batch_size])
+
+
+@dataclass(config=OPTIONS)
+class PartialBatchFilled(Change):
+    """The last, smaller batch of each epoch is filled up."""
+
+    id = "partial_batch_filled"
+    sentence = "the last, smaller batch of each epoch is filled up with the epoch's first samples"
+    formula = "batch ← batch «∪ first samples»"
+    origin = "a sampler that pads so that all batches, or all workers' shares, have one size"
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Where there is one."""
+        yield from [cls()] if has_partial_batch(scenario) else []
+
+    def batch(self, run: Circumstances, x: Array, y: Array) -> tuple[Array, Array]:
+        """As many as in a whole batch."""
+        inputs = run.inputs
+        epoch, start = _epoch_and_start(inputs, run.step)
+        order = inputs.order[epoch]
+        return _samples(inputs, np.concatenate([order, order])[start : start + inputs.batch_size])
+
+
+def _epoch_and_start(inputs: Inputs, step: int) -> tuple[int, int]:
+    """A step's epoch, and where in the epoch's order its batch begins."""
+    epoch, batch = divmod(step, inputs.steps_per_epoch)
+    return epoch, batch * inputs.batch_size
+
+
+def _samples(inputs: Inputs, rows: Rows) -> tuple[Array, Array]:
+    return inputs.x[rows], inputs.y[rows]

@@ -13,8 +13,10 @@ from backends.numpy_manual.changes import (
     OPTIONS,
     AtLayer,
     AtParameter,
+    Change,
     Circumstances,
     Values,
+    alike,
     linear_layers,
 )
 from backends.numpy_manual.rules import LayerRule
@@ -30,7 +32,7 @@ class DerivativeLeftOut(AtLayer):
 
     id = "derivative_left_out"
     sentence = "the derivative of the activation {at} is left out"
-    formula = "∂L/∂z = ∂L/∂a   (· f′(z) is missing)"
+    formula = "∂L/∂z = ∂L/∂a «· f′(z) is missing»"
     origin = "a hand-written backward pass; an activation applied to detached values"
 
     @classmethod
@@ -38,7 +40,7 @@ class DerivativeLeftOut(AtLayer):
         """At each activation."""
         yield from (cls(at=layer.name) for layer in scenario.layers if layer.kind in ACTIVATIONS)
 
-    def layer(self, name: str, kind: str, rule: LayerRule) -> LayerRule:
+    def layer(self, run: Circumstances, name: str, kind: str, rule: LayerRule) -> LayerRule:
         """∂L/∂z = ∂L/∂a."""
         changed = kind in ACTIVATIONS and self.here(name)
         return replace(rule, backward=lambda p, z, a, d: (d, {})) if changed else rule
@@ -50,7 +52,7 @@ class DerivativeAtKink(AtLayer):
 
     id = "derivative_at_kink"
     sentence = "the derivative of {at} at exactly 0 is 1, not 0"
-    formula = "∂L/∂z = ∂L/∂a · [z ≥ 0]   (not z > 0)"
+    formula = "∂L/∂z = ∂L/∂a · [z «≥» 0]   (not >)"
     origin = "a framework's convention for max(0, z), or one written with ≥"
 
     @classmethod
@@ -58,10 +60,35 @@ class DerivativeAtKink(AtLayer):
         """At each ReLU."""
         yield from (cls(at=layer.name) for layer in scenario.layers if layer.kind == "relu")
 
-    def layer(self, name: str, kind: str, rule: LayerRule) -> LayerRule:
+    def layer(self, run: Circumstances, name: str, kind: str, rule: LayerRule) -> LayerRule:
         """∂L/∂z = ∂L/∂a · [z ≥ 0]."""
         changed = kind == "relu" and self.here(name)
         return replace(rule, backward=lambda p, z, a, d: (np.where(z >= 0, d, 0), {})) if changed else rule
+
+
+@dataclass(config=OPTIONS)
+class UpdatedTooEarly(Change):
+    """Each layer is updated before the gradient flows back through it."""
+
+    id = "updated_too_early"
+    sentence = "each layer is updated before the gradient flows back through it"
+    formula = "∂L/∂x = d («W − η ∂L/∂W»)   (not d W)"
+    origin = "a hand-written backward pass that updates on its way, in the order of the layers"
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Where a layer with parameters is above another."""
+        yield from [cls()] if len(linear_layers(scenario)) > 1 else []
+
+    def layer(self, run: Circumstances, name: str, kind: str, rule: LayerRule) -> LayerRule:
+        """∂L/∂x by the updated parameters."""
+
+        def backward(p: Any, x: Array, a: Array, d: Array) -> tuple[Array, dict[str, Array]]:
+            _, dp = rule.backward(p, x, a, d)
+            after = {**p, **{key: p[key] - run.lr * g for key, g in dp.items()}}
+            return rule.backward(after, x, a, d)[0], dp
+
+        return replace(rule, backward=backward) if kind == "linear" else rule
 
 
 @dataclass(config=OPTIONS)
@@ -70,7 +97,7 @@ class PathDetached(AtLayer):
 
     id = "path_detached"
     sentence = "no gradient flows back through {at}"
-    formula = "∂L/∂x = 0   (not ∂L/∂a · ∂a/∂x)"
+    formula = "∂L/∂x = «0»   (not ∂L/∂a · ∂a/∂x)"
     origin = "detach(), stop_gradient, no_grad, or a value that went through NumPy"
 
     @classmethod
@@ -79,7 +106,7 @@ class PathDetached(AtLayer):
         first = next((i for i, layer in enumerate(scenario.layers) if isinstance(layer, Linear)), 0)
         yield from (cls(at=layer.name) for layer in scenario.layers[first + 1 :])
 
-    def layer(self, name: str, kind: str, rule: LayerRule) -> LayerRule:
+    def layer(self, run: Circumstances, name: str, kind: str, rule: LayerRule) -> LayerRule:
         """∂L/∂x = 0."""
         if not self.here(name):
             return rule
@@ -97,7 +124,7 @@ class GradientScale(AtParameter):
 
     id = "gradient_scale"
     sentence = "the gradient of {at} is {by:.9g} times what it should be"
-    formula = "∂L/∂W ← k ∂L/∂W"
+    formula = "∂L/∂W ← «k» ∂L/∂W"
     origin = "a loss that was scaled, a mean for a sum, a sign, a factor of an activation's derivative"
     solve = {"by": 1.0}  # noqa: RUF012  # a ClassVar of the base
 
@@ -114,7 +141,7 @@ class GradientDetached(AtParameter):
 
     id = "gradient_detached"
     sentence = "{at} gets no gradient"
-    formula = "∂L/∂W ← 0"
+    formula = "∂L/∂W ← «0»"
     origin = "requires_grad = False, stop_gradient, or a parameter that the optimizer does not know"
 
     def gradients(self, run: Circumstances, g: Values) -> Values:
@@ -128,7 +155,7 @@ class GradientTransposed(AtParameter):
 
     id = "gradient_transposed"
     sentence = "the gradient of {at} is reshaped where it should be transposed"
-    formula = "∂L/∂W ← reshape((∂L/∂W)ᵀ)"
+    formula = "∂L/∂W ← «reshape(»(∂L/∂W)«ᵀ)»"
     origin = "a weight kept as (in, out) in one framework and (out, in) in the other"
 
     @classmethod
@@ -144,3 +171,26 @@ class GradientTransposed(AtParameter):
             key: value.mT.reshape(value.shape) if self.here(key) and value.ndim > 1 else value
             for key, value in g.items()
         }
+
+
+@dataclass(config=OPTIONS)
+class GradientsExchanged(Change):
+    """Two parameters of one shape get each other's gradient."""
+
+    id = "gradients_exchanged"
+    sentence = "{at} and {other} get each other's gradient"
+    formula = "∂L/∂V «⇄» ∂L/∂W"
+    origin = "two lists of parameters in different orders, zipped"
+
+    at: str = ""
+    other: str = ""
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Each two of one shape."""
+        yield from (cls(at=one, other=other) for one, other in alike(scenario))
+
+    def gradients(self, run: Circumstances, g: Values) -> Values:
+        """One for the other; without `at` the first two of one shape."""
+        pairs = [(self.at, self.other)] if self.at else list(alike(run.scenario))[:1]
+        return {**g, **{a: g[b] for one, other in pairs for a, b in ((one, other), (other, one))}}

@@ -1,31 +1,30 @@
-"""What can be wrong with a loss: a sum for a mean, a ½ or a 2?"""
+"""What can be wrong with a loss: a sum for a mean, a ½ or a 2, labels against the wrong outputs?"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
+import numpy as np
 from pydantic.dataclasses import dataclass
 
-from backends.numpy_manual.changes import (
-    OPTIONS,
-    Change,
-)
+from backends.numpy_manual.changes import OPTIONS, Change, Circumstances, has_partial_batch
 from backends.numpy_manual.rules import LossRule, samples
 from harness.inputs import Array
 from harness.scenario import Scenario
 
-SCALES: dict[str, tuple[Callable[[Array, Array], float], str, str]] = {
-    "half": (lambda yhat, y: 0.5, "½ stands before the loss", "L ← ½ L"),
-    "twice": (lambda yhat, y: 2.0, "the loss lacks a ½", "L ← 2 L"),
-    "over_outputs": (
-        lambda yhat, y: 1 / y.shape[-1],
-        "a mean over the outputs stands for their sum",
-        "L ← L / outputs",
-    ),
-    "times_outputs": (lambda yhat, y: y.shape[-1], "a sum over the outputs stands for their mean", "L ← L · outputs"),
-    "over_samples": (lambda yhat, y: 1 / samples(y), "a mean over the batch is taken twice", "L ← L / B"),
-    "times_samples": (lambda yhat, y: samples(y), "a sum over the batch stands for its mean", "L ← L · B"),
+Scale = Callable[[Array], float]
+"""The constant, for labels of a batch."""
+
+SCALES: dict[str, tuple[Scale, str]] = {
+    "half": (lambda y: 0.5, "½ stands before the loss"),
+    "twice": (lambda y: 2.0, "the loss lacks a ½"),
+    "over_outputs": (lambda y: 1 / y.shape[-1], "a mean over the outputs stands for their sum"),
+    "times_outputs": (lambda y: y.shape[-1], "a sum over the outputs stands for their mean"),
+    "over_samples": (lambda y: 1 / samples(y), "a mean over the batch is taken twice"),
+    "times_samples": (lambda y: samples(y), "a sum over the batch stands for its mean"),
+    "over_all": (lambda y: 1 / (samples(y) * y.shape[-1]), "a mean over batch and outputs is taken once more"),
+    "times_all": (lambda y: samples(y) * y.shape[-1], "a sum over batch and outputs stands for their mean"),
 }
 
 
@@ -35,27 +34,95 @@ class LossScale(Change):
 
     id = "loss_scale"
     sentence = "the loss has another constant"
-    formula = "L ← k L, and so ∂L/∂ŷ ← k ∂L/∂ŷ"
+    formula = "L ← «k» L, and so ∂L/∂ŷ ← «k» ∂L/∂ŷ"
     origin = "reduction='sum' for 'mean', or a loss defined with ½"
 
-    by: Literal["half", "twice", "over_outputs", "times_outputs", "over_samples", "times_samples"] = "half"
+    by: Literal[
+        "half",
+        "twice",
+        "over_outputs",
+        "times_outputs",
+        "over_samples",
+        "times_samples",
+        "over_all",
+        "times_all",
+    ] = "half"
 
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """Every constant that is none."""
-        outputs = scenario.layers[-1].width(scenario.input_widths()[scenario.layers[-1].name])
+        """Every constant that is none, nor another's."""
+        batch, outputs = scenario.batch_size, outputs_of(scenario)
+        sizes = {"outputs": outputs, "samples": batch, "all": min(batch, outputs)}
         for by in SCALES:
-            size = outputs if by.endswith("outputs") else scenario.batch_size if by.endswith("samples") else 2
-            if size > 1:
+            if sizes.get(by.rpartition("_")[2], 2) > 1:
                 yield cls(by=by)  # type: ignore[arg-type]
 
     def says(self) -> str:
         """Which constant."""
         return SCALES[self.by][1]
 
-    def loss(self, rule: LossRule) -> LossRule:
+    def loss(self, run: Circumstances, rule: LossRule) -> LossRule:
         """Value and gradient, k times."""
         k = SCALES[self.by][0]
+        return scaled(rule, k)
+
+
+@dataclass(config=OPTIONS)
+class LabelsBroadcast(Change):
+    """Each output is compared with the labels of all samples: (B, 1) against (B,) is (B, B)."""
+
+    id = "labels_broadcast"
+    sentence = "every output is compared with the labels of all samples of the batch"
+    formula = "r_ij = ŷ_i − «y_j»   (not y_i)"
+    origin = "labels of shape (B,) against outputs of shape (B, 1), which broadcast to (B, B)"
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """For one output and batches of two or more."""
+        yield from [cls()] if outputs_of(scenario) == 1 and scenario.batch_size > 1 else []
+
+    def loss(self, run: Circumstances, rule: LossRule) -> LossRule:
+        """The rule on B × B residuals; each output's gradient is the sum over its row."""
+
+        def crossed(yhat: Array, y: Array) -> tuple[Array, Array]:
+            n = samples(y)
+            return np.repeat(yhat, n, axis=-1), np.repeat(y.mT, n, axis=-2)
+
         return LossRule(
-            lambda yhat, y: k(yhat, y) * rule.value(yhat, y), lambda yhat, y: k(yhat, y) * rule.gradient(yhat, y)
+            lambda yhat, y: rule.value(*crossed(yhat, y)),
+            lambda yhat, y: rule.gradient(*crossed(yhat, y)).sum(axis=-1, keepdims=True),
         )
+
+
+@dataclass(config=OPTIONS)
+class PartialBatchScaled(Change):
+    """The last, smaller batch of an epoch is divided by the size of a whole one."""
+
+    id = "partial_batch_scaled"
+    sentence = "the loss of an epoch's last, smaller batch is divided by the size of a whole batch"
+    formula = "L = (1/«B») Σ_samples …   (not by the batch's own size)"
+    origin = "a batch size that is taken from the settings, not from the batch"
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Where a batch is smaller."""
+        yield from [cls()] if has_partial_batch(scenario) else []
+
+    def loss(self, run: Circumstances, rule: LossRule) -> LossRule:
+        """Value and gradient, times the batch's size over a whole one's."""
+        return scaled(rule, lambda y: samples(y) / run.inputs.batch_size)
+
+
+def scaled(rule: LossRule, k: Scale) -> LossRule:
+    """The rule, times a constant that depends on the batch."""
+
+    def value(yhat: Array, y: Array) -> Any:
+        return k(y) * rule.value(yhat, y)
+
+    return LossRule(value, lambda yhat, y: k(y) * rule.gradient(yhat, y))
+
+
+def outputs_of(scenario: Scenario) -> int:
+    """The width of the last layer."""
+    last = scenario.layers[-1]
+    return last.width(scenario.input_widths()[last.name])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from pydantic.dataclasses import dataclass
@@ -13,8 +13,11 @@ from backends.numpy_manual.changes import (
     OPTIONS,
     AtLayer,
     AtParameter,
+    Change,
     Circumstances,
+    Evidence,
     Values,
+    alike,
     linear_layers,
 )
 from backends.numpy_manual.rules import LayerRule, samples
@@ -28,7 +31,7 @@ class WeightTransposed(AtLayer):
 
     id = "weight_transposed"
     sentence = "the weight of {at} is transposed"
-    formula = "z = x W + b   (not x Wᵀ + b)"
+    formula = "z = x «W» + b   (not x Wᵀ + b)"
     origin = "PyTorch keeps a Linear's weight as (out, in), PaddlePaddle as (in, out)"
 
     @classmethod
@@ -37,7 +40,7 @@ class WeightTransposed(AtLayer):
         widths = scenario.input_widths()
         yield from (cls(at=y.name) for y in linear_layers(scenario) if widths[y.name] * y.units > 1)
 
-    def layer(self, name: str, kind: str, rule: LayerRule) -> LayerRule:
+    def layer(self, run: Circumstances, name: str, kind: str, rule: LayerRule) -> LayerRule:
         """The rule, with Wᵀ for W, where W is square."""
         if kind != "linear" or not self.here(name):
             return rule
@@ -65,12 +68,75 @@ def _square(w: Array) -> bool:
 
 
 @dataclass(config=OPTIONS)
-class UnitsSwapped(AtLayer):
-    """Two units of a layer are swapped, and nothing above knows of it."""
+class WeightReshaped(AtLayer):
+    """A weight that came in the other layout was reshaped, where it should have been transposed."""
+
+    id = "weight_reshaped"
+    sentence = "the weight of {at} is reshaped where it should be transposed"
+    formula = "W ← «reshape(»W«ᵀ)»"
+    origin = "a checkpoint of a framework with the other layout, read into the shape that was asked for"
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """At each oblong weight of two rows and two columns at least; a square one is transposed."""
+        widths = scenario.input_widths()
+        layers = (y for y in linear_layers(scenario) if min(widths[y.name], y.units) > 1)
+        yield from (cls(at=y.name) for y in layers if widths[y.name] != y.units)
+
+    def loaded(self, run: Circumstances, state: Mapping[str, Array]) -> Mapping[str, Array]:
+        """The numbers in the order of the other layout, in the shape of this one."""
+        return {
+            key: value.mT.reshape(value.shape) if value.ndim > 1 and self.here(key.partition(".")[0]) else value
+            for key, value in state.items()
+        }
+
+
+MOST = 10_000_000
+"""Of more products of samples and units squared, no order is read off: it would need gigabytes."""
+
+
+@dataclass(config=OPTIONS)
+class InOtherOrder(AtLayer):
+    """Something of a layer's units is in another order: `order` has for each place the unit that stands there.
+
+    Without an order, it is the usual one of the change.
+    """
+
+    with_bias: ClassVar[bool] = True
+
+    order: tuple[int, ...] = ()
+
+    def fitted(self, evidence: Evidence) -> Iterator[Self]:
+        """For each unit the one whose output it has, if that is an order."""
+        step = evidence.steps[0]
+        got, right = evidence.recorded(f"forward/{self.at}", step), evidence.ruled(f"forward/{self.at}", step)
+        if got is None or got.size * got.shape[-1] > MOST:
+            return
+        bias = evidence.state(step).get(f"{self.at}.bias")
+        if bias is not None and not self.with_bias:
+            got, right = got - bias, right - bias
+        far = np.abs(got[:, :, np.newaxis] - right[:, np.newaxis]).sum(axis=0)
+        own = np.arange(len(far))
+        order = np.where(np.diagonal(far) <= far.min(axis=1), own, far.argmin(axis=1))
+        if (np.sort(order) == own).all() and (order != own).any():
+            yield replace(self, order=tuple(order.tolist()))
+
+    def says(self) -> str:
+        """With the units that moved, where they were read off."""
+        moved = [i for i, unit in enumerate(self.order) if unit != i]
+        if not moved:
+            return super().says()
+        which = f"{moved[0]} and {moved[1]} swapped" if len(moved) == 2 else _listed(self.order)
+        return f"{super().says()}: {which}"
+
+
+@dataclass(config=OPTIONS)
+class UnitsSwapped(InOtherOrder):
+    """Units of a layer are swapped, and nothing above knows of it."""
 
     id = "units_swapped"
-    sentence = "the first two units of {at} are swapped"
-    formula = "rows 0 and 1 of W (and of b) change places"
+    sentence = "the units of {at} are in another order, and the layer above does not know of it"
+    formula = "W ← «P» W, b ← «P» b   (and nothing above)"
     origin = "a checkpoint that was split, joined or sorted"
 
     @classmethod
@@ -79,20 +145,45 @@ class UnitsSwapped(AtLayer):
         yield from (cls(at=y.name) for y in linear_layers(scenario) if y.units > 1)
 
     def loaded(self, run: Circumstances, state: Mapping[str, Array]) -> Mapping[str, Array]:
-        """Rows 0 and 1 change places."""
+        """Rows in that order; usually the first two change places."""
         return {
-            key: value[[1, 0, *range(2, len(value))]] if self.here(key.partition(".")[0]) and len(value) > 1 else value
+            key: value[list(self.order or _first_two(value))] if self.here(key.partition(".")[0]) else value
             for key, value in state.items()
         }
 
 
 @dataclass(config=OPTIONS)
-class UnitsPermuted(AtLayer):
+class RowsSwapped(InOtherOrder):
+    """Rows of a weight are swapped, and its bias knows nothing of it."""
+
+    id = "rows_swapped"
+    sentence = "the rows of the weight of {at} are in another order, and its bias is not"
+    formula = "W ← «P» W, b ← b"
+    origin = "a weight that was sorted or split without its bias"
+    with_bias = False
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """At each linear layer of two units or more with a bias."""
+        yield from (cls(at=y.name) for y in linear_layers(scenario, bias=True) if y.units > 1)
+
+    def loaded(self, run: Circumstances, state: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Rows in that order; usually the first two change places."""
+        return {
+            key: value[list(self.order or _first_two(value))]
+            if key.endswith(".weight") and f"{key.partition('.')[0]}.bias" in state and self.here(key.partition(".")[0])
+            else value
+            for key, value in state.items()
+        }
+
+
+@dataclass(config=OPTIONS)
+class UnitsPermuted(InOtherOrder):
     """The units of a layer are in another order, and the layer above knows of it: an equivalent network."""
 
     id = "units_permuted"
-    sentence = "the units of {at} are in another order, consistently with the layer above: an equivalent network"
-    formula = "W ← P W, b ← P b, and above V ← V Pᵀ: f(x) is the same"
+    sentence = "the units of {at} are in another order, consistently with the layer above (an equivalent network)"
+    formula = "W ← «P» W, b ← «P» b, and above V ← V «Pᵀ»: f(x) is the same"
     origin = "a pruned, merged or sorted checkpoint"
 
     @classmethod
@@ -101,11 +192,51 @@ class UnitsPermuted(AtLayer):
         yield from (cls(at=y.name) for y in linear_layers(scenario)[:-1] if y.units > 1)
 
     def loaded(self, run: Circumstances, state: Mapping[str, Array]) -> Mapping[str, Array]:
-        """Rows backwards here, columns backwards above."""
+        """Rows in that order here, columns above; usually backwards."""
         names = [y.name for y in linear_layers(run.scenario)]
         below, above = self.at or names[0], names[names.index(self.at or names[0]) + 1]
-        changed = {key: value[::-1] for key, value in state.items() if key.startswith(f"{below}.")}
-        return {**state, **changed, f"{above}.weight": state[f"{above}.weight"][:, ::-1]}
+        order = list(self.order or range(len(state[f"{below}.weight"]))[::-1])
+        changed = {key: value[order] for key, value in state.items() if key.startswith(f"{below}.")}
+        return {**state, **changed, f"{above}.weight": state[f"{above}.weight"][:, order]}
+
+
+def _first_two(value: Array) -> list[int]:
+    return [1, 0, *range(2, len(value))] if len(value) > 1 else [0]
+
+
+def _listed(order: tuple[int, ...]) -> str:
+    return ", ".join(map(str, order[:12])) + (" …" if len(order) > 12 else "")
+
+
+@dataclass(config=OPTIONS)
+class ValuesOfOther(Change):
+    """A parameter has the values of another one of its shape, or the two have each other's."""
+
+    id = "values_of_other"
+    sentence = "{at} has the values of {other}"
+    formula = "W ← «V»"
+    origin = "names that were mixed up when a checkpoint was read, layers that share a parameter by mistake"
+
+    at: str = ""
+    other: str = ""
+    exchanged: bool = False
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Each two of one shape, either way and both."""
+        for one, other in alike(scenario):
+            yield from (cls(one, other), cls(other, one), cls(one, other, exchanged=True))
+
+    def says(self) -> str:
+        """Which has which."""
+        both = f"{self.at} and {self.other} have each other's values"
+        return both if self.exchanged else super().says()
+
+    def loaded(self, run: Circumstances, state: Mapping[str, Array]) -> Mapping[str, Array]:
+        """One for the other; without `at` the first two of one shape."""
+        pairs = [(self.at, self.other)] if self.at else list(alike(run.scenario))[:1]
+        taken = {one: state[other] for one, other in pairs}
+        return {**state, **taken, **{other: state[one] for one, other in pairs if self.exchanged}}
 
 
 @dataclass(config=OPTIONS)
@@ -114,8 +245,13 @@ class InitialLost(AtParameter):
 
     id = "initial_lost"
     sentence = "the values of {at} are not those that were loaded"
-    formula = "W ← U(−1/√n, 1/√n), n inputs   (the frameworks' own)"
+    formula = "W ← «U(−1/√n, 1/√n)», n inputs   (the frameworks' own, say)"
     origin = "a name that did not match, strict=False"
+
+    @property
+    def vague(self) -> bool:
+        """Any other values: there may be a reason for just these."""
+        return True
 
     def loaded(self, run: Circumstances, state: Mapping[str, Array]) -> Mapping[str, Array]:
         """Drawn as PyTorch's Linear does."""
@@ -130,7 +266,7 @@ class BiasScale(AtLayer):
 
     id = "bias_scale"
     sentence = "the bias of {at} is added {by:.9g} times"
-    formula = "z = x Wᵀ + k b"
+    formula = "z = x Wᵀ + «k» b"
     origin = "a bias in the layer and another one after it, or bias=False"
     solve = {"by": 1.0}  # noqa: RUF012
 
@@ -141,7 +277,7 @@ class BiasScale(AtLayer):
         """Twice and never, at each bias."""
         yield from (cls(at=y.name, by=by) for y in linear_layers(scenario, bias=True) for by in (2.0, 0.0))
 
-    def layer(self, name: str, kind: str, rule: LayerRule) -> LayerRule:
+    def layer(self, run: Circumstances, name: str, kind: str, rule: LayerRule) -> LayerRule:
         """The rule, with k b for b."""
         if kind != "linear" or not self.here(name):
             return rule
@@ -162,7 +298,7 @@ class BiasMean(AtLayer):
 
     id = "bias_mean"
     sentence = "the gradient of the bias of {at} is a mean over the batch, not a sum"
-    formula = "∂L/∂b = (1/B) Σ_samples d   (not Σ_samples d)"
+    formula = "∂L/∂b = «(1/B)» Σ_samples d"
     origin = "mean() for sum() in a hand-written backward pass"
 
     @classmethod
@@ -170,7 +306,7 @@ class BiasMean(AtLayer):
         """At each bias, for batches of two or more."""
         yield from (cls(at=y.name) for y in linear_layers(scenario, bias=True) if scenario.batch_size > 1)
 
-    def layer(self, name: str, kind: str, rule: LayerRule) -> LayerRule:
+    def layer(self, run: Circumstances, name: str, kind: str, rule: LayerRule) -> LayerRule:
         """The rule, with the bias's gradient divided by B."""
         if kind != "linear" or not self.here(name):
             return rule

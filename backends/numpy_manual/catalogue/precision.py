@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Literal, Self
 
@@ -13,6 +13,7 @@ from backends.numpy_manual.changes import (
     OPTIONS,
     AtLayer,
     Change,
+    Circumstances,
 )
 from backends.numpy_manual.rules import LayerRule
 from harness.dtypes import FORMATS
@@ -25,7 +26,7 @@ class ComputedIn(Change):
 
     id = "computed_in"
     sentence = "it is computed in {name}"
-    formula = "fl(x ∘ y) with fewer digits"
+    formula = "«fl»(x ∘ y) with fewer digits"
     origin = "autocast, a GPU's TF32, a default dtype"
 
     name: Literal["bfloat16", "float16", "tf32", "float32"] = "bfloat16"
@@ -54,7 +55,7 @@ class NarrowRate(Change):
 
     id = "narrow_rate"
     sentence = "the learning rate is kept in float32"
-    formula = "η ← fl₃₂(η)"
+    formula = "η ← «fl₃₂»(η)"
     origin = "a framework that keeps an optimizer's constants in float32"
 
     @classmethod
@@ -68,12 +69,65 @@ class NarrowRate(Change):
 
 
 @dataclass(config=OPTIONS)
+class NarrowConstant(AtLayer):
+    """A layer's constant is kept in float32."""
+
+    id = "narrow_constant"
+    sentence = "the constant of {at} is kept in float32"
+    formula = "a = «fl₃₂»(k) z"
+    origin = "a framework that keeps a layer's settings in float32"
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """In float64 runs, at each layer with a number among its settings."""
+        wide = scenario.layers if scenario.dtype == "float64" else ()
+        yield from (cls(at=y.name) for y in wide if any(isinstance(value, float) for _, value in y))
+
+    def layer(self, run: Circumstances, name: str, kind: str, rule: LayerRule) -> LayerRule:
+        """The rule, with constants rounded to float32; parameters are arrays, and stay."""
+        constants = {k for y in run.scenario.layers if y.name == name for k, value in y if isinstance(value, float)}
+        if not constants or not self.here(name):
+            return rule
+
+        def narrow(p: Mapping[str, Any]) -> Mapping[str, Any]:
+            return {**p, **{key: float(np.float32(float(p[key]))) for key in constants}}
+
+        return replace(
+            rule,
+            forward=lambda p, z: rule.forward(narrow(p), z),
+            backward=lambda p, z, a, d: rule.backward(narrow(p), z, a, d),
+        )
+
+
+@dataclass(config=OPTIONS)
+class InfinityClipped(AtLayer):
+    """A layer gives the largest number where it should give infinity."""
+
+    id = "infinity_clipped"
+    sentence = "{at} gives the largest number of the dtype instead of infinity"
+    formula = "a ← «clip»(a, −a_max, a_max)"
+    origin = "nan_to_num, a clamp against overflow in mixed precision, saturating conversions"
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """At each layer."""
+        yield from (cls(at=layer.name) for layer in scenario.layers)
+
+    def layer(self, run: Circumstances, name: str, kind: str, rule: LayerRule) -> LayerRule:
+        """Clipped; NaN stays."""
+        largest = FORMATS[run.scenario.dtype].largest
+        if not self.here(name):
+            return rule
+        return replace(rule, forward=lambda p, z: np.clip(rule.forward(p, z), -largest, largest))
+
+
+@dataclass(config=OPTIONS)
 class NanToZero(AtLayer):
     """ReLU makes 0 of NaN."""
 
     id = "nan_to_zero"
     sentence = "{at} makes 0 of NaN"
-    formula = "a = [z > 0] z   (max(0, NaN) = 0)"
+    formula = "a = «[z > 0]» z   (0 where z is NaN)"
     origin = "max written as a comparison, fmax, a compiler's fast-math"
 
     @classmethod
@@ -81,7 +135,7 @@ class NanToZero(AtLayer):
         """At each ReLU."""
         yield from (cls(at=layer.name) for layer in scenario.layers if layer.kind == "relu")
 
-    def layer(self, name: str, kind: str, rule: LayerRule) -> LayerRule:
+    def layer(self, run: Circumstances, name: str, kind: str, rule: LayerRule) -> LayerRule:
         """0 where z > 0 does not hold."""
         changed = kind == "relu" and self.here(name)
         return replace(rule, forward=lambda p, z: np.where(z > 0, z, 0)) if changed else rule

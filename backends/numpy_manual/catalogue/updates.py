@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -13,6 +14,7 @@ from backends.numpy_manual.changes import (
     AtParameter,
     Change,
     Circumstances,
+    Evidence,
     Values,
 )
 from harness.dtypes import FORMATS
@@ -25,7 +27,7 @@ class GradientsNotCleared(Change):
 
     id = "gradients_not_cleared"
     sentence = "gradients are not cleared: each step adds to those of the steps before"
-    formula = "g_t ← g_t + g_(t−1)"
+    formula = "g_t ← g_t «+ g_(t−1)»"
     origin = "zero_grad() or clear_grad() is missing"
     remembers = True
 
@@ -37,12 +39,26 @@ class GradientsNotCleared(Change):
 
 
 @dataclass(config=OPTIONS)
+class GradientsClearedEarly(Change):
+    """Gradients are cleared before the update has used them."""
+
+    id = "gradients_cleared_early"
+    sentence = "gradients are cleared before the update: no parameter changes"
+    formula = "w ← w − η · «0»"
+    origin = "zero_grad() between loss.backward() and optimizer.step(), an optimizer of other parameters"
+
+    def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:
+        """As it was."""
+        return w
+
+
+@dataclass(config=OPTIONS)
 class GradientsStale(Change):
     """The update uses the gradients of the step before."""
 
     id = "gradients_stale"
     sentence = "the update uses the gradients of the step before"
-    formula = "w ← w − η g_(t−1)"
+    formula = "w ← w − η g_«(t−1)»"
     origin = "optimizer.step() before loss.backward()"
     remembers = True
 
@@ -58,7 +74,7 @@ class LearningRate(Change):
 
     id = "learning_rate"
     sentence = "the learning rate is {by:.9g} times what it should be"
-    formula = "w ← w − k η g"
+    formula = "w ← w − «k» η g"
     origin = "a schedule, a default, a rate that was rounded"
     solve = {"by": 1.0}  # noqa: RUF012
 
@@ -75,7 +91,7 @@ class UpdateScale(AtParameter):
 
     id = "update_scale"
     sentence = "the update of {at} is {by:.9g} times what it should be"
-    formula = "w ← w − k η g"
+    formula = "w ← w − «k» η g"
     origin = "a group of parameters with a rate of its own, or a second update"
     solve = {"by": 1.0}  # noqa: RUF012
 
@@ -92,7 +108,7 @@ class UpdateTwice(Change):
 
     id = "update_twice"
     sentence = "the update of step {step} is applied twice"
-    formula = "w ← w − η g − η g"
+    formula = "w ← w − η g «− η g»"
     origin = "optimizer.step() called twice, a callback that calls it again"
 
     step: int = 0
@@ -113,7 +129,7 @@ class UpdateSkipped(Change):
 
     id = "update_skipped"
     sentence = "the update of step {step} is skipped"
-    formula = "w ← w"
+    formula = "w ← w «− η g is missing»"
     origin = "gradient accumulation, a gradient scaler that found an infinity"
 
     step: int = 0
@@ -129,7 +145,7 @@ class WeightDecay(Change):
 
     id = "weight_decay"
     sentence = "a weight decay of {by:.9g} is present"
-    formula = "w ← w − η (g + λ w)"
+    formula = "w ← w − η (g «+ λ w»)"
     origin = "an optimizer's default"
     solve = {"by": 0.0}  # noqa: RUF012
 
@@ -146,7 +162,7 @@ class Momentum(Change):
 
     id = "momentum"
     sentence = "a momentum of {by:.9g} is present"
-    formula = "v ← μ v + g, w ← w − η v"
+    formula = "v ← «μ v +» g, w ← w − η v"
     origin = "an optimizer's default"
     solve = {"by": 0.0}  # noqa: RUF012
     remembers = True
@@ -164,8 +180,8 @@ class WeightOff(AtParameter):
     """One element of a weight is off by a few units in the last place, once."""
 
     id = "weight_off"
-    sentence = "an element of {at} is off by {ulp:.9g} ULP at step {step}"
-    formula = "w₀ ← w₀ + k ulp(w₀)"
+    sentence = "element {index} of {at} is off by {ulp:.9g} ULP at step {step}"
+    formula = "w_i ← w_i «+ k ulp(w_i)»"
     origin = "a bit that flipped, a kernel that is wrong for one lane"
     solve = {"ulp": 0.0}  # noqa: RUF012
 
@@ -177,6 +193,14 @@ class WeightOff(AtParameter):
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
         """In each parameter."""
         yield from (change for change in super().variants(scenario) if change.at)
+
+    def fitted(self, evidence: Evidence) -> Iterator[Self]:
+        """The element that is off the most."""
+        step = evidence.steps[0]
+        got = evidence.recorded(f"weight/{self.at}", step)
+        if got is not None:
+            index = int(np.abs(got - evidence.ruled(f"weight/{self.at}", step)).argmax())
+            yield from [replace(self, index=index)] if index != self.index else []
 
     def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:
         """One element, that many units on; without `at` in the first parameter that is updated."""
@@ -196,7 +220,7 @@ class StateLost(Change):
 
     id = "state_lost"
     sentence = "the parameters are set back to their initial values at the end of an epoch"
-    formula = "w ← w₀ after the last step of an epoch"
+    formula = "w ← «w₀» after the last step of an epoch"
     origin = "a model that is built anew in the loop over epochs"
 
     def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:

@@ -1,0 +1,165 @@
+"""Does one change account for a trace? Solved for, run in place of the rules, and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+
+import numpy as np
+
+from backends.numpy_manual.catalogue.parameters import InitialLost
+from backends.numpy_manual.changes import Change
+from backends.numpy_manual.noisy import noisy
+from harness.dtypes import FORMATS
+from harness.explanation.localise import Place, local_errors
+from harness.explanation.own import RUNS, Own
+from harness.explanation.rerun import Rerun, Steps
+from harness.explanation.solve import Solved, solved_for
+from harness.judging import FACTOR
+
+MOST = 0.95
+"""The share of numbers that must look like a narrower dtype's."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A change, and how close it came.
+
+    Attributes:
+        change: what was tried.
+        ratio: the largest error in bounds over all quantities and steps that were looked at: up to 1 it is a cause.
+        worst: the quantity and step of that.
+        solved: its parameters that were solved for.
+    """
+
+    change: Change
+    ratio: float
+    worst: tuple[str, int]
+    solved: Mapping[str, Solved] = field(default_factory=dict)
+
+    @property
+    def fits(self) -> bool:
+        """Whether everything is inside."""
+        return self.ratio <= 1.0
+
+    @property
+    def tells(self) -> bool:
+        """Whether, if something was solved for, it came out as something that changes anything."""
+        return not self.solved or any(value.tells for value in self.solved.values())
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What tells it from others: its name and its options, but for those that were solved for."""
+        options = (f"{f.name}={getattr(self.change, f.name)}" for f in fields(self.change) if f.name not in self.solved)
+        return (self.change.id, *options)
+
+
+def alone(change: Change) -> Change:
+    """A change by itself, as what it is tried within."""
+    return change
+
+
+@dataclass(frozen=True)
+class Trying:
+    """Changes are tried here.
+
+    Attributes:
+        rerun: the trace, and all steps that a change must account for.
+        place: where the trace leaves the rules.
+        first: the step that is looked at before the others, one element.
+    """
+
+    rerun: Rerun
+    place: Place
+    first: Steps
+
+    @property
+    def own(self) -> Own:
+        """The trace."""
+        return self.rerun.own
+
+    def trial(self, change: Change) -> Trial:
+        """Solve for the change's parameter, if it has one; then compare all quantities, at the step and at others."""
+        if change.precision():
+            return self._narrower(change)
+        if change.id == InitialLost.id:
+            return self._other_values(change)
+        return self.within(change, alone)
+
+    def within(self, change: Change, within: Callable[[Change], Change]) -> Trial:
+        """A change as part of what ``within`` makes of it; looked at no longer than it takes to see it is wrong."""
+        rerun, first = self.rerun, self.first
+        change, solved = solved_for(rerun, change, rerun.names, first, within)
+        if any(np.isinf(s.error) for s in solved.values()):  # the first step has nothing to tell of it
+            change, solved = solved_for(rerun, change, rerun.names, rerun.steps, within)
+        trial = Trial(within(change), np.inf, (self.place.first, self.place.step), solved)
+        return self._compared(trial, change, within) if trial.tells else trial
+
+    def _compared(self, trial: Trial, change: Change, within: Callable[[Change], Change]) -> Trial:
+        rerun, others = self.rerun, np.setdiff1d(self.rerun.steps, self.first)
+        for compare in (rerun.roughly, rerun.compare):
+            near = compare(trial.change, self.first)
+            if near[0] > 1.0:
+                return replace(trial, ratio=near[0], worst=near[1])
+        if len(others):
+            change, solved = solved_for(rerun, change, rerun.names, rerun.steps, within)
+            trial = replace(trial, change=within(change), solved=solved)
+            near = max(near, rerun.compare(trial.change, others))
+        return replace(trial, ratio=near[0], worst=near[1])
+
+    def _other_values(self, change: Change) -> Trial:
+        """Other parameters than were loaded account for a trace that follows from those that it must have had.
+
+        They are told by the update: w = w′ + η g. That they are the given ones but for those named is part of it.
+        """
+        own, ours = self.own, replace(self.own, states={k: np.array(v) for k, v in self.own.states.items()})
+        nothing = Trial(change, np.inf, (self.place.first, self.place.step))
+        if not self.place.first.startswith("forward/") or not self._updates_are_recorded():
+            return nothing  # what comes before the loss is right, and so were the values
+        differs = set()
+        for step in self.rerun.steps.tolist():
+            for name, column in ours.states.items():
+                after = own.recorded(f"weight/{name}", step)
+                had = after + own.inputs.lr * own.recorded(f"grad/{name}", step)
+                size = np.abs(had) + np.abs(column[step].astype(np.float64)) + np.abs(after - had)
+                ulp = FORMATS[own.scenario.dtype].spacing(size)
+                if (np.abs(had - column[step]) > FACTOR * ulp).any():
+                    differs.add(name)
+                    column[step] = had
+        at = getattr(change, "at", "")
+        if differs != {at} and not (at == "" and (len(differs) > 1 or len(differs) == len(own.states))):
+            return nothing
+        ratio, where = Rerun(ours, self.rerun.steps).compare(Change(), self.rerun.steps)
+        return Trial(change, ratio / 2, where)  # what an update tells of a value has the update's rounding besides
+
+    def _updates_are_recorded(self) -> bool:
+        columns, states = self.own.trace.columns, self.own.states
+        recorded = {f"{kind}/{name}": state for name, state in states.items() for kind in ("grad", "weight")}
+        return all(k in columns and columns[k].shape[1:] == state.shape[1:] for k, state in recorded.items())
+
+    def _narrower(self, change: Change) -> Trial:
+        """A precision accounts for a trace whose errors are within its rounding, and look like it."""
+        dtype, products = change.precision() or ("", 0.0)
+        worst = self.rerun.compare(Change(), self.rerun.steps, noisy(dtype, RUNS, FACTOR, 6, products))
+        if worst[0] > 1.0:
+            return Trial(change, *worst)
+        looks = self._products_are_rounded() if getattr(change, "name", "") == "tf32" else self._has_few_digits(dtype)
+        return Trial(change, worst[0] if looks else np.inf, worst[1])
+
+    def _has_few_digits(self, dtype: str) -> bool:
+        """Whether nearly all numbers are those of a narrower dtype, as far as the scenario's rounding lets one see."""
+        narrow = FORMATS[dtype].dtype
+        names, steps = self.rerun.names, self.rerun.steps
+        recorded, weights = self.rerun.recorded(names, steps), self.rerun.weights(names, steps)
+        numbers, slack = recorded[recorded != 0], self.own.limit / weights[recorded != 0]
+        near = np.abs(numbers.astype(narrow).astype(np.float64) - numbers) <= slack
+        telling = FORMATS[dtype].spacing(numbers) > 8 * slack  # elsewhere any number would do
+        return bool(telling.any() and near[telling].mean() >= MOST)
+
+    def _products_are_rounded(self) -> bool:
+        """Whether nearly all of a step follows from its own numbers if products take 11 digits, and not without."""
+        step = int(self.rerun.steps[0])
+        as_told, as_ruled = local_errors(self.own, step, 11), local_errors(self.own, step)
+        wrong = {name: ratio > self.own.limit for name, ratio in as_ruled.items()}
+        right = [(as_told[name] <= self.own.limit).mean() >= MOST for name in wrong]
+        return all(right) and any(flags.any() for flags in wrong.values())
