@@ -6,7 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,7 @@ from harness.backend import backend_class, backend_names, installed_version, mak
 from harness.catalogue import find_scenarios, parse_scenario
 from harness.envelope import RUNS
 from harness.errors import BackendError, BackendUnavailableError, IsogradError
-from harness.explanation import Account
-from harness.judging import FACTOR
+from harness.judging import FACTOR, Verdict
 from harness.plan import Plan, Progress
 from harness.quantities import quantity_shapes
 from harness.rejudge import assessor_of, rejudge
@@ -211,27 +210,14 @@ def compare(a: str | Path | Trace, b: str | Path | Trace) -> Difference:
     return Difference(first.manifest, second.manifest, *between(first, second, assessor_of(second).reference))
 
 
-@dataclass(frozen=True)
-class Explanation:
-    """A cell, and why it is what it is.
-
-    Attributes:
-        cell: the verdict, and the trace.
-        account: where the trace leaves the rules, and the causes; None where it does not.
-    """
-
-    cell: Cell
-    account: Account | None
-
-
 def explain(
     scenario: str | Path | Scenario | Trace,
     backend: str | None = None,
     *,
     dtype: str | None = None,
     timeout: float = 300.0,
-) -> Explanation:
-    """Say why a backend leaves a scenario's rules.
+) -> Cell:
+    """Say why a backend, or a trace, leaves a scenario's rules.
 
     Args:
         scenario: a catalogue name, a TOML path or a `Scenario`, which is recorded in resync; or a trace, or the path of
@@ -239,6 +225,10 @@ def explain(
         backend: the backend's name; none for a trace.
         dtype: instead of the scenario's own.
         timeout: seconds that the child may take.
+
+    Returns:
+        The cell: its verdict, its trace, and its `account`: where the trace leaves the rules, and the causes; None
+        where it does not.
 
     Raises:
         IsogradError: the request is wrong, or the backend cannot run the scenario.
@@ -257,7 +247,8 @@ def explain(
         trace = record(scenario, backend, dtype=dtype, mode="resync", timeout=timeout)
     assessor = assessor_of(trace)
     cell = assessor.judged(trace)
-    return Explanation(cell, None if cell.verdict.green and cell.verdict != "EXPECTED" else assessor.account(cell))
+    explained = not cell.verdict.green or cell.verdict is Verdict.EXPECTED
+    return replace(cell, account=assessor.account(cell)) if explained else cell
 
 
 def judge(traces: Sequence[str | Path | Trace], *, factor: float = FACTOR, noise: int = RUNS) -> list[Cell]:

@@ -37,7 +37,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Cell:
-    """One backend on one scenario in one mode: what it did, and what that comes to."""
+    """One backend on one scenario in one mode: what it did, what that comes to, and, where it diverges, why."""
 
     backend: str
     mode: Mode
@@ -45,6 +45,7 @@ class Cell:
     trace: Trace | None = None
     comparison: Comparison | None = None
     answer: Answer = field(default_factory=Answer)
+    account: Account | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -161,10 +162,7 @@ class Assessor:
                 continue
             if backend not in accounts:
                 accounts[backend] = self.account(cell)
-            account = accounts[backend]
-            if account:
-                judgement = replace(cell.judgement, cause=account.ids, why=account.sentence)
-                out[backend, mode] = replace(cell, judgement=judgement)
+            out[backend, mode] = replace(cell, account=accounts[backend])
         return out
 
     def account(self, cell: Cell) -> Account | None:
@@ -259,15 +257,15 @@ class Assessor:
 
 def _causes(scenario: Scenario, cells: Mapping[tuple[str, Mode], Cell]) -> Iterator[Row]:
     """A row for each backend whose divergence was explained."""
-    explained = {cell.backend: cell.judgement for cell in cells.values() if cell.judgement.why}
-    for backend, judgement in explained.items():
+    explained = {cell.backend: cell.account for cell in cells.values() if cell.account}
+    for backend, account in explained.items():
         yield {
             "scenario": scenario.name,
             "id": "cause",
-            "quantity": judgement.first,
-            "step": judgement.step,
+            "quantity": account.place.first,
+            "step": account.place.step,
             "status": NOTED,
-            "text": f"{backend}: {judgement.why}",
+            "text": f"{backend}: {account.sentence}",
         }
 
 

@@ -168,17 +168,28 @@ def judge(
 @app.command()
 def explain(
     scenario: Annotated[str, typer.Argument(help="A name or a TOML file; or a trace file, which needs no --backend.")],
+    other: Annotated[str | None, typer.Argument(help="A second trace file, to say why the two differ.")] = None,
     backend: Annotated[str | None, typer.Option(help="A backend's name, or module:Class.")] = None,
     dtype: Dtype = None,
     timeout: Seconds = 300.0,
 ) -> None:
     """Say why a backend, or a trace, leaves the rules: where it does first, and which changed rule accounts for it."""
+    from harness.api import compare as compare_traces
     from harness.api import explain as explain_trace
     from harness.report.account import account_text
+    from harness.report.text import difference_text
 
-    found = explain_trace(scenario, backend, dtype=dtype, timeout=timeout)
-    out.print(account_text(found.cell, found.account), soft_wrap=True)
-    raise typer.Exit(0 if found.cell.verdict.green else 1)
+    if other is None:
+        cell = explain_trace(scenario, backend, dtype=dtype, timeout=timeout)
+        out.print(account_text(cell), soft_wrap=True)
+        raise typer.Exit(0 if cell.verdict.green else 1)
+    if backend is not None or dtype is not None:
+        raise IsogradError("expected two trace files, or a scenario with --backend and --dtype; got both")
+    difference = compare_traces(scenario, other)
+    out.print(difference_text(difference))
+    for path in (scenario, other):
+        out.print(account_text(explain_trace(path)), "", soft_wrap=True)
+    raise typer.Exit(0 if difference.green else 1)
 
 
 @app.command()

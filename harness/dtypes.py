@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import ml_dtypes
@@ -37,6 +38,15 @@ class Format:
         exponent = np.frexp(values)[1]
         ulp = np.maximum(np.ldexp(1.0, exponent - self.digits), self.smallest)
         return np.asarray(np.where(values == 0, self.smallest, ulp))
+
+    def held(self, values: NDArray[Any]) -> NDArray[Any]:
+        """The values, those beyond the range as the infinities that they round to (IEEE 754-2019, section 4.3.1)."""
+        beyond = np.abs(values) >= self._beyond
+        return np.where(beyond, np.copysign(np.inf, values), values) if beyond.any() else values
+
+    @cached_property
+    def _beyond(self) -> float:
+        return self.largest + float(self.spacing(np.asarray(self.largest))) / 2
 
 
 # IEEE 754-2019, table 3.5; bfloat16 is float32 with 16 bits fewer (Intel, BFLOAT16 Hardware Numerics Definition, 2018).

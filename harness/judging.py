@@ -82,8 +82,6 @@ class Judgement:
         least_factor: the smallest factor between envelope and bound with which every element is inside.
         limit: how many envelopes an element may be off: the factor, times the sides that round.
         message: what a person should read first.
-        cause: the names of the changed rules that account for it, if any was found.
-        why: the cause in a sentence, or what is known without one.
         ratios: for each quantity, error over bound at each step, of the element that is nearest to its bound or beyond.
         bounds: for each quantity, that element's bound at each step.
         structural: it is no number that differs: a name, a step, a shape or a dtype.
@@ -97,8 +95,6 @@ class Judgement:
     max_ulp: float = 0.0
     least_factor: float = 0.0
     message: str = ""
-    cause: str = ""
-    why: str = ""
     limit: float = 0.0
     ratios: Mapping[str, Floats] | None = None
     bounds: Mapping[str, Floats] | None = None

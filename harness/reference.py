@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -66,8 +66,30 @@ def make_reference(
     if "resync" in modes:
         states, truth["resync"] = resync(wide, scenario, inputs)
         twin["resync"] = record_here(same, "reference", scenario, inputs, states=states)
+    truth = {mode: _held(trace, twin[mode], scenario.dtype) for mode, trace in truth.items()}
     envelope = make_envelope(scenario, inputs, truth, twin, states, runs=runs, factor=factor)
     return Reference(arithmetic, truth, twin, states, envelope)
+
+
+def _held(truth: Trace, twin: Trace, dtype: str) -> Trace:
+    """The truth as far as the dtype reaches; beyond, what the rules in the dtype itself come to: inf, NaN, saturation.
+
+    So too for what follows from an infinity (later in the execution order of its step, and in a free run at any later
+    step), where the dtype has no finite number: the wider arithmetic goes on with one that nobody else has.
+    """
+    columns = {name: FORMATS[dtype].held(column) for name, column in truth.columns.items()}
+    if all(columns[name] is column for name, column in truth.columns.items()):
+        return truth
+    infinite = {name: np.isinf(column).reshape(len(column), -1).any(axis=1) for name, column in columns.items()}
+    after = np.zeros(len(truth.steps), bool)  # what has an infinity before it
+    if truth.manifest.mode == "free":
+        after[1:] = np.logical_or.accumulate(np.logical_or.reduce(list(infinite.values())))[:-1]
+    for name, column in columns.items():
+        told = twin.columns[name].astype(np.float64)
+        follows = after.reshape(-1, *[1] * (told.ndim - 1)) & ~(np.isfinite(told) & np.isfinite(column))
+        columns[name] = np.where(np.isinf(column) | follows, told, column)
+        after |= infinite[name]
+    return replace(truth, columns=columns)
 
 
 def truth_arithmetic(scenario: Scenario, inputs: Inputs) -> str:

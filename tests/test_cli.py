@@ -54,7 +54,7 @@ def test_all_green_is_0(isograd: Command, scenario_file: Written) -> None:
 def test_something_red_is_1(isograd: Command, scenario_file: Written) -> None:
     outcome = isograd("run", scenario_file(), "--backends", f"{REFERENCE},tests.saboteurs:SlightlyScaled")
     assert outcome.code == 1
-    assert "small (free), tests.saboteurs:SlightlyScaled: DIVERGES: grad/output.weight[0, " in outcome.out
+    assert "small (free, resync), tests.saboteurs:SlightlyScaled: DIVERGES: grad/output.weight[0, " in outcome.out
 
 
 def test_a_red_trace_comparison_is_1(isograd: Command, scenario_file: Written, tmp_path: Path) -> None:

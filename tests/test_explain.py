@@ -8,14 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from backends.numpy_manual import NumpyBackend
 from harness import Report, explain, record, run, save_trace
 from harness.calibration.strangers import STRANGERS
 from harness.catalogue import parse_scenario
-from harness.explanation import Account
+from harness.explanation import Account, apart, search
 from harness.explanation.localise import localise
 from harness.explanation.own import own_states
+from harness.inputs import make_inputs
+from harness.quantities import quantity_shapes
+from harness.recorder import record_here
 from harness.trace import MODES, Mode
 from tests.conftest import REFERENCE
+from tests.test_faults import HOT, MIXED, OBLONG, WIDE
 from tests.test_sabotage import SQUARE, named
 
 # A row a fault: how a backend's name has it, and the causes that must be named: it, and what does the same here.
@@ -53,10 +58,30 @@ FAULTS = {
     "computed_in,name=float16": {"computed_in(float16)"},
     "computed_in,name=tf32": {"computed_in(tf32)"},
 }
-PAIRS = [
-    "labels_shifted,fault2=gradient_scale,by2=0.5",
-    "loss_scale,by=twice,fault2=derivative_left_out,at2=hidden_act",
+MORE: list[tuple[dict[str, Any], str, set[str]]] = [
+    (MIXED, "updated_too_early", {"updated_too_early"}),
+    (MIXED, "gradients_exchanged", {"gradients_exchanged(first.weight ⇄ second.weight)"}),
+    (MIXED, "gradients_cleared_early", {"gradients_cleared_early", "update_scale"}),
+    (MIXED, "labels_broadcast", {"labels_broadcast"}),
+    (MIXED, "partial_batch_scaled", {"partial_batch_scaled"}),
+    (MIXED, "partial_batch_dropped", {"partial_batch_dropped"}),
+    (MIXED, "partial_batch_filled", {"partial_batch_filled"}),
+    (MIXED, "batch_dropped,step=4", {"batch_dropped"}),
+    (MIXED, "values_of_other", {"values_of_other(first.weight ← second.weight)"}),
+    (MIXED, "rows_swapped,at=second", {"rows_swapped(second)"}),
+    (OBLONG, "weight_reshaped,at=first", {"weight_reshaped(first)"}),
+    (WIDE, "narrow_constant", {"narrow_constant(second_act)"}),
+    (WIDE, "narrow_rate", {"narrow_rate", "learning_rate"}),
+    (HOT, "infinity_clipped,at=first", {"infinity_clipped(first)"}),
 ]
+PAIRS = {
+    "which follow from one another": "labels_shifted,fault2=gradient_scale,by2=0.5",
+    "in two places": "loss_scale,by=twice,fault2=derivative_left_out,at2=hidden_act",
+    "at two steps": "update_skipped,step=3,fault2=batch_repeated,step2=8",
+    "from two steps on": "gradients_stale,fault2=update_twice,step2=5",
+    "in one quantity": "gradient_scale,by=0.5,at=hidden.weight,fault2=gradient_transposed,at2=hidden.weight",
+    "both with a number": "weight_decay,by=0.05,fault2=momentum,by2=0.6",
+}
 
 
 @pytest.fixture(scope="module")
@@ -75,14 +100,26 @@ def test_the_seeded_fault_is_named_and_what_does_the_same(faulty: Report, fault:
     assert set(causes(faulty, fault, mode).split(" or ")) == FAULTS[fault]
 
 
+def sentence(report: Report) -> str:
+    found = next(iter(report.results[0].cells.values())).account
+    assert found is not None
+    return found.sentence
+
+
 def account(scenario: dict[str, Any], backend: str, **options: Any) -> Account:
     found = explain(parse_scenario(scenario), backend, **options).account
     assert found is not None
     return found
 
 
-@pytest.mark.parametrize("fault", PAIRS)
-def test_two_faults_together_are_both_named(fault: str) -> None:
+@pytest.mark.parametrize(("scenario", "fault", "expected"), MORE, ids=[row[1] for row in MORE])
+def test_a_fault_that_needs_its_own_scenario_is_named(scenario: dict[str, Any], fault: str, expected: set[str]) -> None:
+    assert set(account(scenario, f"{REFERENCE}[fault={fault}]").ids.split(" or ")) == expected
+
+
+@pytest.mark.parametrize("fault", PAIRS.values(), ids=list(PAIRS))
+def test_two_faults_together_are_both_named(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "SECONDS", 60.0)  # on a machine that is busy
     ids = account(SQUARE, f"{REFERENCE}[fault={fault}]").ids
     assert all(name in ids for name in (fault.partition(",")[0], fault.partition("fault2=")[2].partition(",")[0]))
     assert " + " in ids
@@ -93,7 +130,7 @@ def test_no_cause_is_named_for_what_is_in_no_catalogue(stranger: str) -> None:
     report = run(parse_scenario(SQUARE), backends=[stranger], mode="resync", repeat=1)
     assert set(report.summary.cause) == {""}
     if not report.green:  # a fault of a ReLU does nothing to a sigmoid
-        assert "no catalogued cause" in next(iter(report.results[0].cells.values())).judgement.why
+        assert "no catalogued cause" in sentence(report)
 
 
 def test_a_value_is_solved_for_with_the_digits_that_are_known() -> None:
@@ -108,8 +145,59 @@ def test_the_source_s_slip_is_found() -> None:
     assert set(report.summary.verdict) == {"EXPECTED"}
     for cause in report.summary.cause:
         assert "derivative_left_out(hidden_act)" in cause.split(" or ")
-    why = report.results[0].cells[REFERENCE, "free"].judgement.why
+    why = sentence(report)
     assert "the gradient of hidden.weight is 0.5 times what it should be" in why
+
+
+# ---------------------------------------------------------------- causes that do the same
+
+# A row: scenario, fault, and what altered in the scenario tells its causes apart.
+APART: list[tuple[dict[str, Any], str, str]] = [
+    (SQUARE, "loss_scale,by=over_outputs", "3 outputs instead of 2"),
+    (SQUARE, "bias_mean,at=output", "batches of 5 samples instead of 4"),
+    (WIDE, "narrow_rate", "another learning rate"),
+    (SQUARE | {"epochs": 1, "batch_size": 12}, "learning_rate,by=2", ""),  # the rate itself is told: there is one cause
+]
+
+
+@pytest.mark.parametrize(("scenario", "fault", "alteration"), APART, ids=[row[1] for row in APART])
+def test_causes_that_do_the_same_come_with_what_would_tell_them_apart(
+    scenario: dict[str, Any], fault: str, alteration: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apart, "SECONDS", 60.0)
+    found = account(scenario, f"{REFERENCE}[fault={fault}]")
+    assert found.apart == (f"{alteration} would tell them apart" if alteration else "")
+    assert (len(found.causes) > 1) == bool(alteration)
+
+
+def test_causes_that_are_the_same_everywhere_are_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart, "SECONDS", 60.0)
+    found = account(MIXED, f"{REFERENCE}[fault=gradients_cleared_early]")
+    assert found.sentence.endswith("cannot be told apart in this scenario; nor in any near it that was tried")
+
+
+def test_what_was_not_recorded_is_the_first_that_would_tell_causes_apart() -> None:
+    report = run(
+        parse_scenario(SQUARE),
+        backends=[f"{REFERENCE}[fault=gradient_scale,by=2]"],
+        quantities="loss,weight/*",
+        mode="resync",
+        repeat=1,
+    )
+    assert "learning_rate" in report.summary.cause[0]
+    assert "recording every quantity would tell them apart" in sentence(report)
+
+
+@pytest.mark.parametrize("raw", [SQUARE, MIXED, OBLONG, WIDE, HOT], ids=lambda raw: str(raw["name"]))
+def test_every_alteration_is_a_scenario_that_runs(raw: dict[str, Any]) -> None:
+    scenario = parse_scenario(raw)
+    made = list(apart.alterations(scenario, make_inputs(scenario), {"loss"}))
+    assert len({text for text, *_ in made}) == len(made) >= 5
+    for text, altered, inputs in made:
+        trace = record_here(NumpyBackend("float64", rounded=False), "reference", altered, inputs)
+        assert {name: c.shape[1:] for name, c in trace.columns.items()} == {
+            name: tuple(n or inputs.batch_size for n in shape) for name, shape in quantity_shapes(altered).items()
+        }, text
 
 
 # ---------------------------------------------------------------- where
@@ -162,7 +250,7 @@ def test_the_account_lists_the_step_the_cause_and_what_was_tried(isograd: Any) -
     outcome = isograd("explain", "article/worked_backprop", "--backend", f"{REFERENCE}[fault=derivative_left_out]")
     assert outcome.code == 1
     assert "cause: the derivative of the activation hidden_act is left out" in outcome.out
-    assert "∂L/∂z = ∂L/∂a" in outcome.out
+    assert "∂L/∂z = ∂L/∂a «· f′(z) is missing»" in outcome.out
     (here,) = (line for line in outcome.out.splitlines() if "HERE" in line)
     assert "backward/hidden " in here
     assert "passed on" in outcome.out
@@ -175,6 +263,32 @@ def test_a_trace_file_is_explained_without_a_backend(isograd: Any, tmp_path: Pat
     outcome = isograd("explain", tmp_path / "t.safetensors")
     assert outcome.code == 1
     assert "the gradient of every parameter is 3 times what it should be" in outcome.out
+
+
+def test_two_trace_files_are_told_apart_and_each_explained(isograd: Any, tmp_path: Path) -> None:
+    for name, backend in (("right", REFERENCE), ("wrong", f"{REFERENCE}[fault=gradients_stale]")):
+        save_trace(record(parse_scenario(SQUARE), backend), tmp_path / f"{name}.safetensors")
+    outcome = isograd("explain", tmp_path / "wrong.safetensors", tmp_path / "right.safetensors")
+    assert outcome.code == 1
+    difference, wrong, right = outcome.out.split("\n\n")[:3]
+    assert "first: weight/hidden.weight[" in difference
+    assert "cause: the update uses the gradients of the step before" in wrong
+    assert "square, numpy, float32, free: IDENTICAL" in right
+    assert isograd("explain", tmp_path / "right.safetensors", tmp_path / "right.safetensors").code == 0
+
+
+def test_two_traces_and_a_backend_are_a_wrong_request(isograd: Any, tmp_path: Path) -> None:
+    outcome = isograd("explain", "a.safetensors", "b.safetensors", "--backend", REFERENCE)
+    assert outcome.code == 2
+    assert "expected two trace files, or a scenario with --backend" in outcome.err
+
+
+def test_the_terminal_shows_the_formula_with_the_offending_term_marked_and_the_numbers(isograd: Any) -> None:
+    outcome = isograd("run", "article/worked_backprop", "--backends", f"{REFERENCE}[fault=derivative_left_out]")
+    assert "cause: the derivative of the activation hidden_act is left out" in outcome.out
+    assert "∂L/∂z = ∂L/∂a «· f′(z) is missing»   (usually: a hand-written backward pass" in outcome.out
+    numbers = [line.split() for line in outcome.out.splitlines() if line.strip().startswith("[0, 0]")]
+    assert numbers == [["[0,", "0]", "198", "99", "0.5"]]
 
 
 def test_a_right_backend_is_told_to_be_right(isograd: Any) -> None:

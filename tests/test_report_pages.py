@@ -173,10 +173,24 @@ def test_what_changes_from_run_to_run_is_left_out(report):
 def hostile(report):
     scenario = report.results[1].scenario.model_copy(update={"title": EVIL, "name": f"a/{EVIL}", "section": EVIL})
     result = failed(report, EVIL, EVIL).results[1]
-    cells = {(EVIL, mode): replace(result.cells["numpy", mode], backend=EVIL) for mode in MODES}
+    why = report.results[2].cells["numpy", "free"].account
+    why = replace(why, apart=EVIL, place=replace(why.place, first=EVIL), table=((EVIL, 1.0, 2.0),))
+    judgement = replace(result.cells["numpy", "free"].judgement, verdict=Verdict.DIVERGES, message=EVIL)
+    cell = replace(result.cells["numpy", "free"], backend=EVIL, judgement=judgement, account=why)
+    cells = {(EVIL, mode): replace(cell, mode=mode) for mode in MODES}
     note = {"scenario": "", "id": "x", "quantity": EVIL, "text": EVIL, "status": EVIL, "computed": 1.0, "printed": ""}
     result = replace(result, scenario=scenario, cells={**result.cells, **cells}, findings=(note,))
     return Report((report.results[0], result), {EVIL: EVIL}, report.request)
+
+
+def test_a_cause_is_told_with_its_formula_and_the_numbers(report):
+    said, text = Page(html(report)), markdown(report)
+    assert "mark" in {tag for tag, _ in said.tags}
+    assert "Cause: the derivative of the activation hidden_act is left out; or the gradient of" in said.said
+    assert "∂L/∂z = ∂L/∂a · f′(z) is missing usually: a hand-written backward pass" in said.said
+    assert "  - ∂L/∂z = ∂L/∂a **· f′(z) is missing** (usually: a hand-written backward pass" in text
+    assert "  | `grad/hidden.weight`, step 0 | reference | backend | ratio |" in text
+    assert "  | \\[0, 1\\] | 594 | 297 | 0.5 |" in text
 
 
 def test_text_from_outside_stays_text(report):
@@ -198,7 +212,7 @@ def test_markdown_from_outside_stays_text(report):
     tables = [lines for block in text.split("\n\n") if len(lines := block.splitlines()) > 1 and "|---" in lines[1]]
     assert len(tables) > 5
     for lines in tables:
-        rows = [line for line in lines if line.startswith("|")]
+        rows = [line for line in lines if line.lstrip().startswith("|")]
         assert len({cells_of(line) for line in rows}) == 1, rows
 
 

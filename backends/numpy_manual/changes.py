@@ -14,9 +14,10 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from backends.numpy_manual import NumpySession
+from backends.numpy_manual import NumpyBackend, NumpySession
 from backends.numpy_manual.arithmetic import Arithmetic, make_arithmetic
 from backends.numpy_manual.rules import Gradients, LayerRule, LossRule
+from harness.backend import Session
 from harness.dtypes import FORMATS
 from harness.inputs import Array, Inputs
 from harness.scenario import GaussianData, InlineData, Linear, Scenario
@@ -72,10 +73,21 @@ class Change:
     solve: ClassVar[Mapping[str, float]] = {}
     remembers: ClassVar[bool] = False
 
+    @property
+    def parts(self) -> tuple[Change, ...]:
+        """Itself; of two changes together each."""
+        return (self,)
+
     def says(self) -> str:
         """The sentence with its options."""
         options = {f.name: getattr(self, f.name) for f in fields(self)}
         return self.sentence.format(**options | {"at": options.get("at") or "every parameter"})
+
+    @property
+    def where(self) -> str:
+        """The place or the choice that its name is followed by: ``gradient_scale(hidden.weight)``."""
+        options = (getattr(self, name, "") for name in ("at", "name", "by"))
+        return next((option for option in options if option and isinstance(option, str)), "")
 
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
@@ -209,6 +221,18 @@ class ChangedSession(NumpySession):
         return self.change.updated(self.run, key, w, g, super().updated(key, w, g))
 
 
+class ChangedBackend(NumpyBackend):
+    """The rules with a change, in float64 and told so: what the change does alone."""
+
+    def __init__(self, change: Change) -> None:
+        super().__init__("float64", rounded=False)
+        self.change = change
+
+    def session(self, scenario: Scenario, inputs: Inputs) -> Session:
+        """The changed rules."""
+        return ChangedSession(scenario, inputs, self.change)
+
+
 @dataclass(config=OPTIONS | {"arbitrary_types_allowed": True})
 class Both(Change):
     """Two changes together, the first nearer to the rules."""
@@ -218,6 +242,11 @@ class Both(Change):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "remembers", self.first.remembers or self.second.remembers)
+
+    @property
+    def parts(self) -> tuple[Change, ...]:
+        """Both."""
+        return (self.first, self.second)
 
     def says(self) -> str:
         """Both sentences."""

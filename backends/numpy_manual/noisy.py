@@ -7,6 +7,7 @@ of runs; run 0 has no noise.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -32,9 +33,12 @@ CORRECT = {np.add, np.subtract, np.multiply, np.divide}
 EXACT = {np.negative, np.absolute, np.minimum, np.maximum}
 
 
+@cache
 def noise_scales(runs: int, factor: float) -> NDArray[np.float64]:
-    """How many times rounding's size the noise of each of the first runs is."""
-    return np.geomspace(1.0, factor, runs)
+    """How many times rounding's size the noise of each of the first runs is; read-only."""
+    scales = np.geomspace(1.0, factor, runs)
+    scales.setflags(write=False)
+    return scales
 
 
 class Noise(Rounding):

@@ -96,5 +96,6 @@ class SabotagedSession(Session):
         off = np.where((wrong == right) | (np.isnan(wrong) & np.isnan(right)), 0.0, wrong - right)
         with np.errstate(divide="ignore"):  # a smaller number has a smaller rounding error; 0 has none
             size = np.where(right == 0, 1.0, np.fmin(1.0, np.abs(wrong / right)))
-        faulty = np.where(np.isfinite(off), wrong + size * (value.astype(np.float64) - right), wrong)
+        moves = np.isfinite(off) & np.isfinite(value.astype(np.float64))  # what has overflowed has no rounding to keep
+        faulty = np.where(moves, wrong + size * (value.astype(np.float64) - right), wrong)
         return np.where(off == 0, value, faulty.astype(self.dtype)).astype(self.dtype)

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 
 from backends.numpy_manual.catalogue import CATALOGUE
-from backends.numpy_manual.changes import Both, Change
+from backends.numpy_manual.changes import Both, Change, ChangedBackend
 from harness.api import run
 from harness.assess import Cell, ScenarioResult
 from harness.calibration import FAULT_STEPS, installed
-from harness.calibration.cells import Changed, errors_of, fault_alone
+from harness.calibration.cells import errors_of, fault_alone
 from harness.calibration.faults import SUBTLE, fault_name
 from harness.calibration.scenarios import random_scenarios
 from harness.calibration.strangers import STRANGERS
@@ -277,7 +277,9 @@ def _place(change: Change) -> tuple[str, str]:
 def _equivalent(result: ScenarioResult, one: Change, other: Change) -> bool:
     """Whether two changes do the same at every step of a scenario, as far as rounding lets one see."""
     traces = [
-        record_here(Changed(c), "changed", result.scenario, result.inputs, states=result.reference.states).columns
+        record_here(
+            ChangedBackend(c), "changed", result.scenario, result.inputs, states=result.reference.states
+        ).columns
         for c in (one, other)
     ]
     for name, a in traces[0].items():

@@ -10,17 +10,14 @@ import numpy as np
 import pandas as pd
 
 from backends.numpy_manual import NumpyBackend
-from backends.numpy_manual.changes import Change, ChangedSession
+from backends.numpy_manual.changes import Change, ChangedBackend
 from harness.api import run
 from harness.assess import Cell, ScenarioResult
-from harness.backend import Session
 from harness.calibration.tools import agreements
 from harness.dtypes import FORMATS
 from harness.envelope import Floats, noisy_runs
-from harness.inputs import Inputs
 from harness.judging import FACTOR
 from harness.recorder import record_here
-from harness.scenario import Scenario
 from harness.trace import Mode
 
 NOISY = 4
@@ -74,18 +71,6 @@ def _noise(result: ScenarioResult, mode: Mode) -> Iterator[tuple[str, Any, Float
 # ---------------------------------------------------------------- faults
 
 
-class Changed(NumpyBackend):
-    """The rules with a change, in float64: what the fault does alone."""
-
-    def __init__(self, change: Change) -> None:
-        super().__init__("float64", rounded=False)
-        self.change = change
-
-    def session(self, scenario: Scenario, inputs: Inputs) -> Session:
-        """The changed rules."""
-        return ChangedSession(scenario, inputs, self.change)
-
-
 @dataclass(frozen=True)
 class Fault:
     """What a change does to a scenario in one mode, alone, in exact arithmetic.
@@ -120,7 +105,7 @@ def fault_alone(result: ScenarioResult, mode: Mode, change: Change, errors: Mapp
     """
     reference = result.reference
     states = reference.states if mode == "resync" else None
-    seen = record_here(Changed(change), "changed", result.scenario, result.inputs, states=states)
+    seen = record_here(ChangedBackend(change), "changed", result.scenario, result.inputs, states=states)
     right = record_here(NumpyBackend("float64", rounded=False), "right", result.scenario, result.inputs, states=states)
     largest, relative, firsts = 0.0, 0.0, []
     for order, (name, column) in enumerate(right.columns.items()):

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backends.numpy_manual.changes import Both
 from harness.envelope import Floats
+from harness.explanation.apart import telling_apart
 from harness.explanation.localise import Place, localise
 from harness.explanation.own import Own, own_states
 from harness.explanation.rerun import Rerun
@@ -30,6 +30,7 @@ class Account:
         pattern: where nothing fits, what the difference looks like.
         out_of_time: not all pairs of changes were tried.
         table: the worst elements of the first quantity: index, reference, trace.
+        apart: of several causes, what altered in the scenario would tell them apart; a phrase.
     """
 
     place: Place
@@ -38,11 +39,12 @@ class Account:
     pattern: str
     out_of_time: bool
     table: tuple[tuple[str, float, float], ...]
+    apart: str = ""
 
     @property
     def ids(self) -> str:
         """The causes' names, parted by " or "; of two changes together, by " + "."""
-        return " or ".join(identifier(trial) for trial in self.causes)
+        return " or ".join(trial.id for trial in self.causes)
 
     @property
     def sentence(self) -> str:
@@ -50,23 +52,10 @@ class Account:
         if not self.causes:
             more = " (not all pairs of changes were tried)" if self.out_of_time else ""
             return f"no catalogued cause{more}: {self.pattern}"
-        together = "" if len(self.causes) == 1 else "; these cannot be told apart in this scenario"
-        return "; or ".join(says(trial) for trial in self.causes) + together
-
-
-def identifier(trial: Trial) -> str:
-    """A cause's stable name, with where it is: ``gradient_scale(hidden.weight)``."""
-    if isinstance(trial.change, Both):
-        return " + ".join(identifier(Trial(part, 0.0, ("", 0))) for part in (trial.change.first, trial.change.second))
-    options = (getattr(trial.change, name, "") for name in ("at", "name", "by"))
-    at = next((option for option in options if option and isinstance(option, str)), "")
-    return f"{trial.change.id}({at})" if at else trial.change.id
-
-
-def says(trial: Trial) -> str:
-    """A cause's sentence, with the values that were solved for."""
-    values = [f"{name} = {solved}" for name, solved in trial.solved.items()]
-    return trial.change.says() + (f" ({'; '.join(values)})" if values else "")
+        told = "; or ".join(trial.sentence for trial in self.causes)
+        if len(self.causes) > 1:
+            told += "; these cannot be told apart in this scenario"
+        return told + (f"; {self.apart}" if self.apart else "")
 
 
 @np.errstate(all="ignore")  # a trace that is wrong may hold anything
@@ -90,7 +79,9 @@ def explain(scenario: Scenario, inputs: Inputs, trace: Trace, states: States) ->
     causes = [trial for trial in tried if trial.fits] or [trial for trial in search.pairs() if trial.fits]
     pattern = "" if causes else _pattern(own, place, search.rerun)
     table = tuple(_table(own, place, search.rerun))
-    return Account(place, tuple(causes), tuple(tried), pattern, search.out_of_time, table)
+    names = search.rerun.names
+    apart = telling_apart(scenario, inputs, place.step, names, causes) if len(causes) > 1 else ""
+    return Account(place, tuple(causes), tuple(tried), pattern, search.out_of_time, table, apart)
 
 
 def _right(own: Own, place: Place, rerun: Rerun) -> tuple[Floats, Floats]:
@@ -103,8 +94,9 @@ def _table(own: Own, place: Place, rerun: Rerun, rows: int = 4) -> list[tuple[st
     if place.first not in rerun.names:
         return []
     right, got = _right(own, place, rerun)  # of a wrong shape, in the trace's
-    worst = np.argsort(-np.abs(got - right), axis=None, kind="stable")[:rows]
-    at = [np.unravel_index(i, got.shape) if got.ndim else () for i in worst]
+    off = np.nan_to_num(np.abs(got - right), nan=np.inf)
+    worst = np.argsort(-off, axis=None, kind="stable")[:rows]
+    at = [np.unravel_index(i, got.shape) if got.ndim else () for i in worst if off.flat[i] > 0]
     return [(str([int(k) for k in i]) if i else "", float(right[i]), float(got[i])) for i in at]
 
 

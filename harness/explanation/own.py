@@ -102,8 +102,9 @@ class Own:
 
 def spread(runs: Array, dtype: str, name: str) -> tuple[Floats, Floats]:
     """The run without noise, and the envelope of the others; both with a leading axis of steps."""
-    off = strayed(runs, runs[0], FACTOR) if len(runs) > 1 else np.zeros(runs.shape[1:])
-    return runs[0], off if name == "lr" else floored(off, runs[0], dtype)
+    right = FORMATS[dtype].held(runs[0])
+    off = strayed(runs, right, FACTOR) if len(runs) > 1 else np.zeros(runs.shape[1:])
+    return right, off if name == "lr" else floored(off, right, dtype)
 
 
 def own_states(scenario: Scenario, inputs: Inputs, trace: Trace, states: States) -> Own:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from backends.numpy_manual.arithmetic import Arithmetic
 from backends.numpy_manual.changes import Change, ChangedSession
 from backends.numpy_manual.noisy import noisy
-from harness.dtypes import FORMATS
+from harness.dtypes import FORMATS, Format
 from harness.envelope import Floats
 from harness.explanation.own import RUNS, Own, spread
 from harness.inputs import Array
@@ -94,7 +94,7 @@ class Rerun:
                 at.load(self.own.state(step))
                 seen = at.step(inputs.x[rows], inputs.y[rows])
             if step in wanted:
-                yield step, _of_a_batch(seen, len(rows))
+                yield step, _as_told(seen, len(rows), FORMATS[scenario.dtype])
 
     def vector(self, change: Change, names: list[str], steps: Steps) -> Floats:
         """All quantities of all steps in one vector, in float64."""
@@ -157,12 +157,15 @@ class Rerun:
         return [name for name in quantity_shapes(self.own.scenario) if name in self.own.trace.columns]
 
 
-def _of_a_batch(seen: Mapping[str, Array], rows: int) -> Mapping[str, Array]:
-    """A step's quantities with the rows that its batch should have: a change may have seen another batch."""
-    out = dict(seen)
-    for name, value in seen.items():
+def _as_told(seen: Mapping[str, Array], rows: int, told: Format) -> Mapping[str, Array]:
+    """A step's quantities with the rows that its batch should have, and within the dtype's range.
+
+    A change may have seen another batch, and float64 reaches further than what a trace can hold.
+    """
+    out = {name: told.held(np.asarray(value)) for name, value in seen.items()}
+    for name, value in out.items():
         if name.startswith(("forward/", "backward/")) and value.shape[-2] != rows:
-            kept = np.asarray(value)[..., :rows, :]
+            kept = value[..., :rows, :]
             missing = [(0, 0)] * (kept.ndim - 2) + [(0, rows - kept.shape[-2]), (0, 0)]
             out[name] = np.pad(kept, missing)
     return out

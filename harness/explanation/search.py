@@ -79,6 +79,7 @@ class Search:
         self.rerun = Rerun(self.own, self._steps_to_confirm())
         self.trying = Trying(self.rerun, self.place, self.rerun.steps[:1])
         self.out_of_time = False
+        self._usual_at: dict[int, list[Change]] = {}
 
     def _steps_to_confirm(self) -> Steps:
         """The step, the next one, and some more; those that came out wrong before others."""
@@ -115,7 +116,7 @@ class Search:
         trials = sorted((self.trying.trial(change) for change in self.candidates()), key=lambda trial: trial.ratio)
         if any(trial.fits and not trial.change.vague for trial in trials):
             trials = [trial for trial in trials if not trial.change.vague]
-        return list({trial.key: trial for trial in reversed(trials)}.values())[::-1]
+        return list({trial.id: trial for trial in reversed(trials)}.values())[::-1]
 
     # ------------------------------------------------------------ two together
 
@@ -137,10 +138,16 @@ class Search:
         return sorted(found, key=lambda trial: trial.ratio)
 
     def _one_after_the_other(self) -> Iterator[Trial]:
-        """One that puts right what differs first, and each other one beside it where that is not enough."""
-        for one in self._firsts():
-            trying = self._where_it_fails(one)
-            for other in self._beside(one.change, int(trying.first[0])):
+        """One that puts right what differs first, and each other one beside it where that is not enough.
+
+        Those that account for the most steps come first.
+        """
+        firsts = [(self._where_it_fails(one), one) for one in self._firsts()]
+        for fails, one in sorted(firsts, key=lambda row: -row[0]):
+            trying = self._trying_from(fails)
+            for other in self._usual(fails):
+                if other.id == one.change.id:
+                    continue
                 trial = trying.within(other, partial(Both, one.change))
                 yield replace(trial, solved={**one.solved, **trial.solved})
                 if trial.fits:
@@ -155,15 +162,19 @@ class Search:
             if trial.tells and trial.fits:
                 yield trial
 
-    def _where_it_fails(self, one: Trial) -> Trying:
-        """Where a change that is right at first goes wrong: there the second one must act."""
-        for ratio, (_, step) in self.rerun.ratios(one.change, self._wrong_steps):
-            if ratio > 1.0 and step > self.place.step:
-                later = self.own.steps[self.own.steps >= step][:2]
-                return Trying(Rerun(self.own, np.union1d(self.rerun.steps, later)), self.place, later[:1])
+    def _where_it_fails(self, one: Trial) -> int:
+        """The first step that a change does not account for: there a second one must act."""
+        steps = self._wrong_steps[self._wrong_steps >= self.place.step]
+        for ratio, (_, step) in self.rerun.ratios(one.change, steps):
             if ratio > 1.0:
-                break
-        return self.trying
+                return step
+        return self.place.step
+
+    def _trying_from(self, step: int) -> Trying:
+        if step == self.place.step:
+            return self.trying
+        later = self.own.steps[self.own.steps >= step][:2]
+        return Trying(Rerun(self.own, np.union1d(self.rerun.steps, later)), self.place, later[:1])
 
     def _in_one_quantity(self) -> Iterator[Trial]:
         """Two that both change what differs first, those first whose effects come nearest to it when they are added."""
@@ -191,12 +202,12 @@ class Search:
         both, solved = solved_together(self.rerun, both, self.rerun.names, self.rerun.steps)
         return Trial(both, *self.rerun.compare(both, self.rerun.steps), solved)
 
-    def _beside(self, one: Change, step: int) -> Iterator[Change]:
-        yield from (other for other in self._usual(step) if other.id != one.id)
-
-    def _usual(self, step: int | None = None) -> Iterator[Change]:
+    def _usual(self, step: int | None = None) -> list[Change]:
         """Candidates for a pair: a precision, or any other order or values, would hide the other one."""
-        yield from (c for c in self.candidates(step) if not c.precision() and not c.vague)
+        at = self.place.step if step is None else step
+        if at not in self._usual_at:
+            self._usual_at[at] = [c for c in self.candidates(at) if not c.precision() and not c.vague]
+        return self._usual_at[at]
 
 
 def _at_step(change: Change, step: int) -> Change:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -48,10 +48,15 @@ class Trial:
         return not self.solved or any(value.tells for value in self.solved.values())
 
     @property
-    def key(self) -> tuple[str, ...]:
-        """What tells it from others: its name and its options, but for those that were solved for."""
-        options = (f"{f.name}={getattr(self.change, f.name)}" for f in fields(self.change) if f.name not in self.solved)
-        return (self.change.id, *options)
+    def id(self) -> str:
+        """The change's stable name, with where it is: ``gradient_scale(hidden.weight)``; of two, parted by " + "."""
+        return " + ".join(f"{part.id}({part.where})" if part.where else part.id for part in self.change.parts)
+
+    @property
+    def sentence(self) -> str:
+        """What is different, with the values that were solved for."""
+        values = [f"{name} = {solved}" for name, solved in self.solved.items()]
+        return self.change.says() + (f" ({'; '.join(values)})" if values else "")
 
 
 def alone(change: Change) -> Change:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from harness.assess import Cell, ScenarioResult
 from harness.findings import RED
 from harness.judging import Judgement, Verdict
+from harness.report.account import cause_rows
 from harness.report.text import worst_of
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def _alike(cells: Sequence[Cell]) -> Iterator[Rows]:
             "ratio": max(c.judgement.error_over_bound for c in same) if cell.comparison else None,
             "where": where(cell.judgement),
             "message": message,
-            "why": cell.judgement.why,
+            "cause": cause_rows(cell.account),
             "worst": worst if worst != message else "",
             "problems": [text for p in problems if (text := f"{p.quantity}: {p.text}") != message],
             "tail": cell.answer.tail if red else "",

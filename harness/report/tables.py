@@ -36,6 +36,7 @@ def summary(results: Results) -> pd.DataFrame:
     rows = [
         {"scenario": result.scenario.name, "backend": cell.backend, "dtype": result.scenario.dtype, "mode": cell.mode}
         | _verdict(cell.judgement)
+        | {"cause": cell.account.ids if cell.account else ""}
         for result in results
         for cell in result.cells.values()
     ]
@@ -57,7 +58,6 @@ def _verdict(judgement: Judgement) -> dict[str, Any]:
         "error_over_bound": judgement.error_over_bound,
         "max_abs": judgement.max_abs,
         "max_ulp": judgement.max_ulp,
-        "cause": judgement.cause,
         "message": judgement.message,
     }
 

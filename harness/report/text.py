@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -14,6 +15,7 @@ from harness.assess import Cell, ScenarioResult
 from harness.findings import RED
 from harness.judging import Verdict, describe
 from harness.report import Difference, Report
+from harness.report.account import cause_text
 
 STYLE = {Verdict.IDENTICAL: "green", Verdict.EQUIVALENT: "green", Verdict.EXPECTED: "cyan", Verdict.DRIFTS: "yellow"}
 
@@ -28,7 +30,7 @@ def verdict_table(report: Report) -> RenderableType:
     for result in report.results:
         cells = [[c for c in result.cells.values() if c.backend == backend] for backend in backends]
         table.add_row(Text(result.scenario.name), *(_cell_text(of_backend) for of_backend in cells))
-    notes = [Text(line, style="red") for line in _behind(report)]
+    notes: list[RenderableType] = [*_behind(report)]
     notes += [Text(line, style="red") for result in report.results for line in red_findings(result)]
     notes += [Text(f"{name}: {why}", style="dim") for name, why in report.absent.items()]
     return Group(table, *notes)
@@ -47,16 +49,23 @@ def _cell_text(cells: list[Cell]) -> Text:
     return text
 
 
-def _behind(report: Report) -> list[str]:
-    """A line for each reason behind a red cell; where several cells have the same, they share one."""
-    reasons: dict[tuple[str, str], list[str]] = {}
+def _behind(report: Report) -> Iterator[RenderableType]:
+    """What is behind each red cell, and its cause; a backend's cells that have the same share it."""
+    reasons: dict[tuple[str, str], list[tuple[ScenarioResult, Cell]]] = {}
     for result in report.results:
         for cell in result.cells.values():
             if not cell.verdict.green:
-                why = f"\n    cause: {cell.judgement.why}" if cell.judgement.why else ""
-                key = (cell.backend, f"{cell.verdict}: {cell.judgement.message}{why}")
-                reasons.setdefault(key, []).append(f"{result.scenario.name} ({cell.mode})")
-    return [f"{_several(where)}, {backend}: {why}" for (backend, why), where in reasons.items()]
+                same = cell.account.sentence if cell.account else f"{cell.verdict} {cell.judgement.message}"
+                reasons.setdefault((cell.backend, same), []).append((result, cell))
+    for (backend, _), cells in reasons.items():
+        cell = cells[0][1]
+        modes: dict[str, list[str]] = {}
+        for result, of_mode in cells:
+            modes.setdefault(result.scenario.name, []).append(of_mode.mode)
+        where = _several([f"{name} ({', '.join(of)})" for name, of in modes.items()])
+        yield Text(f"{where}, {backend}: {cell.verdict}: {cell.judgement.message}", style="red")
+        if cell.account:
+            yield Padding(cause_text(cell.account), (0, 0, 0, 4), expand=False)
 
 
 def _several(names: list[str]) -> str:
@@ -92,8 +101,8 @@ def _account(result: ScenarioResult, cell: Cell) -> list[str]:
     worst = worst_of(cell)
     if worst:
         lines.append(f"    worst: {worst}")
-    if cell.judgement.why:
-        lines.append(f"    cause: {cell.judgement.why}")
+    if cell.account:
+        lines.append(f"    cause: {cell.account.sentence}")
     return lines + [f"    | {line}" for line in cell.answer.tail.splitlines()]
 
 

@@ -185,6 +185,11 @@ class GradientsExchanged(Change):
     at: str = ""
     other: str = ""
 
+    @property
+    def where(self) -> str:
+        """Both."""
+        return f"{self.at} ⇄ {self.other}"
+
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
         """Each two of one shape."""

@@ -82,7 +82,9 @@ class LabelsBroadcast(Change):
         yield from [cls()] if outputs_of(scenario) == 1 and scenario.batch_size > 1 else []
 
     def loss(self, run: Circumstances, rule: LossRule) -> LossRule:
-        """The rule on B × B residuals; each output's gradient is the sum over its row."""
+        """The rule on B × B residuals, each output's gradient the sum over its row; of several outputs as it is."""
+        if outputs_of(run.scenario) > 1:
+            return rule
 
         def crossed(yhat: Array, y: Array) -> tuple[Array, Array]:
             n = samples(y)

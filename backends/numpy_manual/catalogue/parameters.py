@@ -227,6 +227,11 @@ class ValuesOfOther(Change):
         for one, other in alike(scenario):
             yield from (cls(one, other), cls(other, one), cls(one, other, exchanged=True))
 
+    @property
+    def where(self) -> str:
+        """Both."""
+        return f"{self.at} {'⇄' if self.exchanged else '←'} {self.other}"
+
     def says(self) -> str:
         """Which has which."""
         both = f"{self.at} and {self.other} have each other's values"

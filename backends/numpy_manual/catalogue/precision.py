@@ -118,7 +118,7 @@ class InfinityClipped(AtLayer):
         largest = FORMATS[run.scenario.dtype].largest
         if not self.here(name):
             return rule
-        return replace(rule, forward=lambda p, z: np.clip(rule.forward(p, z), -largest, largest))
+        return replace(rule, forward=lambda p, z: np.minimum(np.maximum(rule.forward(p, z), -largest), largest))
 
 
 @dataclass(config=OPTIONS)

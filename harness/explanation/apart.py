@@ -1,0 +1,237 @@
+"""Which smallest change to a scenario would tell causes apart that do the same in it? Tried, not guessed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from backends.numpy_manual import NumpyBackend
+from backends.numpy_manual.changes import Change, ChangedBackend
+from harness.dtypes import FORMATS
+from harness.explanation.own import own_states
+from harness.explanation.rerun import Rerun
+from harness.explanation.trial import Trial
+from harness.inputs import Array, Inputs
+from harness.quantities import quantity_shapes
+from harness.recorder import record_here
+from harness.scenario import InlineData, Linear, MeanSquaredError, Scenario
+
+STEPS = 4
+"""Steps of an altered scenario that are looked at, from the first at which the causes act."""
+
+SECONDS = 0.5
+"""Alterations are tried for this long."""
+
+MOST = 200_000
+"""A scenario with more numbers in a batch's products than this is not altered: it would take too long to try."""
+
+Altered = tuple[str, Scenario, Inputs]
+"""What is altered, for people; and what then is to be run."""
+
+
+def telling_apart(scenario: Scenario, inputs: Inputs, step: int, names: Sequence[str], causes: Sequence[Trial]) -> str:
+    """The smallest alteration after which no two of the causes do the same, or that there is none, as a phrase.
+
+    "" where it was not looked for: a large scenario, causes that are not run again, or no more time.
+
+    Args:
+        scenario: what was run.
+        inputs: its numbers.
+        step: where the causes begin to act.
+        names: the quantities that were recorded.
+        causes: what cannot be told apart; each is run in place of the rules.
+    """
+    changes = [trial.change for trial in causes]
+    if any(change.precision() or change.vague for change in changes) or _too_large(scenario, inputs):
+        return ""
+    deadline = time.monotonic() + SECONDS
+    for text, altered, numbers in alterations(scenario, inputs, set(quantity_shapes(scenario)) - set(names)):
+        if _all_differ(altered, numbers, step, changes):
+            return f"{text} would tell them apart"
+        if time.monotonic() > deadline:
+            return ""
+    return "nor in any near it that was tried"
+
+
+def _too_large(scenario: Scenario, inputs: Inputs) -> bool:
+    return inputs.batch_size * sum(value.size for value in inputs.initial.values()) > MOST
+
+
+@np.errstate(all="ignore")  # an alteration may overflow: then it tells nothing
+def _all_differ(scenario: Scenario, inputs: Inputs, step: int, changes: Sequence[Change]) -> bool:
+    """Whether no run with one of the changes would be accounted for by another."""
+    short = replace(inputs, order=inputs.order[: -(-(step + STEPS) // inputs.steps_per_epoch)])
+    steps = np.arange(short.steps)[step : step + STEPS]
+    right = record_here(NumpyBackend("float64", rounded=False), "reference", scenario, short).columns
+    states = {name: _before(value, right[f"weight/{name}"]) for name, value in short.initial.items()}
+    for seen in changes:
+        trace = record_here(ChangedBackend(seen), "changed", scenario, short, states=states)
+        rerun = Rerun(own_states(scenario, short, trace, states), steps)
+        if any(rerun.compare(other, steps)[0] <= 1.0 for other in changes if other is not seen):
+            return False
+    return len(steps) > 0
+
+
+def _before(initial: Array, after: Array) -> Array:
+    """A parameter before each step."""
+    return np.concatenate([initial[np.newaxis], after[:-1].astype(initial.dtype)])
+
+
+# ---------------------------------------------------------------- alterations, the smallest first
+
+
+def alterations(scenario: Scenario, inputs: Inputs, not_recorded: set[str]) -> Iterator[Altered]:
+    """What could be altered: first what is recorded, then numbers, then how many there are of something.
+
+    Args:
+        scenario: what was run.
+        inputs: its numbers.
+        not_recorded: quantities that the trace lacks.
+    """
+    if not_recorded:
+        yield f"recording {sorted(not_recorded)[0] if len(not_recorded) == 1 else 'every quantity'}", scenario, inputs
+    rng = np.random.Generator(np.random.PCG64(0))
+    for alter in (
+        _other_values,
+        _other_labels,
+        _other_rate,
+        _longer,
+        _larger_batch,
+        _more_outputs,
+        *_biases(scenario),
+        *_wider(scenario),
+    ):
+        try:
+            yield from alter(scenario, inputs, rng)
+        except ValueError:  # not a scenario: what was altered does not fit the rest
+            continue
+
+
+Alter = Callable[[Scenario, Inputs, np.random.Generator], Iterator[Altered]]
+
+
+def _other_values(scenario: Scenario, inputs: Inputs, rng: np.random.Generator) -> Iterator[Altered]:
+    drawn = {name: _like(value, value.shape, rng) for name, value in inputs.initial.items()}
+    yield "other initial values", scenario, replace(inputs, initial=drawn)
+
+
+def _other_labels(scenario: Scenario, inputs: Inputs, rng: np.random.Generator) -> Iterator[Altered]:
+    yield "other labels", scenario, replace(inputs, y=_like(inputs.y, inputs.y.shape, rng))
+
+
+def _other_rate(scenario: Scenario, inputs: Inputs, rng: np.random.Generator) -> Iterator[Altered]:
+    rate = float(FORMATS[scenario.dtype].dtype.type(0.7 * inputs.lr))
+    yield "another learning rate", scenario, replace(inputs, lr=rate)
+
+
+def _longer(scenario: Scenario, inputs: Inputs, rng: np.random.Generator) -> Iterator[Altered]:
+    if inputs.steps == 1:
+        twice = replace(inputs, order=np.concatenate([inputs.order, inputs.order]))
+        yield "a second step", scenario.model_copy(update={"epochs": 2 * scenario.epochs}), twice
+
+
+def _larger_batch(scenario: Scenario, inputs: Inputs, rng: np.random.Generator) -> Iterator[Altered]:
+    """Batches of one sample more; where there is none, one is added."""
+    size, number = inputs.batch_size + 1, len(inputs.x)
+    if number < size:
+        x, y = (np.concatenate([v, _like(v, (size - number, v.shape[1]), rng)]) for v in (inputs.x, inputs.y))
+        order = np.concatenate([inputs.order, np.tile(np.arange(number, size), (len(inputs.order), 1))], axis=1)
+        inputs = replace(inputs, x=x, y=y, order=order)
+    altered = scenario.model_copy(update={"batch_size": size, "data": _inline(inputs)})
+    yield f"batches of {size} samples instead of {size - 1}", altered, replace(inputs, batch_size=size)
+
+
+def _more_outputs(scenario: Scenario, inputs: Inputs, rng: np.random.Generator) -> Iterator[Altered]:
+    last = scenario.layers[-1]
+    linear = next((y for y in reversed(scenario.layers) if isinstance(y, Linear)), None)
+    if linear is None:
+        return
+    width = last.width(scenario.input_widths()[last.name])
+    initial = dict(inputs.initial)
+    for param in ("weight", "bias"):
+        value = initial.get(f"{linear.name}.{param}")
+        if value is not None:
+            initial[f"{linear.name}.{param}"] = np.concatenate([value, _like(value, (1, *value.shape[1:]), rng)])
+    y = np.concatenate([inputs.y, _like(inputs.y, (len(inputs.y), 1), rng)], axis=1)
+    yield f"{width + 1} outputs instead of {width}", *_made(scenario, replace(inputs, initial=initial, y=y))
+
+
+def _biases(scenario: Scenario) -> Iterator[Alter]:
+    """A bias for each layer that has none."""
+
+    def biased(name: str) -> Alter:
+        def alter(scenario: Scenario, inputs: Inputs, rng: np.random.Generator) -> Iterator[Altered]:
+            weight = inputs.initial[f"{name}.weight"]
+            initial = inputs.initial | {f"{name}.bias": _like(weight, (len(weight),), rng)}  # type: ignore[operator]
+            yield f"a bias in {name}", *_made(scenario, replace(inputs, initial=initial))
+
+        return alter
+
+    yield from (biased(y.name) for y in scenario.layers if isinstance(y, Linear) and y.bias is None)
+
+
+def _wider(scenario: Scenario) -> Iterator[Alter]:
+    """A unit more in each layer below another; a feature more in the data."""
+    linear = [y for y in scenario.layers if isinstance(y, Linear)]
+
+    def unit(lower: Linear, upper: Linear) -> Alter:
+        def alter(scenario: Scenario, inputs: Inputs, rng: np.random.Generator) -> Iterator[Altered]:
+            initial = dict(inputs.initial)
+            for key in (f"{lower.name}.weight", f"{lower.name}.bias"):
+                if key in initial:
+                    value = initial[key]
+                    initial[key] = np.concatenate([value, _like(value, (1, *value.shape[1:]), rng)])
+            above = initial[f"{upper.name}.weight"]
+            initial[f"{upper.name}.weight"] = np.concatenate([above, _like(above, (len(above), 1), rng)], axis=1)
+            text = f"{lower.units + 1} units in {lower.name} instead of {lower.units}"
+            yield text, *_made(scenario, replace(inputs, initial=initial))
+
+        return alter
+
+    def feature(scenario: Scenario, inputs: Inputs, rng: np.random.Generator) -> Iterator[Altered]:
+        name = f"{linear[0].name}.weight"
+        weight, x = inputs.initial[name], inputs.x
+        wider = np.concatenate([weight, _like(weight, (len(weight), 1), rng)], axis=1)
+        x = np.concatenate([x, _like(x, (len(x), 1), rng)], axis=1)
+        text = f"{x.shape[1]} features instead of {x.shape[1] - 1}"
+        yield text, *_made(scenario, replace(inputs, x=x, initial={**inputs.initial, name: wider}))
+
+    yield from (unit(lower, upper) for lower, upper in pairwise(linear))
+    yield from [feature] if linear else []
+
+
+def _like(values: Array, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    """New numbers of the same size."""
+    spread = float(np.abs(values.astype(np.float64)).mean()) or 1.0
+    return (rng.standard_normal(shape) * spread).astype(values.dtype)
+
+
+def _inline(inputs: Inputs) -> InlineData:
+    return InlineData.model_validate({"kind": "inline", "x": _listed(inputs.x), "y": _listed(inputs.y)})
+
+
+def _made(scenario: Scenario, inputs: Inputs) -> tuple[Scenario, Inputs]:
+    """The scenario that the numbers belong to; ValueError where they fit together in none."""
+    layers: list[dict[str, Any]] = []
+    for layer in scenario.layers:
+        raw = layer.model_dump()
+        for param in ("weight", "bias"):
+            if f"{layer.name}.{param}" in inputs.initial:
+                raw[param] = _listed(inputs.initial[f"{layer.name}.{param}"])
+        layers.append(raw | ({"outputs": None} if isinstance(layer, Linear) else {}))
+    loss = MeanSquaredError(kind="mse") if isinstance(scenario.loss, MeanSquaredError) else scenario.loss
+    raw = scenario.model_dump() | {"layers": layers, "data": _inline(inputs), "loss": loss.model_dump()}
+    bare = {"published": (), "findings": (), "expect": None, "truth": "reference"}
+    altered = Scenario.model_validate(raw | bare | {"folder": scenario.folder})
+    widths = altered.input_widths()
+    names = [f"{layer.name}.{param}" for layer in altered.layers for param in layer.parameters(widths[layer.name])]
+    return altered, replace(inputs, initial={name: inputs.initial[name] for name in names})
+
+
+def _listed(values: Array) -> Any:
+    return values.astype(np.float64).tolist()
