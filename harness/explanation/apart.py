@@ -51,7 +51,7 @@ def telling_apart(scenario: Scenario, inputs: Inputs, step: int, names: Sequence
         return ""
     deadline = time.monotonic() + SECONDS
     for text, altered, numbers in alterations(scenario, inputs, set(quantity_shapes(scenario)) - set(names)):
-        if _all_differ(altered, numbers, step, changes):
+        if _possible(altered, numbers, step, changes):
             return f"{text} would tell them apart"
         if time.monotonic() > deadline:
             return ""
@@ -60,6 +60,13 @@ def telling_apart(scenario: Scenario, inputs: Inputs, step: int, names: Sequence
 
 def _too_large(scenario: Scenario, inputs: Inputs) -> bool:
     return inputs.batch_size * sum(value.size for value in inputs.initial.values()) > MOST
+
+
+def _possible(scenario: Scenario, inputs: Inputs, step: int, changes: Sequence[Change]) -> bool:
+    try:
+        return _all_differ(scenario, inputs, step, changes)
+    except ValueError:  # a change that has no place in it any more: parameters that were of one shape are not
+        return False
 
 
 @np.errstate(all="ignore")  # an alteration may overflow: then it tells nothing

@@ -121,6 +121,15 @@ class InOtherOrder(AtLayer):
         if (np.sort(order) == own).all() and (order != own).any():
             yield replace(self, order=tuple(order.tolist()))
 
+    def _rows(self, value: Array) -> list[int]:
+        """The order of all rows of a weight or bias; those that `order` does not know of stay."""
+        rows = list(range(len(value)))
+        return [*self.order, *rows[len(self.order) :]] if self.order else self.usual(rows)
+
+    def usual(self, rows: list[int]) -> list[int]:
+        """The usual order: the first two change places."""
+        return [*rows[1::-1], *rows[2:]]
+
     def says(self) -> str:
         """With the units that moved, where they were read off."""
         moved = [i for i, unit in enumerate(self.order) if unit != i]
@@ -145,10 +154,9 @@ class UnitsSwapped(InOtherOrder):
         yield from (cls(at=y.name) for y in linear_layers(scenario) if y.units > 1)
 
     def loaded(self, run: Circumstances, state: Mapping[str, Array]) -> Mapping[str, Array]:
-        """Rows in that order; usually the first two change places."""
+        """Rows in that order."""
         return {
-            key: value[list(self.order or _first_two(value))] if self.here(key.partition(".")[0]) else value
-            for key, value in state.items()
+            key: value[self._rows(value)] if self.here(key.partition(".")[0]) else value for key, value in state.items()
         }
 
 
@@ -168,9 +176,9 @@ class RowsSwapped(InOtherOrder):
         yield from (cls(at=y.name) for y in linear_layers(scenario, bias=True) if y.units > 1)
 
     def loaded(self, run: Circumstances, state: Mapping[str, Array]) -> Mapping[str, Array]:
-        """Rows in that order; usually the first two change places."""
+        """Rows in that order."""
         return {
-            key: value[list(self.order or _first_two(value))]
+            key: value[self._rows(value)]
             if key.endswith(".weight") and f"{key.partition('.')[0]}.bias" in state and self.here(key.partition(".")[0])
             else value
             for key, value in state.items()
@@ -191,17 +199,17 @@ class UnitsPermuted(InOtherOrder):
         """At each linear layer of two units or more below another."""
         yield from (cls(at=y.name) for y in linear_layers(scenario)[:-1] if y.units > 1)
 
+    def usual(self, rows: list[int]) -> list[int]:
+        """Backwards."""
+        return rows[::-1]
+
     def loaded(self, run: Circumstances, state: Mapping[str, Array]) -> Mapping[str, Array]:
-        """Rows in that order here, columns above; usually backwards."""
+        """Rows in that order here, columns above."""
         names = [y.name for y in linear_layers(run.scenario)]
         below, above = self.at or names[0], names[names.index(self.at or names[0]) + 1]
-        order = list(self.order or range(len(state[f"{below}.weight"]))[::-1])
+        order = self._rows(state[f"{below}.weight"])
         changed = {key: value[order] for key, value in state.items() if key.startswith(f"{below}.")}
         return {**state, **changed, f"{above}.weight": state[f"{above}.weight"][:, order]}
-
-
-def _first_two(value: Array) -> list[int]:
-    return [1, 0, *range(2, len(value))] if len(value) > 1 else [0]
 
 
 def _listed(order: tuple[int, ...]) -> str:
