@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,14 @@ from backends.numpy_manual import NumpyBackend
 from harness import Report, explain, record, run, save_trace
 from harness.calibration.strangers import STRANGERS
 from harness.catalogue import parse_scenario
+from harness.dtypes import FORMATS
 from harness.explanation import Account, apart, search
 from harness.explanation.localise import localise
 from harness.explanation.own import own_states
 from harness.inputs import make_inputs
 from harness.quantities import quantity_shapes
 from harness.recorder import record_here
-from harness.trace import MODES, Mode
+from harness.trace import MODES, Mode, Trace
 from tests.conftest import REFERENCE
 from tests.test_faults import HOT, MIXED, OBLONG, WIDE
 from tests.test_sabotage import SQUARE, named
@@ -236,6 +239,56 @@ def test_a_quantity_too_many_has_no_cause() -> None:
     found = account(SQUARE, named("AddsQuantity"))
     assert found.causes == ()
     assert found.sentence == "no catalogued cause: first in grad/hidden.scale"
+
+
+# What one step's gradient of hidden.weight, (3, 3), is made into, and what must be said of it: nothing accounts for it.
+LOOKS: dict[str, tuple[Callable[[Trace], Any], str]] = {
+    "nan": (lambda trace: np.nan, "9 of 9 elements are not finite numbers"),
+    "one": (lambda trace: changed_once(trace, 0.5), "one element of 9 is off"),
+    "ratio": (lambda trace: 1.25 * gradient(trace), "its ratio to the reference is 1.25 everywhere"),
+    "transpose": (lambda trace: gradient(trace).T, "it is the transpose of the reference"),
+    "order": (lambda trace: np.roll(gradient(trace), 1), "it has the reference's elements in another order"),
+    "digits": (lambda trace: narrow(gradient(trace)), "its numbers have no more digits than bfloat16 has"),
+    "rank": (lambda trace: gradient(trace) + 0.1 * np.outer([1, 2, 3], [1, 5, 2]), "the difference has rank 1"),
+    "nothing": (lambda trace: gradient(trace) ** 2 + 0.1, "its ratio to the reference is not constant"),
+}
+
+
+def gradient(trace: Trace) -> np.ndarray:
+    return np.array(trace.columns["grad/hidden.weight"][5])
+
+
+def changed_once(trace: Trace, by: float) -> np.ndarray:
+    out = gradient(trace)
+    out[1, 1] += by
+    return out
+
+
+def narrow(values: np.ndarray) -> np.ndarray:
+    return values.astype(FORMATS["bfloat16"].dtype).astype(np.float32)
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_a_difference_that_nothing_accounts_for_is_described(look: str) -> None:
+    make, words = LOOKS[look]
+    trace = record(parse_scenario(SQUARE), REFERENCE, mode="resync")
+    column = np.array(trace.columns["grad/hidden.weight"])
+    column[5] = make(trace)
+    tampered = replace(trace, columns={**trace.columns, "grad/hidden.weight": column})
+    found = explain(tampered).account
+    assert found is not None
+    assert (found.place.first, found.place.step, found.causes) == ("grad/hidden.weight", 5, ())
+    assert found.sentence.startswith("no catalogued cause")
+    assert found.sentence.endswith(words)
+
+
+def test_another_parameter_s_values_are_recognised() -> None:
+    trace = record(parse_scenario(MIXED), REFERENCE, mode="resync")
+    column = np.array(trace.columns["grad/first.weight"])
+    column[5] = trace.columns["grad/second.weight"][5]
+    found = explain(replace(trace, columns={**trace.columns, "grad/first.weight": column})).account
+    assert found is not None
+    assert found.sentence.endswith("it is what grad/second.weight should be")
 
 
 def test_causes_are_not_looked_for_if_not_asked() -> None:

@@ -13,7 +13,8 @@ import numpy as np
 from backends.numpy_manual import NumpySession
 from backends.numpy_manual.arithmetic import make_arithmetic
 from backends.numpy_manual.catalogue import make_change
-from backends.numpy_manual.changes import Both, Change, ChangedSession
+from backends.numpy_manual.changed import ChangedSession
+from backends.numpy_manual.changes import Both, Change
 from harness.backend import Backend, Session
 from harness.dtypes import FORMATS
 from harness.inputs import Array, Inputs

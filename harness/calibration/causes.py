@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from backends.numpy_manual.catalogue import CATALOGUE
-from backends.numpy_manual.changes import Both, Change, ChangedBackend
+from backends.numpy_manual.changed import ChangedBackend
+from backends.numpy_manual.changes import Both, Change
 from harness.api import run
 from harness.assess import Cell, ScenarioResult
 from harness.calibration import FAULT_STEPS, installed

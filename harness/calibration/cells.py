@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from backends.numpy_manual import NumpyBackend
-from backends.numpy_manual.changes import Change, ChangedBackend
+from backends.numpy_manual.changed import ChangedBackend
+from backends.numpy_manual.changes import Change
 from harness.api import run
 from harness.assess import Cell, ScenarioResult
 from harness.calibration.tools import agreements

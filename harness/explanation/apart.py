@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from backends.numpy_manual import NumpyBackend
-from backends.numpy_manual.changes import Change, ChangedBackend
+from backends.numpy_manual.changed import ChangedBackend
+from backends.numpy_manual.changes import Change
 from harness.dtypes import FORMATS
 from harness.explanation.own import own_states
 from harness.explanation.rerun import Rerun

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.numpy_manual.arithmetic import Arithmetic
-from backends.numpy_manual.changes import Change, ChangedSession
+from backends.numpy_manual.changed import ChangedSession
+from backends.numpy_manual.changes import Change
 from backends.numpy_manual.noisy import noisy
 from harness.dtypes import FORMATS, Format
 from harness.envelope import Floats

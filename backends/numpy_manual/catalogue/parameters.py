@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 from pydantic.dataclasses import dataclass
@@ -15,7 +15,6 @@ from backends.numpy_manual.changes import (
     AtParameter,
     Change,
     Circumstances,
-    Evidence,
     Values,
     alike,
     linear_layers,
@@ -89,131 +88,6 @@ class WeightReshaped(AtLayer):
             key: value.mT.reshape(value.shape) if value.ndim > 1 and self.here(key.partition(".")[0]) else value
             for key, value in state.items()
         }
-
-
-MOST = 10_000_000
-"""Of more products of samples and units squared, no order is read off: it would need gigabytes."""
-
-
-@dataclass(config=OPTIONS)
-class InOtherOrder(AtLayer):
-    """Something of a layer's units is in another order: `order` has for each place the unit that stands there.
-
-    Without an order, it is the usual one of the change.
-    """
-
-    with_bias: ClassVar[bool] = True
-
-    order: tuple[int, ...] = ()
-
-    def fitted(self, evidence: Evidence) -> Iterator[Self]:
-        """For each unit the one whose output it has, if that is an order."""
-        step = evidence.steps[0]
-        got, right = evidence.recorded(f"forward/{self.at}", step), evidence.ruled(f"forward/{self.at}", step)
-        if got is None or got.size * got.shape[-1] > MOST:
-            return
-        bias = evidence.state(step).get(f"{self.at}.bias")
-        if bias is not None and not self.with_bias:
-            got, right = got - bias, right - bias
-        far = np.abs(got[:, :, np.newaxis] - right[:, np.newaxis]).sum(axis=0)
-        own = np.arange(len(far))
-        order = np.where(np.diagonal(far) <= far.min(axis=1), own, far.argmin(axis=1))
-        if (np.sort(order) == own).all() and (order != own).any():
-            yield replace(self, order=tuple(order.tolist()))
-
-    def _rows(self, value: Array) -> list[int]:
-        """The order of all rows of a weight or bias; those that `order` does not know of stay."""
-        rows = list(range(len(value)))
-        return [*self.order, *rows[len(self.order) :]] if self.order else self.usual(rows)
-
-    def usual(self, rows: list[int]) -> list[int]:
-        """The usual order: the first two change places."""
-        return [*rows[1::-1], *rows[2:]]
-
-    def says(self) -> str:
-        """With the units that moved, where they were read off."""
-        moved = [i for i, unit in enumerate(self.order) if unit != i]
-        if not moved:
-            return super().says()
-        which = f"{moved[0]} and {moved[1]} swapped" if len(moved) == 2 else _listed(self.order)
-        return f"{super().says()}: {which}"
-
-
-@dataclass(config=OPTIONS)
-class UnitsSwapped(InOtherOrder):
-    """Units of a layer are swapped, and nothing above knows of it."""
-
-    id = "units_swapped"
-    sentence = "the units of {at} are in another order, and the layer above does not know of it"
-    formula = "W ← «P» W, b ← «P» b   (and nothing above)"
-    origin = "a checkpoint that was split, joined or sorted"
-
-    @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """At each linear layer of two units or more."""
-        yield from (cls(at=y.name) for y in linear_layers(scenario) if y.units > 1)
-
-    def loaded(self, run: Circumstances, state: Mapping[str, Array]) -> Mapping[str, Array]:
-        """Rows in that order."""
-        return {
-            key: value[self._rows(value)] if self.here(key.partition(".")[0]) else value for key, value in state.items()
-        }
-
-
-@dataclass(config=OPTIONS)
-class RowsSwapped(InOtherOrder):
-    """Rows of a weight are swapped, and its bias knows nothing of it."""
-
-    id = "rows_swapped"
-    sentence = "the rows of the weight of {at} are in another order, and its bias is not"
-    formula = "W ← «P» W, b ← b"
-    origin = "a weight that was sorted or split without its bias"
-    with_bias = False
-
-    @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """At each linear layer of two units or more with a bias."""
-        yield from (cls(at=y.name) for y in linear_layers(scenario, bias=True) if y.units > 1)
-
-    def loaded(self, run: Circumstances, state: Mapping[str, Array]) -> Mapping[str, Array]:
-        """Rows in that order."""
-        return {
-            key: value[self._rows(value)]
-            if key.endswith(".weight") and f"{key.partition('.')[0]}.bias" in state and self.here(key.partition(".")[0])
-            else value
-            for key, value in state.items()
-        }
-
-
-@dataclass(config=OPTIONS)
-class UnitsPermuted(InOtherOrder):
-    """The units of a layer are in another order, and the layer above knows of it: an equivalent network."""
-
-    id = "units_permuted"
-    sentence = "the units of {at} are in another order, consistently with the layer above (an equivalent network)"
-    formula = "W ← «P» W, b ← «P» b, and above V ← V «Pᵀ»: f(x) is the same"
-    origin = "a pruned, merged or sorted checkpoint"
-
-    @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """At each linear layer of two units or more below another."""
-        yield from (cls(at=y.name) for y in linear_layers(scenario)[:-1] if y.units > 1)
-
-    def usual(self, rows: list[int]) -> list[int]:
-        """Backwards."""
-        return rows[::-1]
-
-    def loaded(self, run: Circumstances, state: Mapping[str, Array]) -> Mapping[str, Array]:
-        """Rows in that order here, columns above."""
-        names = [y.name for y in linear_layers(run.scenario)]
-        below, above = self.at or names[0], names[names.index(self.at or names[0]) + 1]
-        order = self._rows(state[f"{below}.weight"])
-        changed = {key: value[order] for key, value in state.items() if key.startswith(f"{below}.")}
-        return {**state, **changed, f"{above}.weight": state[f"{above}.weight"][:, order]}
-
-
-def _listed(order: tuple[int, ...]) -> str:
-    return ", ".join(map(str, order[:12])) + (" …" if len(order) > 12 else "")
 
 
 @dataclass(config=OPTIONS)
