@@ -60,7 +60,7 @@ class ChangedSession(NumpySession):
 
     def step(self, x: Array, y: Array) -> Mapping[str, Array]:
         """One step, changed."""
-        x, y = self.change.batch(self.run, x, y) if self.outside else (x, y)
+        x, y = self.run.batch(self.change) if self.outside else (x, y)
         seen = self.change.returned(self.run, dict(super().step(x, y)))
         self.run.step += 1
         return seen

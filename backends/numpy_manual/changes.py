@@ -11,11 +11,16 @@ from dataclasses import fields
 from itertools import combinations
 from typing import Any, ClassVar, Protocol, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
 from backends.numpy_manual.rules import LayerRule, LossRule
 from harness.inputs import Array, Inputs
 from harness.scenario import GaussianData, InlineData, Linear, Scenario
+
+Rows = NDArray[np.int64]
+"""Samples of a batch, by their numbers."""
 
 Values = dict[str, Any]
 """Something for each parameter, by "layer.param"."""
@@ -118,9 +123,13 @@ class Change:
         """The learning rate."""
         return lr
 
-    def batch(self, run: Circumstances, x: Array, y: Array) -> tuple[Array, Array]:
-        """The batch of a step."""
-        return x, y
+    def samples(self, run: Circumstances, rows: Rows) -> Rows:
+        """The samples of a step's batch, by their numbers."""
+        return rows
+
+    def labels(self, run: Circumstances, rows: Rows) -> Rows:
+        """Whose labels these samples have."""
+        return rows
 
     def loaded(self, run: Circumstances, state: Mapping[str, Array]) -> Mapping[str, Array]:
         """The parameters, as they are taken over."""
@@ -149,6 +158,11 @@ class Circumstances:
         self.memory: dict[Any, Any] = {}
         self.loads = True
         self.parts: dict[int, Circumstances] = {}
+
+    def batch(self, change: Change) -> tuple[Array, Array]:
+        """The features and labels of the step's batch, changed."""
+        rows = change.samples(self, self.inputs.samples(self.step))
+        return self.inputs.x[rows], self.inputs.y[change.labels(self, rows)]
 
     def part(self, number: int) -> Circumstances:
         """The same circumstances with a memory of its own, for one of several changes."""
@@ -192,9 +206,13 @@ class Both(Change):
         """One after the other."""
         return self.second.rate(self.first.rate(lr))
 
-    def batch(self, run: Circumstances, x: Array, y: Array) -> tuple[Array, Array]:
+    def samples(self, run: Circumstances, rows: Rows) -> Rows:
         """One after the other."""
-        return self.second.batch(run.part(1), *self.first.batch(run.part(0), x, y))
+        return self.second.samples(run.part(1), self.first.samples(run.part(0), rows))
+
+    def labels(self, run: Circumstances, rows: Rows) -> Rows:
+        """One after the other."""
+        return self.second.labels(run.part(1), self.first.labels(run.part(0), rows))
 
     def loaded(self, run: Circumstances, state: Mapping[str, Array]) -> Mapping[str, Array]:
         """One after the other."""

@@ -76,7 +76,7 @@ class SabotagedSession(Session):
     @np.errstate(over="ignore", invalid="ignore")
     def step(self, x: Array, y: Array) -> Mapping[str, Array]:
         """One step, with the fault."""
-        x, y = self.change.batch(self.run, x, y)
+        x, y = self.run.batch(self.change)
         self.clean.load(self.state)
         self.changed.load(self.state)
         seen = {name: np.array(value) for name, value in self.inner.step(x, y).items()}

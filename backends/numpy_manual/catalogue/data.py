@@ -6,19 +6,15 @@ from collections.abc import Iterator
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
-from backends.numpy_manual.changes import OPTIONS, Change, Circumstances, Evidence, has_partial_batch
+from backends.numpy_manual.changes import OPTIONS, Change, Circumstances, Evidence, Rows, has_partial_batch
 from backends.numpy_manual.rules import LAYERS
-from harness.inputs import Array, Inputs
+from harness.inputs import Inputs
 from harness.scenario import Scenario
 
 MOST = 10_000_000
 """Of more products of batch, samples and outputs, no order is read off: it would need gigabytes."""
-
-Rows = NDArray[np.int64]
-"""Samples of a batch, by their number."""
 
 
 @dataclass(config=OPTIONS)
@@ -53,13 +49,13 @@ class SamplesReordered(Change):
         """Any other order: there may be a reason for just this one."""
         return bool(self.orders)
 
-    def batch(self, run: Circumstances, x: Array, y: Array) -> tuple[Array, Array]:
+    def samples(self, run: Circumstances, rows: Rows) -> Rows:
         """The samples of the step, counted from the end; or those that were read off."""
         if self.orders:
-            rows = next((list(of) for step, of in self.orders if step == run.step), None)
-            return (x, y) if rows is None else (run.inputs.x[rows], run.inputs.y[rows])
+            return next((np.array(of) for step, of in self.orders if step == run.step), rows)
         epoch, start = _epoch_and_start(run.inputs, run.step)
-        return _samples(run.inputs, run.inputs.order[epoch][::-1][start : start + run.inputs.batch_size])
+        backwards: Rows = run.inputs.order[epoch][::-1][start : start + run.inputs.batch_size]
+        return backwards
 
 
 def _listed(rows: tuple[int, ...]) -> str:
@@ -93,9 +89,9 @@ class LabelsShifted(Change):
     formula = "y_i ← y_«(i−1)»"
     origin = "an index that is off by one, a header that was read as data"
 
-    def batch(self, run: Circumstances, x: Array, y: Array) -> tuple[Array, Array]:
+    def labels(self, run: Circumstances, rows: Rows) -> Rows:
         """Labels of the samples before, the last one's for the first."""
-        return x, np.roll(run.inputs.y, 1, axis=0)[run.inputs.samples(run.step)]
+        return (rows - 1) % len(run.inputs.y)
 
 
 @dataclass(config=OPTIONS)
@@ -109,10 +105,9 @@ class BatchRepeated(Change):
 
     step: int = 1
 
-    def batch(self, run: Circumstances, x: Array, y: Array) -> tuple[Array, Array]:
+    def samples(self, run: Circumstances, rows: Rows) -> Rows:
         """The batch before."""
-        repeats = run.step == self.step and run.step > 0
-        return _samples(run.inputs, run.inputs.samples(run.step - 1)) if repeats else (x, y)
+        return run.inputs.samples(run.step - 1) if run.step == self.step and run.step > 0 else rows
 
 
 @dataclass(config=OPTIONS)
@@ -131,11 +126,9 @@ class BatchDropped(Change):
         """Where there is a next step."""
         yield cls()
 
-    def batch(self, run: Circumstances, x: Array, y: Array) -> tuple[Array, Array]:
+    def samples(self, run: Circumstances, rows: Rows) -> Rows:
         """The batch after; after the last one the first."""
-        if run.step < self.step:
-            return x, y
-        return _samples(run.inputs, run.inputs.samples((run.step + 1) % run.inputs.steps))
+        return rows if run.step < self.step else run.inputs.samples((run.step + 1) % run.inputs.steps)
 
 
 @dataclass(config=OPTIONS)
@@ -152,12 +145,13 @@ class PartialBatchDropped(Change):
         """Where there is one."""
         yield from [cls()] if has_partial_batch(scenario) else []
 
-    def batch(self, run: Circumstances, x: Array, y: Array) -> tuple[Array, Array]:
+    def samples(self, run: Circumstances, rows: Rows) -> Rows:
         """Whole batches only; when the epochs are used up, they begin again."""
         inputs = run.inputs
         epoch, batch = divmod(run.step, max(1, inputs.order.shape[1] // inputs.batch_size))
         start = batch * inputs.batch_size
-        return _samples(inputs, inputs.order[epoch % len(inputs.order)][start : start + inputs.batch_size])
+        whole: Rows = inputs.order[epoch % len(inputs.order)][start : start + inputs.batch_size]
+        return whole
 
 
 @dataclass(config=OPTIONS)
@@ -174,19 +168,15 @@ class PartialBatchFilled(Change):
         """Where there is one."""
         yield from [cls()] if has_partial_batch(scenario) else []
 
-    def batch(self, run: Circumstances, x: Array, y: Array) -> tuple[Array, Array]:
+    def samples(self, run: Circumstances, rows: Rows) -> Rows:
         """As many as in a whole batch."""
         inputs = run.inputs
         epoch, start = _epoch_and_start(inputs, run.step)
-        order = inputs.order[epoch]
-        return _samples(inputs, np.concatenate([order, order])[start : start + inputs.batch_size])
+        filled: Rows = np.tile(inputs.order[epoch], 2)[start : start + inputs.batch_size]
+        return filled
 
 
 def _epoch_and_start(inputs: Inputs, step: int) -> tuple[int, int]:
     """A step's epoch, and where in the epoch's order its batch begins."""
     epoch, batch = divmod(step, inputs.steps_per_epoch)
     return epoch, batch * inputs.batch_size
-
-
-def _samples(inputs: Inputs, rows: Rows) -> tuple[Array, Array]:
-    return inputs.x[rows], inputs.y[rows]
