@@ -67,7 +67,10 @@ def _faults() -> Table:
     for column in ("name", "options", "what is different"):
         table.add_column(column, no_wrap=column != "what is different")
     for name, change in sorted(CATALOGUE.items()):
-        options = ", ".join(f"{field.name}={field.default or ''}" for field in fields(change))
+        chosen = (
+            field for field in fields(change) if not isinstance(field.default, tuple)
+        )  # those are read off traces
+        options = ", ".join(f"{field.name}={field.default}" for field in chosen)
         table.add_row(name, options, (change.__doc__ or "").strip())
     return table
 

@@ -261,6 +261,20 @@ def test_a_fault_that_there_is_not_is_a_wrong_request(isograd: Any, backend: str
     assert words in outcome.err
 
 
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("gradient_scale,at=hiden.weight", "at: expected one of hidden.weight, output.weight; got 'hiden.weight'"),
+        ("derivative_left_out,at=output", "at: expected one of hidden_act; got 'output'"),
+        ("bias_scale,at=hidden", "at: expected one of none: it means nothing in this scenario; got 'hidden'"),
+    ],
+)
+def test_a_fault_at_a_place_that_there_is_not_is_an_error(fault: str, words: str) -> None:
+    report = run("article/worked_backprop", backends=[f"{REFERENCE}[fault={fault}]"], repeat=1)
+    assert set(report.summary.verdict) == {"ERROR"}
+    assert report.summary.message.str.contains(words, regex=False).all()
+
+
 def test_a_change_that_does_nothing_leaves_the_backends_bits() -> None:
     report = run("article/worked_backprop", backends=[f"{REFERENCE}[fault=gradient_scale,by=1]"])
     assert set(report.summary.verdict) == {"IDENTICAL"}

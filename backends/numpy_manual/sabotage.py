@@ -49,7 +49,14 @@ class Sabotaged(Backend):
         return self.inner.missing(scenario)
 
     def session(self, scenario: Scenario, inputs: Inputs) -> Session:
-        """The backend's session, wrapped."""
+        """The backend's session, wrapped; ValueError for a place where the fault would do nothing."""
+        for part in self.change.parts:
+            for option in ("at", "other"):
+                place = getattr(part, option, "")
+                places = dict.fromkeys(getattr(change, option, "") for change in part.variants(scenario))
+                if place and place not in places:
+                    known = ", ".join(filter(None, places)) or "none: it means nothing in this scenario"
+                    raise ValueError(f"fault={part.id}: {option}: expected one of {known}; got {place!r}")
         return SabotagedSession(self.inner.session(scenario, inputs), self.change, scenario, inputs)
 
 

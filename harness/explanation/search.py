@@ -164,11 +164,14 @@ class Search:
 
     def _where_it_fails(self, one: Trial) -> int:
         """The first step that a change does not account for: there a second one must act."""
-        steps = self._wrong_steps[self._wrong_steps >= self.place.step]
-        for ratio, (_, step) in self.rerun.ratios(one.change, steps):
-            if ratio > 1.0:
-                return step
-        return self.place.step
+        looked_at, wrong = self.rerun.steps, self._wrong_steps
+        fails = self._first_outside(one.change, looked_at, self.place.step)
+        right = looked_at[looked_at < fails].max(initial=self.place.step)
+        return self._first_outside(one.change, wrong[(wrong > right) & (wrong < fails)], fails)
+
+    def _first_outside(self, change: Change, steps: Steps, otherwise: int) -> int:
+        ratios = self.rerun.ratios(change, steps)
+        return next((step for ratio, (_, step) in ratios if ratio > 1.0), otherwise)
 
     def _trying_from(self, step: int) -> Trying:
         if step == self.place.step:
