@@ -88,7 +88,7 @@ class SabotagedSession(Session):
         self.changed.load(self.state)
         seen = {name: np.array(value) for name, value in self.inner.step(x, y).items()}
         right, wrong = self.clean.step(x, y), self.changed.step(x, y)
-        seen = {name: self._with_fault(value, right.get(name), wrong.get(name)) for name, value in seen.items()}
+        seen = {name: self._with_fault(name, value, right.get(name), wrong.get(name)) for name, value in seen.items()}
         told = {name: value for name, value in seen.items() if value.shape == np.shape(right[name])}
         self._take({name: told.get(f"weight/{name}", seen[f"weight/{name}"].T) for name in self.state})
         return seen
@@ -97,13 +97,20 @@ class SabotagedSession(Session):
         self.state = {name: np.ascontiguousarray(value).reshape(value.shape) for name, value in state.items()}
         self.inner.load(self.state)
 
-    def _with_fault(self, value: Array, right: Any, wrong: Any) -> Any:
+    def _with_fault(self, name: str, value: Array, right: Any, wrong: Any) -> Any:
         right, wrong = np.asarray(right), np.asarray(wrong)
         if right.shape != wrong.shape:
             return wrong.astype(self.dtype)
         off = np.where((wrong == right) | (np.isnan(wrong) & np.isnan(right)), 0.0, wrong - right)
-        with np.errstate(divide="ignore"):  # a smaller number has a smaller rounding error; 0 has none
-            size = np.where(right == 0, 1.0, np.fmin(1.0, np.abs(wrong / right)))
         moves = np.isfinite(off) & np.isfinite(value.astype(np.float64))  # what has overflowed has no rounding to keep
-        faulty = np.where(moves, wrong + size * (value.astype(np.float64) - right), wrong)
-        return np.where(off == 0, value, faulty.astype(self.dtype)).astype(self.dtype)
+        before = self.state.get(name.removeprefix("weight/"), np.zeros(())).astype(np.float64)
+        error = _smaller(wrong - before, right - before) * (value.astype(np.float64) - right)
+        return np.where(off == 0, value, np.where(moves, wrong + error, wrong).astype(self.dtype)).astype(self.dtype)
+
+
+def _smaller(wrong: Array, right: Array) -> Array:
+    """How much smaller a rounding error is: as much as the number, and as the largest of its tensor; 0 has none."""
+    with np.errstate(divide="ignore"):
+        size = np.where(right == 0, 1.0, np.fmin(1.0, np.abs(wrong / right)))
+    largest = np.abs(right).max(initial=0.0)
+    return np.asarray(np.fmin(size, np.abs(wrong).max(initial=0.0) / largest) if largest else size)

@@ -95,10 +95,8 @@ class Trying:
         """A change as part of what ``within`` makes of it; looked at no longer than it takes to see it is wrong."""
         rerun, first = self.rerun, self.first
         change, solved = solved_for(rerun, change, rerun.names, first, within)
-        if any(np.isinf(s.error) for s in solved.values()):  # the first step has nothing to tell of it
-            change, solved = solved_for(rerun, change, rerun.names, rerun.steps, within)
         trial = Trial(within(change), np.inf, (self.place.first, self.place.step), solved)
-        return self._compared(trial, change, within) if trial.tells else trial
+        return self._compared(trial, change, within) if trial.tells else trial  # what moves nothing there is no cause
 
     def _compared(self, trial: Trial, change: Change, within: Callable[[Change], Change]) -> Trial:
         rerun, others = self.rerun, np.setdiff1d(self.rerun.steps, self.first)
