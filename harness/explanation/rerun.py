@@ -85,7 +85,7 @@ class Rerun:
         before = ChangedSession(scenario, inputs, change, "float64", rounded=False)
         before.run = session.run
         wanted, known = set(steps.tolist()), self.own.steps
-        for step in known[known <= steps[-1]].tolist() if change.remembers else steps.tolist():
+        for step in known[known <= steps.max(initial=-1)].tolist() if change.remembers else steps.tolist():
             at = session if step in wanted else before
             at.run.step = step
             at.outside = True
