@@ -197,7 +197,22 @@ def _seeded_row(result: ScenarioResult, cell: Cell, backend: str, fault: str, ch
         "first": account.place.first if account else "",
         "seconds": seconds,
         "why": account.sentence if account else "every step is inside from its own state",
+        "reason": _reason(account, change, strange),
     }
+
+
+def _reason(account: Account | None, change: Change, strange: Sequence[Trial]) -> str:
+    """Why a cause was missed, as far as the search itself can tell."""
+    if account is None:
+        return "from the trace's own states nothing is outside"
+    if strange:
+        return f"{strange[0].id} is inside everywhere that was looked at, and not equivalent at every step"
+    own = next((trial for trial in account.tried if trial.change.id == change.id), None)
+    if own is None:
+        return "two changes together: " + ("not all pairs were tried" if account.out_of_time else "no pair is inside")
+    if np.isinf(own.ratio):
+        return "the change itself was tried, and does not look like the trace"
+    return f"the change itself comes to {own.ratio:.3g} bounds at {own.worst[0]}, step {own.worst[1]}"
 
 
 def _strange(result: ScenarioResult, cell: Cell) -> Iterator[dict[str, Any]]:
