@@ -11,6 +11,7 @@ from backends.numpy_manual import NumpyBackend
 from harness.dtypes import FORMATS
 from harness.envelope import RUNS, Floats, make_envelope
 from harness.inputs import Array, Inputs
+from harness.overflow import as_far_as_the_dtype_reaches
 from harness.recorder import Columns, States, manifest_of, record_here
 from harness.scenario import Scenario
 from harness.trace import Mode, Trace
@@ -72,24 +73,8 @@ def make_reference(
 
 
 def _held(truth: Trace, twin: Trace, dtype: str) -> Trace:
-    """The truth as far as the dtype reaches; beyond, what the rules in the dtype itself come to: inf, NaN, saturation.
-
-    So too for what follows from an infinity (later in the execution order of its step, and in a free run at any later
-    step), where the dtype has no finite number: the wider arithmetic goes on with one that nobody else has.
-    """
-    columns = {name: FORMATS[dtype].held(column) for name, column in truth.columns.items()}
-    if all(columns[name] is column for name, column in truth.columns.items()):
-        return truth
-    infinite = {name: np.isinf(column).reshape(len(column), -1).any(axis=1) for name, column in columns.items()}
-    after = np.zeros(len(truth.steps), bool)  # what has an infinity before it
-    if truth.manifest.mode == "free":
-        after[1:] = np.logical_or.accumulate(np.logical_or.reduce(list(infinite.values())))[:-1]
-    for name, column in columns.items():
-        told = twin.columns[name].astype(np.float64)
-        follows = after.reshape(-1, *[1] * (told.ndim - 1)) & ~(np.isfinite(told) & np.isfinite(column))
-        columns[name] = np.where(np.isinf(column) | follows, told, column)
-        after |= infinite[name]
-    return replace(truth, columns=columns)
+    free = truth.manifest.mode == "free"
+    return replace(truth, columns=as_far_as_the_dtype_reaches(truth.columns, lambda: twin.columns, dtype, free))
 
 
 def truth_arithmetic(scenario: Scenario, inputs: Inputs) -> str:

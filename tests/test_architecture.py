@@ -25,6 +25,7 @@ ORDER = [
     "harness.scenario",
     "harness.catalogue",
     "harness.inputs",
+    "harness.overflow",
     "harness.quantities",
     "harness.trace",
     "harness.backend",

@@ -13,7 +13,7 @@ from harness.dtypes import FORMATS
 from harness.inputs import make_inputs
 from harness.judging import FACTOR
 from harness.reference import make_reference
-from harness.trace import MODES
+from harness.trace import MODES, Mode
 from tests.conftest import REFERENCE
 from tests.test_faults import HOT, MIXED
 
@@ -71,3 +71,10 @@ def test_a_fault_before_the_overflow_is_found() -> None:
     backend = f"{REFERENCE}[fault=gradient_scale,by=1.00001]"
     summary = run(parse_scenario(BLOWS_UP), backends=[backend], repeat=1).summary
     assert set(zip(summary.verdict, summary.step, strict=True)) == {("DIVERGES", 0)}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_fault_that_only_a_nan_shows_is_found_and_named(mode: Mode) -> None:
+    backend = f"{REFERENCE}[fault=nan_to_zero]"
+    row = run(parse_scenario(BLOWS_UP), backends=[backend], mode=mode, repeat=1).summary.iloc[0]
+    assert (row.verdict, row["first"], row.cause) == ("DIVERGES", "forward/first_act", "nan_to_zero(first_act)")

@@ -107,13 +107,13 @@ class Noise(Rounding):
         noise = self.rng.random((2 * self.runs + 1, *result.shape[1:]))
         noise *= 2
         noise -= 1
-        noise[0] = 0
         noise[1 : self.runs + 1] *= self._column(self.scales, noise.ndim)
         rounded = noise[self.runs + 1 :]
         if correct:
             rounded[...] = 0
         noise *= size
         noise += result
+        noise[0] = result[0]  # 0 times the noise of an infinity is no number
         if self.narrow:
             rounded[...] = rounded.astype(self.format.dtype)
         return noise

@@ -9,6 +9,7 @@ import numpy as np
 
 from backends.numpy_manual import NumpySession
 from backends.numpy_manual.noisy import noisy
+from harness.dtypes import FORMATS
 from harness.envelope import Floats
 from harness.explanation.own import RUNS, Own, outside, spread
 from harness.inputs import Array
@@ -68,10 +69,12 @@ def local_errors(own: Own, step: int, digits: int = 0) -> dict[str, Floats]:
         return {}
     out = {}
     for name, runs in _locally(own, step, digits):
-        value, envelope = spread(runs[:, np.newaxis], own.scenario.dtype, name)
+        value = FORMATS[own.scenario.dtype].held(runs[:1])
+        envelope = spread(runs[:, np.newaxis], value, own.scenario.dtype, name)
         got = own.recorded(name, step)
+        alike = (got == value[0]) | (np.isnan(got) & np.isnan(value[0]))
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.where(got == value[0], 0.0, np.abs(got - value[0]) / envelope[0])
+            ratio = np.where(alike, 0.0, np.abs(got - value[0]) / envelope[0])
         out[name] = np.atleast_1d(np.where(np.isnan(ratio), np.inf, ratio)).ravel()
     return out
 

@@ -60,14 +60,18 @@ def _looks(own: Own, place: Place, rerun: Rerun) -> Iterator[str]:
     if got.size > 1 and np.allclose(np.sort(got, axis=None), np.sort(right, axis=None), rtol=ALIKE):
         yield "it has the reference's elements in another order"
     for dtype in ("bfloat16", "float16", "float32"):
-        narrow = FORMATS[dtype]
-        if narrow.digits < FORMATS[own.scenario.dtype].digits and (got.astype(narrow.dtype) == got).all():
+        if FORMATS[dtype].digits < FORMATS[own.scenario.dtype].digits and got.any() and _all_held(got, dtype):
             yield f"its numbers have no more digits than {dtype} has"
     if got.ndim == 2 and min(got.shape) > 1:
         values = np.linalg.svd(got - right, compute_uv=False)
         if values[1] <= ALIKE * values[0]:
             yield "its ratio to the reference is not constant; the difference has rank 1"
     yield "its ratio to the reference is not constant"
+
+
+def _all_held(values: Floats, dtype: str) -> bool:
+    """Whether a narrower dtype holds all the values."""
+    return bool((values.astype(FORMATS[dtype].dtype) == values).all())
 
 
 def _something_else(own: Own, place: Place, rerun: Rerun, got: Floats) -> Iterator[str]:

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backends.numpy_manual import NumpySession
+from backends.numpy_manual.arithmetic import make_arithmetic
 from harness.dtypes import FORMATS
 from harness.envelope import Floats, floored, noisy_runs, strayed
 from harness.inputs import Array, Inputs
 from harness.judging import FACTOR
 from harness.measure import Array as Column
+from harness.overflow import as_far_as_the_dtype_reaches
 from harness.quantities import quantity_shapes
 from harness.recorder import States
 from harness.scaled import scale
@@ -91,20 +94,34 @@ class Own:
         for at, seen in noisy_runs(
             self.scenario, self.inputs, "resync", self.states, runs=RUNS, factor=FACTOR, seed=2, steps=self.steps
         ):
-            values, envelope = {}, {}
-            for name, runs in seen.items():
-                values[name], envelope[name] = spread(runs, self.scenario.dtype, name)
-                if name == "lr":
-                    values[name] = np.broadcast_to(values[name], (len(at),))
-                    envelope[name] = np.zeros(len(at))
-            yield at, values, envelope
+            right = {
+                name: np.broadcast_to(seen[name][0], (len(at), *seen[name].shape[2:])) for name in self._order(seen)
+            }
+            values = as_far_as_the_dtype_reaches(right, partial(self._twin, at), self.scenario.dtype)
+            envelope = {name: spread(seen[name], values[name], self.scenario.dtype, name) for name in values}
+            yield at, dict(values), envelope
+
+    def _order(self, seen: Mapping[str, Array]) -> list[str]:
+        return [name for name in quantity_shapes(self.scenario) if name in seen]
+
+    def _twin(self, at: Any) -> dict[str, Array]:
+        """The rules in the scenario's dtype itself, from the trace's own states."""
+        dtype = FORMATS[self.scenario.dtype].dtype
+        session = NumpySession(self.scenario, self.inputs, make_arithmetic(self.scenario.dtype), dtype)
+        steps = []
+        for step in np.asarray(at).tolist():
+            rows = self.inputs.samples(step)
+            session.load(self.state(step))
+            steps.append(session.step(self.inputs.x[rows], self.inputs.y[rows]))
+        return {name: np.stack([np.asarray(seen[name]) for seen in steps]) for name in steps[0]}
 
 
-def spread(runs: Array, dtype: str, name: str) -> tuple[Floats, Floats]:
-    """The run without noise, and the envelope of the others; both with a leading axis of steps."""
-    right = FORMATS[dtype].held(runs[0])
+def spread(runs: Array, right: Array, dtype: str, name: str) -> Floats:
+    """The envelope of noisy runs around what is right; with a leading axis of steps. A constant has none."""
+    if name == "lr":
+        return np.zeros(right.shape)
     off = strayed(runs, right, FACTOR) if len(runs) > 1 else np.zeros(runs.shape[1:])
-    return right, off if name == "lr" else floored(off, right, dtype)
+    return floored(off, right, dtype)
 
 
 def own_states(scenario: Scenario, inputs: Inputs, trace: Trace, states: States) -> Own:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +13,12 @@ from backends.numpy_manual.arithmetic import Arithmetic
 from backends.numpy_manual.changed import ChangedSession
 from backends.numpy_manual.changes import Change
 from backends.numpy_manual.noisy import noisy
-from harness.dtypes import FORMATS, Format
+from harness.dtypes import FORMATS
 from harness.envelope import Floats
 from harness.explanation.own import RUNS, Own, spread
 from harness.inputs import Array
 from harness.judging import FACTOR
+from harness.overflow import as_far_as_the_dtype_reaches
 from harness.quantities import quantity_shapes
 from harness.scaled import scale
 
@@ -74,7 +75,7 @@ class Rerun:
     def _spread(self, name: str, got: Array, seen: Array) -> tuple[Floats, Floats]:
         """A quantity without noise, and its envelope, each with an axis of one step; a constant has one run only."""
         runs = seen if seen.ndim > got.ndim else seen[np.newaxis]
-        return spread(runs[:, np.newaxis], self.own.scenario.dtype, name)
+        return runs[:1], spread(runs[:, np.newaxis], runs[:1], self.own.scenario.dtype, name)
 
     def run(
         self, change: Change, steps: Steps, arithmetic: str | Arithmetic
@@ -95,7 +96,28 @@ class Rerun:
                 at.load(self.own.state(step))
                 seen = at.step(inputs.x[rows], inputs.y[rows])
             if step in wanted:
-                yield step, _as_told(seen, len(rows), FORMATS[scenario.dtype])
+                yield step, self._as_told(seen, change, step)
+
+    def _as_told(self, seen: Mapping[str, Array], change: Change, step: int) -> Mapping[str, Array]:
+        """A step's quantities as a trace could hold them: with its batch's rows, and within its dtype's range."""
+        rows = len(self.own.inputs.samples(step))
+        shapes = quantity_shapes(self.own.scenario)
+        flat = {name: len(shape) for name, shape in shapes.items() if name in seen and name != "lr"}
+        told = {name: _of_a_batch(name, np.asarray(seen[name]), rows) for name in flat}
+        runs = {name: value if value.ndim > flat[name] else value[np.newaxis] for name, value in told.items()}
+        held = as_far_as_the_dtype_reaches(runs, partial(self._twin, change, step), self.own.scenario.dtype)
+        return {**seen, **{name: value[0] if len(value) == 1 else value for name, value in held.items()}}
+
+    def _twin(self, change: Change, step: int) -> dict[str, Array]:
+        """The changed rules in the dtype itself; a change that remembers is not led through the steps before here."""
+        own = self.own
+        session = ChangedSession(own.scenario, own.inputs, change, own.scenario.dtype, rounded=False)
+        session.run.step = step
+        rows = own.inputs.samples(step)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            session.load(own.state(step))
+            seen = session.step(own.inputs.x[rows], own.inputs.y[rows])
+        return {name: _of_a_batch(name, np.asarray(value), len(rows)) for name, value in seen.items()}
 
     def vector(self, change: Change, names: list[str], steps: Steps) -> Floats:
         """All quantities of all steps in one vector, in float64."""
@@ -158,15 +180,9 @@ class Rerun:
         return [name for name in quantity_shapes(self.own.scenario) if name in self.own.trace.columns]
 
 
-def _as_told(seen: Mapping[str, Array], rows: int, told: Format) -> Mapping[str, Array]:
-    """A step's quantities with the rows that its batch should have, and within the dtype's range.
-
-    A change may have seen another batch, and float64 reaches further than what a trace can hold.
-    """
-    out = {name: told.held(np.asarray(value)) for name, value in seen.items()}
-    for name, value in out.items():
-        if name.startswith(("forward/", "backward/")) and value.shape[-2] != rows:
-            kept = value[..., :rows, :]
-            missing = [(0, 0)] * (kept.ndim - 2) + [(0, rows - kept.shape[-2]), (0, 0)]
-            out[name] = np.pad(kept, missing)
-    return out
+def _of_a_batch(name: str, value: Array, rows: int) -> Array:
+    """A quantity with the rows that its batch should have: a change may have seen another batch."""
+    if not name.startswith(("forward/", "backward/")) or value.shape[-2] == rows:
+        return value
+    kept = value[..., :rows, :]
+    return np.pad(kept, [(0, 0)] * (kept.ndim - 2) + [(0, rows - kept.shape[-2]), (0, 0)])
