@@ -189,7 +189,7 @@ def test_a_cause_is_told_with_its_formula_and_the_numbers(report):
     assert "Cause: the derivative of the activation hidden_act is left out; or the gradient of" in said.said
     assert "∂L/∂z = ∂L/∂a · f′(z) is missing usually: a hand-written backward pass" in said.said
     assert "  - ∂L/∂z = ∂L/∂a **· f′(z) is missing** (usually: a hand-written backward pass" in text
-    assert "  | `grad/hidden.weight`, step 0 | reference | backend | ratio |" in text
+    assert "  | `grad/hidden.weight`, step 0 | reference | source | ratio |" in text
     assert "  | \\[0, 1\\] | 594 | 297 | 0.5 |" in text
 
 

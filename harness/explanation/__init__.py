@@ -23,6 +23,7 @@ class Account:
     """What is known of a divergence.
 
     Attributes:
+        of: whose trace it is: a backend's name, or "published".
         place: where the trace first leaves the rules.
         causes: changes each of which accounts for everything; several cannot be told apart in this scenario.
         tried: all that were tried, the closest first.
@@ -32,6 +33,7 @@ class Account:
         apart: of several causes, what altered in the scenario would tell them apart; a phrase.
     """
 
+    of: str
     place: Place
     causes: tuple[Trial, ...]
     tried: tuple[Trial, ...]
@@ -71,13 +73,13 @@ def explain(scenario: Scenario, inputs: Inputs, trace: Trace, states: States) ->
     place = localise(own) if len(own.steps) else None
     if place is None:
         return None
-    search = Search(own, place)
+    search, of = Search(own, place), trace.manifest.backend
     if not search.has_something_to_explain():
-        return Account(place, (), (), pattern(own, place, search.rerun), False, ())
+        return Account(of, place, (), (), pattern(own, place, search.rerun), False, ())
     tried = search.single()
     causes = [trial for trial in tried if trial.fits] or [trial for trial in search.pairs() if trial.fits]
     looks = "" if causes else pattern(own, place, search.rerun)
     table = tuple(worst_elements(own, place, search.rerun))
     names = search.rerun.names
     apart = telling_apart(scenario, inputs, place.step, names, causes) if len(causes) > 1 else ""
-    return Account(place, tuple(causes), tuple(tried), looks, search.out_of_time, table, apart)
+    return Account(of, place, tuple(causes), tuple(tried), looks, search.out_of_time, table, apart)

@@ -29,6 +29,7 @@ def cause_rows(account: Account | None) -> Rows | None:
             {"id": part.id, "parts": marked(part.formula), "origin": part.origin}
             for part in {part.id: part for trial in account.causes for part in trial.change.parts}.values()
         ],
+        "of": "source" if account.of == "published" else "backend",
         "first": account.place.first,
         "step": account.place.step,
         "elements": [
@@ -66,7 +67,7 @@ def cause_text(account: Account) -> RenderableType:
     if rows["elements"]:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
         table.add_column(f"{rows['first']}, step {rows['step']}")
-        for column in ("reference", "backend", "ratio"):
+        for column in ("reference", rows["of"], "ratio"):
             table.add_column(column, justify="right")
         for row in rows["elements"]:
             table.add_row(Text(row["index"]), row["right"], row["got"], row["ratio"])
