@@ -523,3 +523,33 @@ class NotInstalled(Honest):
 
 class NotABackend:
     """No subclass of `harness.Backend`."""
+
+
+class RotatesUnits(Honest):
+    """The hidden units come in another order, and what is above does not know."""
+
+    def loaded(self, run: Wrapper, state: Mapping[str, Array]) -> Mapping[str, Array]:
+        return {key: np.roll(value, 1, axis=0) if key.startswith("hidden.") else value for key, value in state.items()}
+
+
+class RotatesRows(Honest):
+    """The hidden weight's rows come in another order, without the bias."""
+
+    def loaded(self, run: Wrapper, state: Mapping[str, Array]) -> Mapping[str, Array]:
+        return {**state, "hidden.weight": np.roll(state["hidden.weight"], 1, axis=0)}
+
+
+class RotatesUnitsEverywhere(Honest):
+    """The hidden units come in another order, and what is above knows."""
+
+    def loaded(self, run: Wrapper, state: Mapping[str, Array]) -> Mapping[str, Array]:
+        below = {key: np.roll(v, 1, axis=0) for key, v in state.items() if key.startswith("hidden.")}
+        return {**state, **below, "output.weight": np.roll(state["output.weight"], 1, axis=1)}
+
+
+class Shuffles(Honest):
+    """The samples of each batch are drawn by a generator of its own."""
+
+    def batch(self, run: Wrapper, x: Array, y: Array) -> tuple[Array, Array]:
+        rows = np.random.Generator(np.random.PCG64(run.at)).permutation(len(run.inputs.x))[: len(x)]
+        return run.inputs.x[rows], run.inputs.y[rows]

@@ -152,6 +152,28 @@ def test_the_source_s_slip_is_found() -> None:
     assert "the gradient of hidden.weight is 0.5 times what it should be" in why
 
 
+# What is read off a trace: who, and the end of the sentence.
+READ_OFF = {
+    "RotatesUnits": ("units_swapped(hidden)", "the layer above does not know of it: 2, 0, 1"),
+    "RotatesRows": ("rows_swapped(hidden)", "and its bias is not: 2, 0, 1"),
+    "RotatesUnitsEverywhere": ("units_permuted(hidden)", "(an equivalent network): 2, 0, 1"),
+    "Shuffles": ("samples_reordered", "in another order: at step 0 "),
+}
+
+
+@pytest.mark.parametrize("who", READ_OFF)
+def test_an_order_is_read_off_the_trace(who: str) -> None:
+    found = account(SQUARE, named(who))
+    cause, words = READ_OFF[who]
+    assert found.ids == cause
+    assert words in found.sentence
+
+
+def test_an_element_is_read_off_the_trace() -> None:
+    found = account(SQUARE, f"{REFERENCE}[fault=weight_off,at=hidden.weight,ulp=64,step=3,index=5]")
+    assert found.sentence.startswith("element 5 of hidden.weight is off by 64 ULP at step 3")
+
+
 # ---------------------------------------------------------------- causes that do the same
 
 # A row: scenario, fault, and what altered in the scenario tells its causes apart.
