@@ -103,9 +103,13 @@ class SabotagedSession(Session):
             return wrong.astype(self.dtype)
         off = np.where((wrong == right) | (np.isnan(wrong) & np.isnan(right)), 0.0, wrong - right)
         moves = np.isfinite(off) & np.isfinite(value.astype(np.float64))  # what has overflowed has no rounding to keep
-        before = self.state.get(name.removeprefix("weight/"), np.zeros(())).astype(np.float64)
-        error = _smaller(wrong - before, right - before) * (value.astype(np.float64) - right)
-        return np.where(off == 0, value, np.where(moves, wrong + error, wrong).astype(self.dtype)).astype(self.dtype)
+        error = value.astype(np.float64) - right
+        before = self.state.get(name.removeprefix("weight/"))
+        smaller = _smaller(wrong, right)
+        if before is not None:  # a smaller update has a smaller one too
+            smaller = np.fmin(smaller, _smaller(wrong - before, right - before))
+        faulty = np.where(moves, wrong + smaller * error, wrong).astype(self.dtype)
+        return np.where(off == 0, value, faulty).astype(self.dtype)
 
 
 def _smaller(wrong: Array, right: Array) -> Array:

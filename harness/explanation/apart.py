@@ -48,7 +48,7 @@ def telling_apart(scenario: Scenario, inputs: Inputs, step: int, names: Sequence
         causes: what cannot be told apart; each is run in place of the rules.
     """
     changes = [trial.change for trial in causes]
-    if any(change.precision() or change.vague for change in changes) or _too_large(scenario, inputs):
+    if any(change.precision() or change.vague for change in changes) or _too_large(inputs):
         return ""
     deadline = time.monotonic() + SECONDS
     for text, altered, numbers in alterations(scenario, inputs, set(quantity_shapes(scenario)) - set(names)):
@@ -59,7 +59,7 @@ def telling_apart(scenario: Scenario, inputs: Inputs, step: int, names: Sequence
     return "nor in any near it that was tried"
 
 
-def _too_large(scenario: Scenario, inputs: Inputs) -> bool:
+def _too_large(inputs: Inputs) -> bool:
     return inputs.batch_size * sum(value.size for value in inputs.initial.values()) > MOST
 
 

@@ -29,6 +29,27 @@ ROUGHLY = 100.0
 
 
 @dataclass(frozen=True)
+class Whole:
+    """A step's quantities end to end, but for the learning rate.
+
+    Attributes:
+        shapes: of each.
+        sizes: how many elements each has.
+        starts: where each begins.
+        got: what the trace has.
+        weight: one over the envelope, by the unchanged rules.
+        largest: the largest element of each, by the unchanged rules.
+    """
+
+    shapes: dict[str, tuple[int, ...]]
+    sizes: Steps
+    starts: Steps
+    got: Floats
+    weight: Floats
+    largest: Floats
+
+
+@dataclass(frozen=True)
 class Rerun:
     """Steps of a trace, run again by changed rules from the trace's own states.
 
@@ -130,19 +151,36 @@ class Rerun:
         Noise costs a hundred times as much, and most changes are wrong by far.
         """
         step, seen = next(self.run(change, steps, "float64"))
-        worst = (0.0, (self.names[0], step))
-        for name in self.names:
-            got, value = self.own.recorded(name, step), np.asarray(seen[name])
-            if got.shape != value.shape:
+        whole = self._whole(step)
+        for name, shape in whole.shapes.items():
+            if np.shape(seen[name]) != shape:
                 return float("inf"), (name, step)
-            alike = (got == value) | (np.isnan(got) & np.isnan(value))
-            off = np.where(alike, 0.0, np.nan_to_num(np.abs(got - value), nan=np.inf, posinf=np.inf))
-            with np.errstate(divide="ignore", invalid="ignore"):  # larger numbers have a larger envelope
-                larger = np.fmax(1.0, np.abs(value).max(initial=0.0) / np.abs(self.ruled(name, step)).max(initial=0.0))
-            ratio = np.ravel(off) * self._envelopes[step][name] / (self.own.limit * ROUGHLY * larger)
-            if name != "lr":
-                worst = max(worst, (float(np.nan_to_num(ratio, nan=0.0, posinf=np.inf).max(initial=0.0)), (name, step)))
-        return worst
+        value = np.concatenate([np.ravel(seen[name]) for name in whole.shapes])
+        alike = (whole.got == value) | (np.isnan(whole.got) & np.isnan(value))
+        off = np.where(alike, 0.0, np.nan_to_num(np.abs(whole.got - value), nan=np.inf, posinf=np.inf))
+        with np.errstate(divide="ignore", invalid="ignore"):  # larger numbers have a larger envelope
+            larger = np.fmax(1.0, np.maximum.reduceat(np.abs(value), whole.starts) / whole.largest)
+        ratio = off * whole.weight / (self.own.limit * ROUGHLY * np.repeat(larger, whole.sizes))
+        worst = int(np.nan_to_num(ratio, nan=0.0, posinf=np.inf).argmax())
+        name = list(whole.shapes)[int(np.searchsorted(whole.starts, worst, side="right")) - 1]
+        return float(np.nan_to_num(ratio[worst], nan=0.0, posinf=np.inf)), (name, step)
+
+    def _whole(self, step: int) -> Whole:
+        """All that changes of a step, in one piece."""
+        if step not in self._wholes:
+            shapes = {name: self.own.recorded(name, step).shape for name in self.names if name != "lr"}
+            sizes = np.array([int(np.prod(shape)) for shape in shapes.values()])
+            at, names = np.array([step]), list(shapes)
+            largest = np.array([np.abs(self.ruled(name, step)).max(initial=0.0) for name in names])
+            starts = np.cumsum(sizes) - sizes
+            self._wholes[step] = Whole(
+                shapes, sizes, starts, self.recorded(names, at), self.weights(names, at), largest
+            )
+        return self._wholes[step]
+
+    @cached_property
+    def _wholes(self) -> dict[int, Whole]:
+        return {}
 
     def ruled(self, name: str, step: int) -> Array:
         """One quantity by the unchanged rules."""

@@ -138,17 +138,20 @@ class Search:
         return sorted(found, key=lambda trial: trial.ratio)
 
     def _one_after_the_other(self) -> Iterator[Trial]:
-        """One that puts right what differs first, and each other one beside it where that is not enough.
+        """One that puts right what differs first, and each other one beside it that moves what the first leaves wrong.
 
-        Those that account for the most steps come first.
+        Those that account for the most steps come first, and of those the ones in which nothing is fitted.
         """
-        firsts = [(self._where_it_fails(one), one) for one in self._firsts()]
-        for fails, one in sorted(firsts, key=lambda row: -row[0]):
-            trying = self._trying_from(fails)
-            for other in self._usual(fails):
-                if other.id == one.change.id:
+        firsts = [(fails, one) for one in self._firsts() if (fails := self._where_it_fails(one))]
+        for (step, name), one in sorted(firsts, key=lambda row: (-row[0][0], len(row[1].solved))):
+            trying = self._trying_from(step)
+            left = self.rerun.vector(one.change, [name], trying.first)
+            for other in self._usual(step):
+                both = partial(Both, one.change)
+                moved = self.rerun.vector(both(other), [name], trying.first)
+                if other.id == one.change.id or np.array_equal(moved, left, equal_nan=True):
                     continue
-                trial = trying.within(other, partial(Both, one.change))
+                trial = trying.within(other, both)
                 yield replace(trial, solved={**one.solved, **trial.solved})
                 if trial.fits:
                     break  # with the first change fixed, one account is enough
@@ -162,16 +165,18 @@ class Search:
             if trial.tells and trial.fits:
                 yield trial
 
-    def _where_it_fails(self, one: Trial) -> int:
-        """The first step that a change does not account for: there a second one must act."""
+    def _where_it_fails(self, one: Trial) -> tuple[int, str] | None:
+        """The first step that a change does not account for, and a quantity there: that, a second one must move."""
         looked_at, wrong = self.rerun.steps, self._wrong_steps
-        fails = self._first_outside(one.change, looked_at, self.place.step)
-        right = looked_at[looked_at < fails].max(initial=self.place.step)
-        return self._first_outside(one.change, wrong[(wrong > right) & (wrong < fails)], fails)
+        fails = self._first_outside(one.change, looked_at)
+        if fails is None:
+            return None
+        right = looked_at[looked_at < fails[0]].max(initial=self.place.step)
+        return self._first_outside(one.change, wrong[(wrong > right) & (wrong < fails[0])]) or fails
 
-    def _first_outside(self, change: Change, steps: Steps, otherwise: int) -> int:
+    def _first_outside(self, change: Change, steps: Steps) -> tuple[int, str] | None:
         ratios = self.rerun.ratios(change, steps)
-        return next((step for ratio, (_, step) in ratios if ratio > 1.0), otherwise)
+        return next(((step, name) for ratio, (name, step) in ratios if ratio > 1.0), None)
 
     def _trying_from(self, step: int) -> Trying:
         if step == self.place.step:
