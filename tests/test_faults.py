@@ -174,6 +174,7 @@ def sabotaged(pytestconfig: pytest.Config) -> dict[str, Report]:
                 )
             ),
             repeat=1,
+            causes=False,
         )
         for name in names
     }

@@ -82,7 +82,7 @@ def named(saboteur: str) -> str:
 
 
 def sabotaged(scenario: str | Scenario, *saboteurs: str) -> Report:
-    return run(scenario, backends=[named(saboteur) for saboteur in ("Honest", *saboteurs)])
+    return run(scenario, backends=[named(saboteur) for saboteur in ("Honest", *saboteurs)], causes=False)
 
 
 @pytest.fixture(scope="module")
