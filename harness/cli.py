@@ -183,8 +183,8 @@ def explain(
         cell = explain_trace(scenario, backend, dtype=dtype, timeout=timeout)
         out.print(account_text(cell), soft_wrap=True)
         raise typer.Exit(0 if cell.verdict.green else 1)
-    if backend is not None or dtype is not None:
-        raise IsogradError("expected two trace files, or a scenario with --backend and --dtype; got both")
+    if backend is not None or dtype is not None or not scenario.endswith(".safetensors"):
+        raise IsogradError("expected two trace files, or a scenario with --backend; got something of both")
     difference = compare_traces(scenario, other)
     out.print(difference_text(difference))
     for path in (scenario, other):

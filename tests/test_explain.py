@@ -352,10 +352,11 @@ def test_two_trace_files_are_told_apart_and_each_explained(isograd: Any, tmp_pat
     assert isograd("explain", tmp_path / "right.safetensors", tmp_path / "right.safetensors").code == 0
 
 
-def test_two_traces_and_a_backend_are_a_wrong_request(isograd: Any, tmp_path: Path) -> None:
-    outcome = isograd("explain", "a.safetensors", "b.safetensors", "--backend", REFERENCE)
-    assert outcome.code == 2
-    assert "expected two trace files, or a scenario with --backend" in outcome.err
+def test_two_traces_and_a_backend_are_a_wrong_request(isograd: Any) -> None:
+    for arguments in (("a.safetensors", "b.safetensors", "--backend", REFERENCE), ("mine.toml", "b.safetensors")):
+        outcome = isograd("explain", *arguments)
+        assert outcome.code == 2
+        assert "expected two trace files, or a scenario with --backend" in outcome.err
 
 
 def test_the_terminal_shows_the_formula_with_the_offending_term_marked_and_the_numbers(isograd: Any) -> None:

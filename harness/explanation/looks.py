@@ -53,7 +53,7 @@ def _looks(own: Own, place: Place, rerun: Rerun) -> Iterator[str]:
         ratio = (got / right)[off > 0]
     ratio = ratio[np.isfinite(ratio)]
     if len(ratio) and np.ptp(ratio) <= ALIKE * np.abs(ratio).max():
-        yield f"its ratio to the reference is {np.median(ratio):.6g} everywhere"
+        yield f"its ratio to the reference is {np.median(ratio):.6g}" + (" everywhere" if got.size > 1 else "")
     yield from _something_else(own, place, rerun, got)
     if got.ndim == 2 and got.shape[0] == got.shape[1] and np.allclose(got, right.T, rtol=ALIKE):
         yield "it is the transpose of the reference"
