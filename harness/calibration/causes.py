@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -13,21 +13,20 @@ import numpy as np
 import pandas as pd
 
 from backends.numpy_manual.catalogue import CATALOGUE
-from backends.numpy_manual.changed import ChangedBackend
 from backends.numpy_manual.changes import Both, Change
 from harness.api import run
 from harness.assess import Cell, ScenarioResult
 from harness.calibration import FAULT_STEPS, installed
 from harness.calibration.cells import errors_of, fault_alone
 from harness.calibration.faults import SUBTLE, fault_name
+from harness.calibration.same import equivalent, is_seeded
 from harness.calibration.scenarios import random_scenarios
 from harness.calibration.strangers import STRANGERS
 from harness.explanation import Account, explain
 from harness.explanation.own import own_states
 from harness.explanation.rerun import Rerun
 from harness.explanation.trial import Trial
-from harness.judging import FACTOR, Verdict
-from harness.recorder import record_here
+from harness.judging import Verdict
 from harness.scenario import Scenario
 
 DTYPES = ("float32", "float64")
@@ -181,8 +180,10 @@ def _seeded(
 def _seeded_row(result: ScenarioResult, cell: Cell, backend: str, fault: str, change: Change) -> dict[str, Any]:
     account, seconds = _explained(result, cell)
     causes = account.causes if account else ()
-    named = any(_is(trial, change) for trial in causes)
-    strange = [trial for trial in causes if not _is(trial, change) and not _equivalent(result, trial.change, change)]
+    named = any(is_seeded(trial, change) for trial in causes)
+    strange = [
+        trial for trial in causes if not is_seeded(trial, change) and not equivalent(result, trial.change, change)
+    ]
     if isinstance(change, Both):  # one of two can hide the other, or a third do what both do
         named = named or (bool(causes) and not strange)
     return {
@@ -261,49 +262,3 @@ def _explained(result: ScenarioResult, cell: Cell) -> tuple[Account | None, floa
     start = time.perf_counter()
     account = explain(result.scenario, result.inputs, cell.trace, result.reference.states)
     return account, time.perf_counter() - start
-
-
-def _is(trial: Trial, change: Change) -> bool:
-    """Whether a cause is the change that was seeded; a value that was solved for within four standard errors."""
-    if isinstance(change, Both):
-        parts = (trial.change.first, trial.change.second) if isinstance(trial.change, Both) else ()
-        return {_place(part) for part in parts} == {_place(change.first), _place(change.second)}
-    if trial.change.id != change.id:
-        return False
-    for f in fields(change):
-        got, seeded = getattr(trial.change, f.name), getattr(change, f.name)
-        solved = trial.solved.get(f.name)
-        if solved and abs(solved.value - seeded) > 4 * solved.error + 1e-6 * abs(seeded):
-            return False
-        if not solved and got != seeded and not (f.name == "at" and _alone(trial, change)):
-            return False
-    return True
-
-
-def _alone(trial: Trial, change: Change) -> bool:
-    """Whether "everywhere" and "there" are the same, as for the only layer of a kind."""
-    return "" in (getattr(trial.change, "at", ""), getattr(change, "at", ""))
-
-
-def _place(change: Change) -> tuple[str, str]:
-    return change.id, str(getattr(change, "at", ""))
-
-
-@np.errstate(over="ignore", invalid="ignore", divide="ignore")
-def _equivalent(result: ScenarioResult, one: Change, other: Change) -> bool:
-    """Whether two changes do the same at every step of a scenario, as far as rounding lets one see."""
-    traces = [
-        record_here(
-            ChangedBackend(c), "changed", result.scenario, result.inputs, states=result.reference.states
-        ).columns
-        for c in (one, other)
-    ]
-    for name, a in traces[0].items():
-        b, envelope = traces[1][name], result.reference.envelope["resync"][name]
-        truth = result.reference.truth["resync"].columns[name]
-        if a.shape != b.shape:
-            return False
-        larger = np.maximum(1.0, np.abs(b) / np.maximum(np.abs(truth), 1e-300)) if a.shape == truth.shape else 1.0
-        if name != "lr" and not (np.abs(a - b) <= 2 * FACTOR * np.minimum(larger, 1e6) * envelope).all():
-            return False
-    return True
