@@ -41,7 +41,7 @@ class Verdict(StrEnum):
 
 # How many envelopes an element may be off: the one threshold. Measured with `isograd calibrate` (reports/calibration):
 # of 2,100 right runs of NumPy, PyTorch 2.13.0 and PaddlePaddle 3.3.1 on random scenarios in four dtypes none was more
-# than 2.65 off, so that with 95 % confidence at most 0.18 % of such runs are judged wrong (Wilson); of 2,760 seeded
+# than 2.65 off, so that with 95 % confidence at most 0.18 % of such runs are judged wrong (Wilson); of 3,470 seeded
 # faults above rounding none was less than 9.57 off. Six lies between them.
 FACTOR = 6.0
 
