@@ -261,6 +261,25 @@ class AtParameter(Change):
         return self.at in ("", key)
 
 
+@dataclass(config=OPTIONS)
+class AtPartialBatch(Change):
+    """A change of an epoch's last, smaller batch."""
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Where a batch is smaller than the others."""
+        yield from [cls()] if _has_partial_batch(scenario) else []
+
+
+MOST = 10_000_000
+"""Of more products of rows, candidates and outputs, no order is read off a trace: it would need gigabytes."""
+
+
+def listed(order: tuple[int, ...], number: int = 12) -> str:
+    """The first of an order, for people."""
+    return ", ".join(map(str, order[:number])) + (" …" if len(order) > number else "")
+
+
 def linear_layers(scenario: Scenario, bias: bool = False) -> list[Linear]:
     """The linear layers, or those with a bias."""
     return [y for y in scenario.layers if isinstance(y, Linear) and (y.bias is not None or not bias)]
@@ -273,7 +292,7 @@ def alike(scenario: Scenario) -> Iterator[tuple[str, str]]:
     yield from ((a, b) for a, b in combinations(shapes, 2) if shapes[a] == shapes[b])
 
 
-def has_partial_batch(scenario: Scenario) -> bool:
+def _has_partial_batch(scenario: Scenario) -> bool:
     """Whether an epoch's last batch is smaller than the others; of a table, which is not read here, it may be."""
     data = scenario.data
     if isinstance(data, InlineData | GaussianData):

@@ -136,10 +136,6 @@ def _singles(scenario: Scenario) -> Iterator[tuple[str, Change]]:
         yield fault_name(change_of), change_of
 
 
-def _only(faults: Mapping[str, Change], names: set[str]) -> dict[str, Change]:
-    return {fault: change for fault, change in faults.items() if fault in names}
-
-
 def _couples(scenario: Scenario, singles: Mapping[str, Change], number: int = 5) -> Iterator[tuple[str, Change]]:
     """Pairs of them that are not of one family."""
     lot = random.Random(f"pairs {scenario.name}")

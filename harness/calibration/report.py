@@ -26,14 +26,7 @@ def write(calibration: Calibration, folder: str | Path) -> Path:
     Raises:
         ReportError: the folder holds something other than a report, or cannot be written.
     """
-    environment = Environment(
-        loader=PackageLoader("harness.calibration"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # numbers and names of our own
-    )
+    environment = _templates()
     with staged(Path(folder)) as staging:
         for name in ("curve", "clean", "faults"):
             getattr(calibration, name).to_csv(

@@ -110,7 +110,6 @@ class Rerun:
         for step in known[known <= steps.max(initial=-1)].tolist() if change.remembers else steps.tolist():
             at = session if step in wanted else before
             at.run.step = step
-            at.outside = True
             at.run.loads = not (free and step)  # a free run loads a state once, and then has its own
             rows = inputs.samples(step)
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):

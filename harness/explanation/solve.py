@@ -48,12 +48,17 @@ def digits(value: float, error: float) -> int:
     return int(np.clip(np.ceil(np.log10(abs(value) / error)) + 1, 1, 17))
 
 
+def alone(change: Change) -> Change:
+    """A change by itself, as what it is tried within."""
+    return change
+
+
 def solved_for(
     rerun: Rerun,
     change: Change,
     names: list[str],
     steps: Steps,
-    within: Callable[[Change], Change] = lambda change: change,
+    within: Callable[[Change], Change] = alone,
 ) -> tuple[Change, dict[str, Solved]]:
     """The change with its parameter solved for, as part of what ``within`` makes of it."""
     if not change.solve:

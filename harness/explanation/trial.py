@@ -14,7 +14,7 @@ from harness.dtypes import FORMATS
 from harness.explanation.localise import Place, local_errors
 from harness.explanation.own import RUNS, Own
 from harness.explanation.rerun import Rerun, Steps
-from harness.explanation.solve import Solved, solved_for
+from harness.explanation.solve import Solved, alone, solved_for
 from harness.judging import FACTOR
 
 MOST = 0.95
@@ -57,11 +57,6 @@ class Trial:
         """What is different, with the values that were solved for."""
         values = [f"{name} = {solved}" for name, solved in self.solved.items()]
         return self.change.says() + (f" ({'; '.join(values)})" if values else "")
-
-
-def alone(change: Change) -> Change:
-    """A change by itself, as what it is tried within."""
-    return change
 
 
 @dataclass(frozen=True)

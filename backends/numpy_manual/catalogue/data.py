@@ -8,13 +8,10 @@ from typing import Self
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from backends.numpy_manual.changes import OPTIONS, Change, Circumstances, Evidence, Rows, has_partial_batch
+from backends.numpy_manual.changes import MOST, OPTIONS, AtPartialBatch, Change, Circumstances, Evidence, Rows, listed
 from backends.numpy_manual.rules import LAYERS
 from harness.inputs import Inputs
 from harness.scenario import Scenario
-
-MOST = 10_000_000
-"""Of more products of batch, samples and outputs, no order is read off: it would need gigabytes."""
 
 
 @dataclass(config=OPTIONS)
@@ -30,7 +27,7 @@ class SamplesReordered(Change):
 
     def says(self) -> str:
         """With the samples of the first step."""
-        return self.sentence + (f": at step {self.orders[0][0]} {_listed(self.orders[0][1])}" if self.orders else "")
+        return self.sentence + (f": at step {self.orders[0][0]} {listed(self.orders[0][1])}" if self.orders else "")
 
     def fitted(self, evidence: Evidence) -> Iterator[Self]:
         """Each row of a batch is the sample whose output of the first layer is nearest to what the trace has there."""
@@ -56,10 +53,6 @@ class SamplesReordered(Change):
         epoch, start = _epoch_and_start(run.inputs, run.step)
         backwards: Rows = run.inputs.order[epoch][::-1][start : start + run.inputs.batch_size]
         return backwards
-
-
-def _listed(rows: tuple[int, ...]) -> str:
-    return ", ".join(map(str, rows[:8])) + (" …" if len(rows) > 8 else "")
 
 
 def _nearest(evidence: Evidence, step: int) -> Rows | None:
@@ -132,18 +125,13 @@ class BatchDropped(Change):
 
 
 @dataclass(config=OPTIONS)
-class PartialBatchDropped(Change):
+class PartialBatchDropped(AtPartialBatch):
     """The last, smaller batch of each epoch is left out."""
 
     id = "partial_batch_dropped"
     sentence = "the last, smaller batch of each epoch is left out"
     formula = "steps per epoch = «⌊N/B⌋»   (not ⌈N/B⌉)"
     origin = "drop_last=True"
-
-    @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """Where there is one."""
-        yield from [cls()] if has_partial_batch(scenario) else []
 
     def samples(self, run: Circumstances, rows: Rows) -> Rows:
         """Whole batches only; when the epochs are used up, they begin again."""
@@ -155,18 +143,13 @@ class PartialBatchDropped(Change):
 
 
 @dataclass(config=OPTIONS)
-class PartialBatchFilled(Change):
+class PartialBatchFilled(AtPartialBatch):
     """The last, smaller batch of each epoch is filled up."""
 
     id = "partial_batch_filled"
     sentence = "the last, smaller batch of each epoch is filled up with the epoch's first samples"
     formula = "batch ← batch «∪ first samples»"
     origin = "a sampler that pads so that all batches, or all workers' shares, have one size"
-
-    @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """Where there is one."""
-        yield from [cls()] if has_partial_batch(scenario) else []
 
     def samples(self, run: Circumstances, rows: Rows) -> Rows:
         """As many as in a whole batch."""

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from backends.numpy_manual.changes import OPTIONS, Change, Circumstances, has_partial_batch
+from backends.numpy_manual.changes import OPTIONS, AtPartialBatch, Change, Circumstances
 from backends.numpy_manual.rules import LossRule, samples
 from harness.inputs import Array
 from harness.scenario import Scenario
@@ -97,18 +97,13 @@ class LabelsBroadcast(Change):
 
 
 @dataclass(config=OPTIONS)
-class PartialBatchScaled(Change):
+class PartialBatchScaled(AtPartialBatch):
     """The last, smaller batch of an epoch is divided by the size of a whole one."""
 
     id = "partial_batch_scaled"
     sentence = "the loss of an epoch's last, smaller batch is divided by the size of a whole batch"
     formula = "L = (1/«B») Σ_samples …   (not by the batch's own size)"
     origin = "a batch size that is taken from the settings, not from the batch"
-
-    @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """Where a batch is smaller."""
-        yield from [cls()] if has_partial_batch(scenario) else []
 
     def loss(self, run: Circumstances, rule: LossRule) -> LossRule:
         """Value and gradient, times the batch's size over a whole one's."""

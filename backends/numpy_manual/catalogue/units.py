@@ -9,12 +9,9 @@ from typing import ClassVar, Self
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from backends.numpy_manual.changes import OPTIONS, AtLayer, Circumstances, Evidence, linear_layers
+from backends.numpy_manual.changes import MOST, OPTIONS, AtLayer, Circumstances, Evidence, linear_layers, listed
 from harness.inputs import Array
 from harness.scenario import Scenario
-
-MOST = 10_000_000
-"""Of more products of samples and units squared, no order is read off: it would need gigabytes."""
 
 
 @dataclass(config=OPTIONS)
@@ -57,7 +54,7 @@ class InOtherOrder(AtLayer):
         moved = [i for i, unit in enumerate(self.order) if unit != i]
         if not moved:
             return super().says()
-        which = f"{moved[0]} and {moved[1]} swapped" if len(moved) == 2 else _listed(self.order)
+        which = f"{moved[0]} and {moved[1]} swapped" if len(moved) == 2 else listed(self.order)
         return f"{super().says()}: {which}"
 
 
@@ -132,7 +129,3 @@ class UnitsPermuted(InOtherOrder):
         order = self._rows(state[f"{below}.weight"])
         changed = {key: value[order] for key, value in state.items() if key.startswith(f"{below}.")}
         return {**state, **changed, f"{above}.weight": state[f"{above}.weight"][:, order]}
-
-
-def _listed(order: tuple[int, ...]) -> str:
-    return ", ".join(map(str, order[:12])) + (" …" if len(order) > 12 else "")
