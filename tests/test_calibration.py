@@ -9,15 +9,23 @@ from typing import Any
 import numpy as np
 import pytest
 
+from backends.numpy_manual.catalogue import make_change
+from harness import run
 from harness.calibration import Calibration, calibrate, share
+from harness.calibration.causes import Causes
 from harness.calibration.report import write
+from harness.calibration.same import equivalent, is_seeded
 from harness.calibration.scenarios import SCALES, random_scenarios
 from harness.calibration.tools import assert_close, mean_difference, means
+from harness.catalogue import parse_scenario
 from harness.dtypes import FORMATS
 from harness.errors import IsogradError
+from harness.explanation.solve import Solved
+from harness.explanation.trial import Trial
 from harness.inputs import make_inputs
 from harness.judging import FACTOR, FALSE_ALARMS, factor_of
 from tests.conftest import REFERENCE
+from tests.test_sabotage import SQUARE
 
 
 @pytest.fixture(scope="module")
@@ -115,3 +123,59 @@ def test_a_share_that_was_not_measured_is_refused(alarms: float) -> None:
 def test_more_is_asked_of_the_larger_factor() -> None:
     assert list(FALSE_ALARMS) == sorted(FALSE_ALARMS)
     assert list(FALSE_ALARMS.values()) == sorted(FALSE_ALARMS.values(), reverse=True)
+
+
+# ---------------------------------------------------------------- the search for causes
+
+
+def causes_of(**changed: Any) -> Causes:
+    """What came of five hundred faults that were all named; but for what is changed."""
+    seeded = pd.DataFrame({"named": [True] * 500, "wrong": False, "above_rounding": True})
+    frames = {
+        "single": seeded,
+        "pairs": seeded,
+        "strangers": pd.DataFrame({"wrong": [False]}),
+        "clean": pd.DataFrame({"wrong": [False]}),
+        "seconds": pd.DataFrame({"seconds": [0.5]}),
+    }
+    for name, (column, values) in changed.items():
+        frames[name] = frames[name].assign(**{column: values})
+    return Causes(**frames, request={})
+
+
+def test_goals_are_reached_where_every_cause_is_named() -> None:
+    assert causes_of().green
+
+
+@pytest.mark.parametrize(
+    ("changed", "goal"),
+    [
+        ({"single": ("named", [False] * 11 + [True] * 489)}, "seeded faults"),
+        ({"single": ("wrong", [True] * 11 + [False] * 489)}, "seeded faults"),
+        ({"single": ("above_rounding", [False] + [True] * 499)}, "seeded faults"),
+        ({"pairs": ("named", [False] * 101 + [True] * 399)}, "seeded pairs"),
+        ({"strangers": ("wrong", [True])}, "faults of no catalogue"),
+        ({"clean": ("wrong", [True])}, "right runs"),
+        ({"seconds": ("seconds", [2.1])}, "seconds to explain"),
+    ],
+    ids=["missed", "wrong", "too few", "pairs", "strangers", "right runs", "slow"],
+)
+def test_a_goal_that_is_missed_is_told(changed: dict[str, Any], goal: str) -> None:
+    goals = causes_of(**changed).goals
+    (missed,) = goals[~goals.reached].figure
+    assert missed.startswith(goal)
+
+
+def test_changes_that_do_the_same_in_a_scenario_are_equivalent_and_others_are_not() -> None:
+    result = run(parse_scenario(SQUARE), backends=[REFERENCE], mode="resync", repeat=1).results[0]
+    half, outputs = (make_change("loss_scale", {"by": by}) for by in ("half", "over_outputs"))
+    assert equivalent(result, half, outputs)  # two outputs
+    assert not equivalent(result, half, make_change("loss_scale", {"by": "over_samples"}))
+
+
+def test_a_cause_is_the_seeded_one_if_its_value_is_within_its_error() -> None:
+    seeded = make_change("gradient_scale", {"by": "1.5"})
+    for value, same in ((1.5 + 3e-7, True), (1.5 + 1e-4, False)):
+        named = make_change("gradient_scale", {"by": str(value)})
+        assert is_seeded(Trial(named, 0.1, ("", 0), {"by": Solved(value, 1e-7, 1.0)}), seeded) == same
+    assert not is_seeded(Trial(make_change("update_scale", {"by": "1.5"}), 0.1, ("", 0)), seeded)
