@@ -24,6 +24,7 @@ from harness.quantities import quantity_shapes
 from harness.recorder import record_here, recorded_steps
 from harness.reference import Reference
 from harness.scenario import Scenario
+from harness.stored import in_memory, left_in_file
 from harness.thinning import Course, course_of, thinned
 from harness.trace import Mode, Trace, bits, load_trace
 
@@ -177,7 +178,7 @@ class Assessor:
     def account(self, cell: Cell) -> Account | None:
         """Why a cell diverges; where a source's printed numbers are the truth, why they do."""
         assert cell.trace is not None
-        trace, states = cell.trace, self.reference.states
+        trace, states = in_memory(cell.trace), self.reference.states
         if cell.verdict is Verdict.EXPECTED and self.scenario.truth == "published":
             trace = published_trace(self.scenario, "free", self._recorded(self.reference.truth[cell.mode]))
         return explain(self.scenario, self.inputs, trace, states)
@@ -201,7 +202,7 @@ class Assessor:
             trace = load_trace(run.path)
         except TraceError as error:
             return Cell(backend, mode, Judgement(Verdict.ERROR, message=str(error)), answer=answer)
-        cell = replace(self.judged(trace), backend=backend, answer=answer)
+        cell = replace(self.judged(trace), backend=backend, answer=answer, trace=left_in_file(trace, run.path))
         if not answer.differs:
             return cell
         text = f"two runs of it differ: {answer.differs}"
@@ -247,7 +248,7 @@ class Assessor:
         dtype = "float64" if backend == "reference" else self.scenario.dtype
         finer = FORMATS[dtype].roundoff / FORMATS[self.scenario.dtype].roundoff  # the reference rounds in float64
         envelope = {name: finer * self.reference.envelope["resync"][name] for name in mean.columns}
-        comparison = compare_traces(trace.every(mean.steps), mean, envelope, partial=True, dtype=dtype)
+        comparison = compare_traces(trace.every(mean.steps, mean.columns), mean, envelope, partial=True, dtype=dtype)
         judged = judge(comparison, dtype, factor=self.factor)
         for name, m in comparison.measures.items():
             row, ratio = int(np.argmax(m.max_abs)), float((judged.ratios or {})[name].max())

@@ -124,7 +124,7 @@ class Plan:
         reference = make_reference(scenario, inputs, self.modes, runs=self.noise, factor=self.factor)
         if reference.states:
             save_arrays(reference.states, self.folder / f"states-{i}.safetensors")
-        self.references[scenario.name].set_result(reference)
+        self.references[scenario.name].set_result(reference.on_disk(self.folder, f"reference-{i}"))
 
     def _path(self, scenario: Scenario, backend: str, mode: Mode) -> Path:
         name = f"{scenario.name}-{backend}-{scenario.dtype}-{mode}"

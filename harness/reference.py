@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -16,6 +17,7 @@ from harness.inputs import Array, Inputs
 from harness.overflow import as_far_as_the_dtype_reaches
 from harness.recorder import Columns, States, manifest_of, record_here
 from harness.scenario import Scenario
+from harness.stored import on_disk
 from harness.trace import Mode, Trace
 
 # float64 has 29 bits more than float32, so its own rounding is invisible there; for float64 itself, 50 digits.
@@ -50,6 +52,22 @@ class Reference:
     twin: Mapping[Mode, Trace]
     states: States
     envelope: Mapping[Mode, Mapping[str, Floats]]
+
+    def on_disk(self, folder: Path, name: str) -> Reference:
+        """The same, with what is large in files of a folder, whose names begin with ``name``."""
+
+        def put(kind: str, columns: Mapping[str, Array]) -> Mapping[str, Array]:
+            return on_disk(columns, folder / f"{name}-{kind}.safetensors")
+
+        def put_trace(kind: str, trace: Trace) -> Trace:
+            return replace(trace, columns=put(f"{kind}-{trace.manifest.mode}", trace.columns))
+
+        return replace(
+            self,
+            truth={mode: put_trace("truth", trace) for mode, trace in self.truth.items()},
+            twin={mode: put_trace("twin", trace) for mode, trace in self.twin.items()},
+            envelope={mode: put(f"envelope-{mode}", columns) for mode, columns in self.envelope.items()},
+        )
 
 
 @np.errstate(over="ignore", invalid="ignore")  # a run that overflows is for the judge, who can name where
