@@ -177,14 +177,17 @@ def strayed(runs: Array, truth: Array, factor: float, kind: int = 0) -> Floats:
 
 
 def _strayed_far(runs: Array, truth: Array, scales: Floats) -> Floats:
-    """The same, run by run."""
-    largest, off = np.zeros(truth.shape), np.empty(truth.shape)
-    for run, scale in zip(runs[1:], scales, strict=True):
-        np.abs(np.subtract(run, truth, out=off), out=off)
-        off /= scale
-        if not np.isfinite(off.sum()):
-            off[~np.isfinite(off)] = 0.0
-        np.maximum(largest, off, out=largest)
+    """The same, piece by piece and run by run."""
+    largest = np.zeros(truth.shape)
+    flat, right, out = runs.reshape(len(runs), -1), truth.reshape(-1), largest.reshape(-1)
+    for start in range(0, len(right), BLOCK):
+        piece = slice(start, start + BLOCK)
+        for run, scale in zip(flat[1:, piece], scales, strict=True):
+            off = np.abs(run - right[piece])
+            off /= scale
+            if not np.isfinite(off.sum()):
+                off[~np.isfinite(off)] = 0.0
+            np.maximum(out[piece], off, out=out[piece])
     return largest
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from backends.numpy_manual.arithmetic import Arithmetic
-from backends.numpy_manual.noise import Places, is_small, noise_scales
+from backends.numpy_manual.noise import PIECE, Places, is_small, noise_scales
 from backends.numpy_manual.rounded import Rounding, to_digits
 from harness.dtypes import FORMATS, Format
 from harness.inputs import Array
@@ -121,27 +121,36 @@ class Noise(Rounding):
             noise = self.places.noise(given.shape[1], scales)
             noise *= self._with_underflow(size * np.abs(given[:1]) if of_each is None else of_each)
             np.add(given[1:] if many else given, noise, out=out[1:])
-        else:
-            of_each = of_each if of_each is None else self._with_underflow(of_each)
-            stretches = of_each is None and self.narrow and not self._underflows(given[0], float(size))
-            for run, piece, noise in self.places.pieces(given.shape[1], scales):
-                value = given[run if many else 0, piece]
-                if stretches:  # the same as below, in fewer passes; in float64 itself 1 holds no such noise
-                    noise *= size
-                    noise += 1.0
-                    np.multiply(value, noise, out=out[run, piece])
-                else:
-                    noise *= self._with_underflow(size * np.abs(value)) if of_each is None else of_each[0, piece]
-                    np.add(value, noise, out=out[run, piece])
-        if self.narrow and len(scales) > len(self.scales):
-            rounded = out[1 + len(self.scales) :]
-            rounded[...] = rounded.astype(self.format.dtype)
+            self._round(out[1 + len(self.scales) :])
+            return out.reshape(len(out), *result.shape[1:])
+        of_each = of_each if of_each is None else self._with_underflow(of_each)
+        stretches = of_each is None and self.narrow and not self._underflows(given[0], float(size))
+        for run, piece, noise in self.places.pieces(given.shape[1], scales):
+            value, moved = given[run if many else 0, piece], out[run, piece]
+            if stretches:  # the same as below, in fewer passes; in float64 itself 1 holds no such noise
+                noise *= size
+                noise += 1.0
+                np.multiply(value, noise, out=moved)
+            else:
+                noise *= self._with_underflow(size * np.abs(value)) if of_each is None else of_each[0, piece]
+                np.add(value, noise, out=moved)
+            if run > len(self.scales):
+                self._round(moved)
         return out.reshape(len(out), *result.shape[1:])
+
+    def _round(self, values: Array) -> None:
+        """Round to the dtype, in place; float64 is rounded already."""
+        if self.narrow and len(values):
+            values[...] = values.astype(self.format.dtype)
 
     def _underflows(self, values: Array, unit: float) -> bool:
         """Whether the smallest number is more than nothing beside the rounding error of any of these values."""
-        values = np.abs(values)
-        return bool(((unit * values < UNDERFLOWS * self.format.smallest) & (values > 0)).any())
+        least = UNDERFLOWS * self.format.smallest
+        for start in range(0, len(values), PIECE):
+            errors = unit * np.abs(values[start : start + PIECE])
+            if errors.min() < least and ((errors < least) & (errors > 0)).any():
+                return True
+        return False
 
     def _with_underflow(self, size: Array) -> Array:
         """What is exactly 0 stays so; and an infinity stays one, whatever finite number is added."""
