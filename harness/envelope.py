@@ -59,14 +59,14 @@ def largest(scenario: Scenario, inputs: Inputs) -> int:
 def make_envelope(
     scenario: Scenario,
     inputs: Inputs,
-    truth: Mapping[Mode, Trace],
-    twin: Mapping[Mode, Trace],
+    truth: Trace,
+    twin: Trace,
     states: States,
     *,
     runs: int = RUNS,
     factor: float,
     seed: int = 0,
-) -> dict[Mode, dict[str, Floats]]:
+) -> dict[str, Floats]:
     """The largest distance to the truth of noisy runs, and of the rules in the dtype itself; floored.
 
     The rules are the hand-written ones, in `backends.numpy_manual.noisy`'s arithmetic. In free the noise accumulates
@@ -75,24 +75,21 @@ def make_envelope(
     Args:
         scenario: what is run.
         inputs: its numbers.
-        truth: for each mode that is wanted, the reference's trace of every step.
+        truth: the reference's trace of every step.
         twin: likewise, the same rules in the scenario's dtype: one more run that is right.
         states: the state before each step, for resync.
         runs: how many noisy runs of each kind, where tensors are not large.
         factor: how many envelopes an element may be off.
         seed: of the noise, with the scenario's name.
     """
-    runs = how_many(scenario, inputs, runs)
+    runs, mode = how_many(scenario, inputs, runs), truth.manifest.mode
     size = largest(scenario, inputs) * (1 + runs)
     kinds = [(0,)] if 2 * size <= BLOCK else [(1, 2)] if 8 * size <= CROWDED else [(1,), (2,)]
-    out = {}
-    for mode, trace in truth.items():
-        strays = Strays(trace, factor)
-        walks = partial(noisy_walks, scenario, inputs, mode, states, runs=runs, factor=factor, seed=seed)
-        for together in kinds:
-            strays.look(walks, together)
-        out[mode] = strays.envelope(twin[mode], scenario.dtype)
-    return out
+    strays = Strays(truth, factor)
+    walks = partial(noisy_walks, scenario, inputs, mode, states, runs=runs, factor=factor, seed=seed)
+    for together in kinds:
+        strays.look(walks, together)
+    return strays.envelope(twin, scenario.dtype)
 
 
 class Strays:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from harness.assess import Assessor, Run
 from harness.backend import parse_name
@@ -14,6 +14,7 @@ from harness.envelope import RUNS
 from harness.errors import TraceError
 from harness.inputs import Inputs, make_inputs
 from harness.judging import FACTOR
+from harness.recorder import States
 from harness.reference import Reference, make_reference
 from harness.scenario import Scenario
 from harness.trace import Mode, save_arrays
@@ -53,6 +54,7 @@ class Plan:
         self.scenarios = scenarios
         self.inputs: dict[str, Inputs] = {s.name: make_inputs(s) for s in scenarios}
         self.references: dict[str, Future[Reference]] = {s.name: Future() for s in scenarios}
+        self.states: dict[str, Future[States]] = {s.name: Future() for s in scenarios}
         self.answers: dict[tuple[str, str, Mode], Answer] = {}
         try:
             kept.mkdir(parents=True, exist_ok=True)
@@ -83,7 +85,8 @@ class Plan:
                 self._make_reference(i, scenario)
             children.wait()
         except BaseException:  # Ctrl-C too: no child may outlive its parent
-            for future in self.references.values():
+            waited_for: list[Future[Any]] = [*self.references.values(), *self.states.values()]
+            for future in waited_for:
                 future.cancel()
             children.stop()
             raise
@@ -116,15 +119,20 @@ class Plan:
         ]
 
     def _states(self, i: int, scenario: Scenario) -> str:
-        self.references[scenario.name].result()
+        self.states[scenario.name].result()
         return str(self.folder / f"states-{i}.safetensors")
 
     def _make_reference(self, i: int, scenario: Scenario) -> None:
         inputs = self.inputs[scenario.name]
-        reference = make_reference(scenario, inputs, self.modes, runs=self.noise, factor=self.factor)
-        if reference.states:
-            save_arrays(reference.states, self.folder / f"states-{i}.safetensors")
-        self.references[scenario.name].set_result(reference.on_disk(self.folder, f"reference-{i}"))
+        folder = self.folder / f"reference-{i}"
+        folder.mkdir()
+
+        def ready(states: States) -> None:
+            save_arrays(states, self.folder / f"states-{i}.safetensors")
+            self.states[scenario.name].set_result(states)
+
+        options: dict[str, Any] = {"runs": self.noise, "factor": self.factor, "ready": ready, "folder": folder}
+        self.references[scenario.name].set_result(make_reference(scenario, inputs, self.modes, **options))
 
     def _path(self, scenario: Scenario, backend: str, mode: Mode) -> Path:
         name = f"{scenario.name}-{backend}-{scenario.dtype}-{mode}"

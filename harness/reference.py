@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -53,26 +54,17 @@ class Reference:
     states: States
     envelope: Mapping[Mode, Mapping[str, Floats]]
 
-    def on_disk(self, folder: Path, name: str) -> Reference:
-        """The same, with what is large in files of a folder, whose names begin with ``name``."""
-
-        def put(kind: str, columns: Mapping[str, Array]) -> Mapping[str, Array]:
-            return on_disk(columns, folder / f"{name}-{kind}.safetensors")
-
-        def put_trace(kind: str, trace: Trace) -> Trace:
-            return replace(trace, columns=put(f"{kind}-{trace.manifest.mode}", trace.columns))
-
-        return replace(
-            self,
-            truth={mode: put_trace("truth", trace) for mode, trace in self.truth.items()},
-            twin={mode: put_trace("twin", trace) for mode, trace in self.twin.items()},
-            envelope={mode: put(f"envelope-{mode}", columns) for mode, columns in self.envelope.items()},
-        )
-
 
 @np.errstate(over="ignore", invalid="ignore")  # a run that overflows is for the judge, who can name where
 def make_reference(
-    scenario: Scenario, inputs: Inputs, modes: tuple[Mode, ...], *, factor: float, runs: int = RUNS
+    scenario: Scenario,
+    inputs: Inputs,
+    modes: tuple[Mode, ...],
+    *,
+    factor: float,
+    runs: int = RUNS,
+    ready: Callable[[States], None] = lambda states: None,
+    folder: Path | None = None,
 ) -> Reference:
     """Run the reference, in this process: it needs NumPy only.
 
@@ -82,26 +74,39 @@ def make_reference(
         modes: free, resync or both.
         factor: how many envelopes an element may be off; see `harness.envelope`.
         runs: how many noisy runs of each kind make the envelope.
+        ready: told of resync's states as soon as they are known, long before the envelope is.
+        folder: where to put what is large, an empty folder; None: all is kept in memory.
     """
+    parts: dict[Mode, tuple[Trace, Trace, Mapping[str, Floats]]] = {}
     with threadpool_limits(1, "blas"):  # as in a child: no sum may depend on how many processors there are
-        return _make_reference(scenario, inputs, modes, factor, runs)
+        arithmetic = truth_arithmetic(scenario, inputs)
+        wide = NumpyBackend(arithmetic, rounded=False)
+        states: States = {}
+        for mode in sorted(modes, reverse=True):  # resync first: others wait for its states
+            if mode == "resync":
+                states, truth = resync(wide, scenario, inputs)
+                ready(states)
+            else:
+                truth = record_here(wide, "reference", scenario, inputs)
+            given = states if mode == "resync" else None
+            twin = record_here(NumpyBackend(), "reference", scenario, inputs, states=given)
+            truth = _held(truth, twin, scenario.dtype)
+            envelope = make_envelope(scenario, inputs, truth, twin, states, runs=runs, factor=factor)
+            parts[mode] = truth, twin, envelope
+            if folder is not None:
+                parts[mode] = _on_disk(folder, *parts[mode])
+    truths, twins, envelopes = ({mode: parts[mode][i] for mode in modes} for i in range(3))
+    return Reference(arithmetic, truths, twins, states, envelopes)  # type: ignore[arg-type]  # each has one type
 
 
-def _make_reference(scenario: Scenario, inputs: Inputs, modes: tuple[Mode, ...], factor: float, runs: int) -> Reference:
-    arithmetic = truth_arithmetic(scenario, inputs)
-    wide, same = NumpyBackend(arithmetic, rounded=False), NumpyBackend()
-    truth: dict[Mode, Trace] = {}
-    twin: dict[Mode, Trace] = {}
-    states: States = {}
-    if "free" in modes:
-        truth["free"] = record_here(wide, "reference", scenario, inputs)
-        twin["free"] = record_here(same, "reference", scenario, inputs)
-    if "resync" in modes:
-        states, truth["resync"] = resync(wide, scenario, inputs)
-        twin["resync"] = record_here(same, "reference", scenario, inputs, states=states)
-    truth = {mode: _held(trace, twin[mode], scenario.dtype) for mode, trace in truth.items()}
-    envelope = make_envelope(scenario, inputs, truth, twin, states, runs=runs, factor=factor)
-    return Reference(arithmetic, truth, twin, states, envelope)
+def _on_disk(folder: Path, truth: Trace, twin: Trace, envelope: Mapping[str, Floats]) -> Any:
+    """The same, with what is large in files."""
+    mode = truth.manifest.mode
+    return (
+        replace(truth, columns=on_disk(truth.columns, folder / f"truth-{mode}")),
+        replace(twin, columns=on_disk(twin.columns, folder / f"twin-{mode}")),
+        on_disk(envelope, folder / f"envelope-{mode}"),
+    )
 
 
 def _held(truth: Trace, twin: Trace, dtype: str) -> Trace:

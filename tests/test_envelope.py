@@ -356,7 +356,7 @@ def test_what_goes_wrong_in_one_kind_of_runs_is_raised(monkeypatch: pytest.Monke
     monkeypatch.setattr(Noise, "operate", broken)
     inputs, options = make_inputs(small()), {"runs": 4, "factor": FACTOR}
     with pytest.raises(MemoryError, match="no more"):
-        make_envelope(small(), inputs, known.truth, known.twin, known.states, **options)
+        make_envelope(small(), inputs, known.truth["free"], known.twin["free"], known.states, **options)
 
 
 # ---------------------------------------------------------------- narrower arithmetics
@@ -628,10 +628,8 @@ def seeded(mode: Mode, seed: int, name: str = "small") -> np.ndarray:
     scenario = small(name=name)
     inputs, known = make_inputs(scenario), reference_of(scenario)
     options: dict[str, Any] = {"runs": 4, "factor": FACTOR, "seed": seed}
-    envelope = make_envelope(
-        scenario, inputs, {mode: known.truth[mode]}, {mode: known.twin[mode]}, known.states, **options
-    )
-    return envelope[mode]["grad/hidden.weight"]
+    envelope = make_envelope(scenario, inputs, known.truth[mode], known.twin[mode], known.states, **options)
+    return envelope["grad/hidden.weight"]
 
 
 @pytest.mark.parametrize("mode", MODES)
