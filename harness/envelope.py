@@ -34,7 +34,7 @@ LARGE = 2**16
 """Elements of a tensor from which on there are fewer runs: as many more elements, so many fewer runs, down to a
 quarter. The largest stray of a tensor is then one of very many, and a tenth of that is the floor of each."""
 
-CROWDED = 2**28
+CROWDED = 2**27
 """Bytes of a tensor in all runs of a kind from which on the kinds run one after the other, and not side by side."""
 
 TENTH = 0.1
