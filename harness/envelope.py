@@ -66,6 +66,7 @@ def make_envelope(
     runs: int = RUNS,
     factor: float,
     seed: int = 0,
+    told: Callable[[float], None] = lambda share: None,
 ) -> dict[str, Floats]:
     """The largest distance to the truth of noisy runs, and of the rules in the dtype itself; floored.
 
@@ -81,11 +82,13 @@ def make_envelope(
         runs: how many noisy runs of each kind, where tensors are not large.
         factor: how many envelopes an element may be off.
         seed: of the noise, with the scenario's name.
+        told: told of each share of the work that is done, 1 in all; from several threads, one at a time.
     """
     runs, mode = how_many(scenario, inputs, runs), truth.manifest.mode
     size = largest(scenario, inputs) * (1 + runs)
     kinds = [(0,)] if 2 * size <= BLOCK else [(1, 2)] if 8 * size <= CROWDED else [(1,), (2,)]
-    strays = Strays(truth, factor)
+    number = len(truth.steps) * sum(map(len, kinds))
+    strays = Strays(truth, factor, lambda steps: told(steps / number))
     walks = partial(noisy_walks, scenario, inputs, mode, states, runs=runs, factor=factor, seed=seed)
     for together in kinds:
         strays.look(walks, together)
@@ -98,10 +101,11 @@ class Strays:
     Args:
         truth: the reference's trace of every step.
         factor: how many envelopes an element may be off.
+        told: told of each number of steps that is done; one at a time.
     """
 
-    def __init__(self, truth: Trace, factor: float) -> None:
-        self.truth, self.factor = truth, factor
+    def __init__(self, truth: Trace, factor: float, told: Callable[[int], None]) -> None:
+        self.truth, self.factor, self.told = truth, factor, told
         self.columns = {name: np.zeros(column.shape) for name, column in truth.columns.items()}
         self.lock, self.stopped = threading.Lock(), threading.Event()
 
@@ -125,6 +129,8 @@ class Strays:
                 if self.stopped.is_set():
                     return
                 self._keep(self.columns[name], at, runs, self.truth.columns[name][at], kind)
+            with self.lock:
+                self.told(at.stop - at.start if isinstance(at, slice) else len(at))
 
     def _keep(self, column: Floats, at: Any, runs: Array, truth: Array, kind: int) -> None:
         """Take the rows ``at`` in; a smaller batch has some of their rows only."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ def make_reference(
     runs: int = RUNS,
     ready: Callable[[States], None] = lambda states: None,
     folder: Path | None = None,
+    told: Callable[[Mode, float], None] = lambda mode, share: None,
 ) -> Reference:
     """Run the reference, in this process: it needs NumPy only.
 
@@ -76,6 +78,7 @@ def make_reference(
         runs: how many noisy runs of each kind make the envelope.
         ready: told of resync's states as soon as they are known, long before the envelope is.
         folder: where to put what is large, an empty folder; None: all is kept in memory.
+        told: told of each share of a mode's work that is done, 1 in all.
     """
     parts: dict[Mode, tuple[Trace, Trace, Mapping[str, Floats]]] = {}
     with threadpool_limits(1, "blas"):  # as in a child: no sum may depend on how many processors there are
@@ -91,7 +94,9 @@ def make_reference(
             given = states if mode == "resync" else None
             twin = record_here(NumpyBackend(), "reference", scenario, inputs, states=given)
             truth = _held(truth, twin, scenario.dtype)
-            envelope = make_envelope(scenario, inputs, truth, twin, states, runs=runs, factor=factor)
+            envelope = make_envelope(
+                scenario, inputs, truth, twin, states, runs=runs, factor=factor, told=partial(told, mode)
+            )
             parts[mode] = truth, twin, envelope
             if folder is not None:
                 parts[mode] = _on_disk(folder, *parts[mode])
