@@ -31,13 +31,12 @@ BLOCK = 1 << 16  # bytes read at a time: what a pipe holds
 FOREIGN = "what came was no answer: a backend wrote to the descriptor of the answers"
 
 
-def _valid(text: Any, limit: int = 2 * LINE) -> Any:
+def _valid(text: Any, limit: int = LINE) -> Any:
     return clipped(clean(text), limit) if isinstance(text, str) else text
 
 
-# the child clips too, to less
 Word = Annotated[str, BeforeValidator(_valid)]
-Words = Annotated[str, BeforeValidator(lambda text: _valid(text, LONG + LINE))]
+Words = Annotated[str, BeforeValidator(lambda text: _valid(text, LONG))]
 
 
 class About(BaseModel):

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 TAIL = 12  # lines of what a failed child said that are worth showing, and of the stack where it was
 LINE = 1000  # characters of each, and of an exception's message
 LONG = 4 * LINE  # characters of a message of our own, which may quote somebody else's
+SLACK = 40  # characters that a clipped text has beyond its limit, at most
 FATAL, STACK = "Fatal Python error: ", "(most recent call first):"  # what faulthandler writes
 
 
@@ -16,8 +17,8 @@ def clean(text: str) -> str:
 
 
 def clipped(text: str, limit: int = LINE) -> str:
-    """The first ``limit`` characters, and how many there were."""
-    return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"
+    """The first ``limit`` characters, and how many there were; what was clipped before stays as it is."""
+    return text if len(text) <= limit + SLACK else f"{text[:limit]}… ({len(text)} characters)"
 
 
 def said_of(error: BaseException, *, named: bool = True) -> str:
