@@ -36,6 +36,15 @@ class Run:
     answer: Answer
     path: Path
 
+    def trace(self, backend: str, mode: Mode, fingerprint: str) -> Trace:
+        """The trace; TraceError where there is none, or one of another job."""
+        trace = load_trace(self.path)
+        came = (trace.manifest.backend, trace.manifest.mode, trace.manifest.fingerprint)
+        for what, expected, got in zip(("backend", "mode", "inputs"), (backend, mode, fingerprint), came, strict=True):
+            if got != expected:
+                raise TraceError(f"{self.path}: expected the trace of this job; it is of other {what}: {got}")
+        return trace
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -199,14 +208,14 @@ class Assessor:
             text = f"no row for {', '.join(answer.unsupported)}"
             return Cell(backend, mode, Judgement(Verdict.UNSUPPORTED, message=text), answer=answer)
         try:
-            trace = load_trace(run.path)
+            trace = run.trace(backend, mode, self.reference.truth[mode].manifest.fingerprint)
         except TraceError as error:
             return Cell(backend, mode, Judgement(Verdict.ERROR, message=str(error)), answer=answer)
         cell = replace(self.judged(trace), backend=backend, answer=answer, trace=left_in_file(trace, run.path))
         if not answer.differs:
             return cell
         text = f"two runs of it differ: {answer.differs}"
-        first, _, step = answer.differs.partition(" at step ")
+        first, _, step = answer.differs.rpartition(" at step ")
         judgement = replace(cell.judgement, verdict=Verdict.NONDETERMINISTIC, first=first, step=int(step), message=text)
         return replace(cell, judgement=judgement)
 

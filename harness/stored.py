@@ -63,11 +63,18 @@ class StoredColumns(Mapping[str, Array]):
 
 
 def on_disk(columns: Mapping[str, Array], path: Path) -> Mapping[str, Array]:
-    """Columns as they are, or, where they are large, written to ``path`` and read again whenever they are needed."""
+    """Columns as they are, or, where they are large, written to ``path`` and read again whenever they are needed.
+
+    Where they cannot be written (a full disk, a folder that somebody removed), they stay in memory.
+    """
     if sum(column.nbytes for column in columns.values()) < LARGE:
         return columns
-    save_arrays(columns, path)
-    return StoredColumns(path, tuple(columns))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_arrays(columns, path)
+        return StoredColumns(path, tuple(columns))
+    except (TraceError, OSError):
+        return columns
 
 
 def left_in_file(trace: Trace, path: Path) -> Trace:

@@ -19,6 +19,9 @@ ROOT = Path(__file__).parent.parent
 # modules below it. Backends' files stand on the interface, and the reference's rules before all that compares with it.
 ORDER = [
     "harness.errors",
+    "harness.words",
+    "harness.watch",
+    "harness.scratch",
     "harness.dtypes",
     "harness.spec",
     "harness.source",
@@ -37,6 +40,8 @@ ORDER = [
     "harness.identity",
     "harness.child",
     "harness.children",
+    "harness.describe",
+    "harness.pool",
     "harness.measure",
     "harness.scaled",
     "harness.comparison",

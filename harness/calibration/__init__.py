@@ -12,11 +12,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.api import run
-from harness.backend import backend_class, backend_names, installed_version
+from harness.backend import backend_names
 from harness.calibration.cells import clean_cells, fault_cells
 from harness.calibration.faults import faults_of
 from harness.calibration.scenarios import SCALES, random_scenarios
 from harness.calibration.tools import TOOLS
+from harness.describe import describe
 from harness.judging import FACTOR
 from harness.scenario import Scenario
 
@@ -34,7 +35,7 @@ FACTORS = np.round(np.geomspace(0.5, 64, 85), 3)
 
 def installed() -> list[str]:
     """Backends whose framework is there."""
-    return [name for name in backend_names() if installed_version(backend_class(name)) is not None]
+    return [name for name in backend_names() if describe(name).version is not None]
 
 
 @dataclass(frozen=True)
