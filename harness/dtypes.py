@@ -33,6 +33,11 @@ class Format:
         """2⁻ᵖ for p digits."""
         return 2.0**-self.digits
 
+    @property
+    def accumulates(self) -> bool:
+        """Whether libraries add up long sums in this very format: 16-bit numbers are added up in float32."""
+        return self.dtype.itemsize > 2
+
     def spacing(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """One ULP of each value: the distance between neighbours in the binade that it lies in; at 0 the smallest."""
         exponent = np.frexp(values)[1]

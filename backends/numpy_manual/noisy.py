@@ -13,22 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backends.numpy_manual import sizes
 from backends.numpy_manual.arithmetic import Arithmetic
 from backends.numpy_manual.rounded import Rounding, to_digits
 from harness.dtypes import FORMATS, Format
 from harness.inputs import Array
 
-# The largest error of an operation, in ULP of its result. The four basic ones and the square root are rounded correctly
-# (IEEE 754-2019, section 4.3), but for PaddlePaddle's square root. An elementary function is as inaccurate as the worst
-# of PyTorch 2.13.0, PaddlePaddle 3.3.1 and NumPy 2.4.6 on the CPU in float32, rounded up: measured against float64 with
-# `python -m tests.bench.functions`, whose table stands in docs/judging.md.
-BASIC = 0.5
-ACCURACY: dict[Any, float] = {
-    np.exp: 2.4,
-    np.log: 3.3,
-    np.tanh: 6.6,
-    np.sqrt: 3.7,
-}
 CORRECT = {np.add, np.subtract, np.multiply, np.divide}
 EXACT = {np.negative, np.absolute, np.minimum, np.maximum}
 
@@ -88,19 +78,12 @@ class Noise(Rounding):
     def _size(
         self, ufunc: np.ufunc, method: str, inputs: Sequence[Any], options: dict[str, Any], result: Array
     ) -> Array:
-        """How large the rounding error of each element of the result can be.
-
-        A sum of n terms, and a dot product, is off by √n u Σ|terms| as a rule, n u Σ|terms| at most (Higham, *Accuracy
-        and Stability of Numerical Algorithms*, 2nd ed. 2002, sections 2.8, 3.1 and 4.2; Higham and Mary, *A new
-        approach to probabilistic rounding error analysis*, SIAM J. Sci. Comput. 41, 2019).
-        """
+        """How large the rounding error of each element of the result can be."""
         if ufunc is np.matmul:
-            a, b = inputs
-            return np.asarray(self.products * np.sqrt(a.shape[-1]) * (np.abs(a) @ np.abs(b)))
+            return sizes.of_product(*inputs, self.products, self.format)
         if method == "reduce":
-            total = ufunc.reduce(np.abs(inputs[0]), **options)
-            return np.asarray(self.format.roundoff * np.sqrt(inputs[0].size / max(total.size, 1)) * total)
-        return np.asarray((2 * ACCURACY.get(ufunc, BASIC) * self.format.roundoff) * np.abs(result))
+            return sizes.of_sum(inputs[0], options, self.format)
+        return sizes.of_result(ufunc, result, self.format)
 
     def _noisy(self, result: Array, size: Array, correct: bool) -> Array:
         size = size + self.format.smallest * (size != 0)  # an underflow; what is exactly 0 stays so
