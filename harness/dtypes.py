@@ -34,6 +34,11 @@ class Format:
         return 2.0**-self.digits
 
     @property
+    def normal(self) -> float:
+        """The smallest number with all its digits; below it, some libraries give 0."""
+        return self.smallest * 2.0 ** (self.digits - 1)
+
+    @property
     def accumulates(self) -> bool:
         """Whether libraries add up long sums in this very format: 16-bit numbers are added up in float32."""
         return self.dtype.itemsize > 2

@@ -1,13 +1,16 @@
-"""What is right where a number is beyond the dtype's range? What the rules come to in the dtype itself."""
+"""What is right where a number is beyond the dtype's range? What the rules come to in the dtype, in whatever order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.dtypes import FORMATS
 from harness.inputs import Array
+
+Columns = Mapping[str, Array]
 
 
 def as_far_as_the_dtype_reaches(
@@ -38,3 +41,49 @@ def as_far_as_the_dtype_reaches(
         held[name] = np.where(np.isinf(column) | follows, own, column)
         after = after | infinite[name]
     return held
+
+
+def is_near(columns: Iterable[Array], terms: int, dtype: str) -> bool:
+    """Whether anything that a step computes may be beyond half of the dtype's range.
+
+    All that the rules compute are a step's quantities, sums of products of two of them, and sums of squares of a
+    difference of two: less than 4 M² a term, where none is beyond M.
+
+    Args:
+        columns: all numbers of a run: what goes into it, and its quantities.
+        terms: how many a sum has at most.
+        dtype: the scenario's.
+    """
+    largest = np.max([np.abs(column).max(initial=1.0) for column in columns])  # NaN where there is one
+    with np.errstate(over="ignore"):
+        return not 8 * terms * np.square(np.float64(largest)) < FORMATS[dtype].largest
+
+
+def left_open(envelope: Columns, truth: Columns, others: Iterable[Columns], factor: float, dtype: str) -> None:
+    """Give an infinite envelope to each element that right runs do not agree about: is it finite, infinite, or NaN?
+
+    And to each whose bound reaches beyond the range: rounding can carry it there.
+
+    Args:
+        envelope: of each quantity; it is written to.
+        truth: each quantity.
+        others: likewise, of other right runs; a quantity may have an axis of runs before that of the steps.
+        factor: how many envelopes an element may be off.
+        dtype: the scenario's.
+    """
+    form = FORMATS[dtype]
+    for name, column in envelope.items():
+        if name != "lr":
+            right = truth[name]
+            with np.errstate(over="ignore", invalid="ignore"):
+                column[np.isfinite(right) & (np.abs(right) + factor * column >= form.largest)] = np.inf
+    for other in others:
+        for name, runs in other.items():
+            column, right = envelope[name], truth[name]
+            differs = ~same_class(np.asarray(runs).astype(np.float64), right)
+            column[differs.any(axis=0) if differs.ndim > column.ndim else differs] = np.inf
+
+
+def same_class(a: Array, b: Array) -> NDArray[np.bool_]:
+    """Whether both are finite, both NaN, or both the same infinity."""
+    return np.asarray(np.isfinite(a) & np.isfinite(b) | np.isnan(a) & np.isnan(b) | (np.isinf(a) & (a == b)))

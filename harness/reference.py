@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from backends.numpy_manual import NumpyBackend
+from backends.numpy_manual.early import early
 from harness.dtypes import FORMATS
-from harness.envelope import RUNS, Floats, make_envelope
+from harness.envelope import RUNS, Floats, make_envelope, noisy_runs
 from harness.inputs import Array, Inputs
-from harness.overflow import as_far_as_the_dtype_reaches
+from harness.overflow import as_far_as_the_dtype_reaches, is_near, left_open
 from harness.recorder import Columns, States, manifest_of, record_here
 from harness.scenario import Scenario
 from harness.trace import Mode, Trace
@@ -69,7 +71,40 @@ def make_reference(
         twin["resync"] = record_here(same, "reference", scenario, inputs, states=states)
     truth = {mode: _held(trace, twin[mode], scenario.dtype) for mode, trace in truth.items()}
     envelope = make_envelope(scenario, inputs, truth, twin, states, runs=runs, factor=factor)
+    for mode, columns in envelope.items():
+        others = _other_runs(scenario, inputs, mode, truth[mode], twin[mode], states)
+        left_open(columns, truth[mode].columns, others, factor, scenario.dtype)
     return Reference(arithmetic, truth, twin, states, envelope)
+
+
+OTHERS = 4
+"""Noisy runs that are asked whether they overflow, too, where one does."""
+
+
+def _other_runs(
+    scenario: Scenario, inputs: Inputs, mode: Mode, truth: Trace, twin: Trace, states: States
+) -> Iterator[Mapping[str, Array]]:
+    """Where something may overflow, right runs that may do so elsewhere: one early, one late, and noisy ones."""
+    numbers = [inputs.x, inputs.y, *inputs.initial.values(), *states.values(), *truth.columns.values()]
+    terms = max(inputs.batch_size, *(column[0].size for column in truth.columns.values()))
+    if not is_near(numbers, terms, scenario.dtype):
+        return
+    soonest = NumpyBackend(early(scenario.dtype), rounded=False)
+    columns = record_here(soonest, "early", scenario, inputs, states=states if mode == "resync" else None).columns
+    yield columns
+    yield twin.columns
+    if all(np.isfinite(column).all() for column in [*columns.values(), *twin.columns.values()]):
+        return
+    for at, seen in noisy_runs(scenario, inputs, mode, states, runs=OTHERS, factor=1.0, seed=3):
+        rounded = {name: value[OTHERS + 1 :] for name, value in seen.items() if len(value) > 1}  # as the dtype does
+        yield {name: _among_all(value, truth.columns[name], at) for name, value in rounded.items()}
+
+
+def _among_all(runs: Array, truth: Array, at: Any) -> Array:
+    """Runs of some steps, and the truth at all others."""
+    out = np.broadcast_to(truth, (len(runs), *truth.shape)).copy()
+    out[:, at, *map(slice, runs.shape[2:])] = runs
+    return out
 
 
 def _held(truth: Trace, twin: Trace, dtype: str) -> Trace:

@@ -14,7 +14,8 @@ import pytest
 import harness.envelope as enveloping
 from backends.numpy_manual import NumpyBackend
 from backends.numpy_manual.arithmetic import exp, make_arithmetic
-from backends.numpy_manual.noisy import ACCURACY, EXACT, Noise, noise_scales, noisy
+from backends.numpy_manual.noisy import EXACT, Noise, noise_scales, noisy
+from backends.numpy_manual.sizes import ACCURACY
 from harness import Scenario, Trace, Verdict, load_scenario
 from harness.catalogue import parse_scenario
 from harness.comparison import compare_traces

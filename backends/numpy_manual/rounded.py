@@ -23,6 +23,10 @@ class Rounding(ABC):
         """``values`` as they are taken in."""
         return values
 
+    def chosen(self, result: Array, condition: Array, values: Any, others: Any) -> Array:
+        """What becomes of `np.where`'s result: nothing."""
+        return result
+
     def rounded(self, values: Array) -> Rounded:
         """``values`` as an array whose operations are rounded so."""
         out = values.view(Rounded)
@@ -44,7 +48,9 @@ class Rounded(np.ndarray):
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
         """`np.where` and the like pick values and round nothing."""
-        return self.rounding.rounded(np.asarray(function(*map(plain, args), **options)))
+        values = [plain(value) for value in args]
+        result = np.asarray(function(*values, **options))
+        return self.rounding.rounded(self.rounding.chosen(result, *values) if function is np.where else result)
 
 
 def plain(value: Any) -> Any:

@@ -70,8 +70,8 @@ def relu(p: Parameters, z: Array) -> Array:
 
 
 def relu_backward(p: Parameters, z: Array, a: Array, d: Array) -> tuple[Array, Gradients]:
-    """The derivative is 1 above 0, and 0 below and at 0."""
-    return np.where(z > 0, d, 0), {}
+    """The derivative is 1 above 0, and 0 below and at 0; at NaN d is passed on, as a is NaN too and not 0."""
+    return np.where(~(z <= 0), d, 0), {}
 
 
 def scale(p: Parameters, z: Array) -> Array:

@@ -8,7 +8,6 @@ is rounded the same way each time (`drift`), and libraries do add long sums one 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from math import prod
 from typing import Any
 
@@ -39,10 +38,14 @@ BLOCK = 2**20  # terms that are added up at a time: some megabytes
 
 
 def of_result(ufunc: np.ufunc, result: Array, form: Format) -> Array:
-    """Of an elementwise operation: its accuracy, in units of the result."""
+    """Of an elementwise operation: its accuracy, in units of the result.
+
+    What an elementary function gives below the smallest normal number may be 0 as well: libraries flush it, or come to
+    it by way of a number beyond the range (1 / e⁹⁰ in float32, in PyTorch's and PaddlePaddle's sigmoid).
+    """
     size = np.abs(result)
-    size *= 2 * ACCURACY.get(ufunc, BASIC) * form.roundoff
-    return size
+    flushed = (size < form.normal) & (ufunc in ACCURACY)
+    return size * np.where(flushed, 1.0, 2 * ACCURACY.get(ufunc, BASIC) * form.roundoff)
 
 
 def of_sum(terms: Array, options: dict[str, Any], form: Format) -> Array:
