@@ -190,7 +190,7 @@ def settle(judgement: Judgement, expect: Expect | None, identical: bool) -> Judg
     Without an expectation a run that is the reference backend's, bit for bit, is right whatever its bound.
     """
     if expect is None:
-        same = identical and judgement.verdict in (Verdict.EQUIVALENT, Verdict.DIVERGES)
+        same = identical and judgement.verdict is not Verdict.VACUOUS and not judgement.structural
         return replace(judgement, verdict=Verdict.IDENTICAL, first="", step=None) if same else judgement
     if judgement.verdict is Verdict.VACUOUS or judgement.structural:  # what was not compared shows nothing expected
         return judgement

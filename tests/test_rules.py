@@ -20,8 +20,8 @@ from harness.catalogue import parse_scenario
 from harness.inputs import make_inputs
 from harness.recorder import record_here
 
-FLOATS = {"float16": "float16", "bfloat16": "float32", "tf32": "float32", "float32": "float32", "float64": "float64"}
-NATIVE = ["float16", "float32", "float64"]  # the others round what NumPy has computed in float32
+FLOATS = {"float16": "float32", "bfloat16": "float32", "tf32": "float32", "float32": "float32", "float64": "float64"}
+NATIVE = ["float32", "float64"]  # the others round what NumPy has computed in float32
 FRACTIONS = ["rational", "exact"]
 ARITHMETICS = [*FLOATS, "mp50", *FRACTIONS]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from backends.numpy_manual.rounded import Bfloat16, Rounding, Tf32, to_bfloat16
+from backends.numpy_manual.rounded import Narrow, Rounding, Tf32
 from harness.inputs import Array
 
 DIGITS = 50  # three times float64's 16: its error is far below anything that a comparison in float64 can see
@@ -65,8 +65,11 @@ def _fraction(value: float) -> Fraction:
     return Fraction(repr(value))
 
 
-def _bfloat16(value: float) -> Any:
-    return to_bfloat16(np.array(value, np.float32))[()]
+def _narrow(dtype: str) -> Arithmetic:
+    """16 bits, held in float32."""
+    rounding = Narrow(dtype)
+    constant = lambda value: rounding.taken(np.array(value, np.float32))[()]  # noqa: E731
+    return Arithmetic(dtype, np.dtype(np.float32), constant, rounding=rounding)
 
 
 def make_arithmetic(name: str) -> Arithmetic:
@@ -79,10 +82,8 @@ def make_arithmetic(name: str) -> Arithmetic:
 ARITHMETICS = {
     arithmetic.name: arithmetic
     for arithmetic in (
-        Arithmetic("float16", np.dtype(np.float16), np.float16),
-        Arithmetic(
-            "bfloat16", np.dtype(np.float32), lambda v: to_bfloat16(np.array(v, np.float32))[()], rounding=Bfloat16()
-        ),
+        _narrow("float16"),
+        _narrow("bfloat16"),
         Arithmetic("tf32", np.dtype(np.float32), np.float32, rounding=Tf32()),
         Arithmetic("float32", np.dtype(np.float32), np.float32),
         Arithmetic("float64", np.dtype(np.float64), np.float64),

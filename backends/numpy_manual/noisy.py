@@ -86,7 +86,8 @@ class Noise(Rounding):
         return sizes.of_result(ufunc, result, self.format)
 
     def _noisy(self, result: Array, size: Array, correct: bool) -> Array:
-        size = size + self.format.smallest * (size != 0)  # an underflow; what is exactly 0 stays so
+        size = np.where(np.isfinite(size), size, 0.0)  # an infinity stays what it is
+        size += self.format.smallest * (size != 0)  # an underflow; what is exactly 0 stays so
         noise = self.rng.random((2 * self.runs + 1, *result.shape[1:]))
         noise *= 2
         noise -= 1

@@ -58,21 +58,29 @@ def plain(value: Any) -> Any:
     return value.view(np.ndarray) if isinstance(value, Rounded) else value
 
 
-class Bfloat16(Rounding):
-    """Every operation in float32, and its result rounded to bfloat16; sums and products of matrices as a whole.
+class Narrow(Rounding):
+    """Every operation in float32, and its result rounded to 16 bits; sums and products of matrices as a whole.
 
-    Rounding twice is no different from rounding once, since 24 ≥ 2 · 8 + 2 digits (Figueroa, *When is double rounding
-    innocuous?*, SIGNUM Newsletter 30, 1995).
+    So do the frameworks' kernels on a CPU; NumPy's own float16 adds up rows in float16, where a thousand like terms are
+    off by a tenth. Rounding twice is no different from rounding once, since 24 ≥ 2 · 11 + 2 digits (Figueroa, *When is
+    double rounding innocuous?*, SIGNUM Newsletter 30, 1995).
+
+    Args:
+        dtype: float16 or bfloat16.
     """
 
+    def __init__(self, dtype: str) -> None:
+        self.dtype = FORMATS[dtype].dtype
+
     def taken(self, values: Array) -> Array:
-        """Rounded."""
-        return to_bfloat16(values)
+        """Rounded, and held in float32."""
+        with np.errstate(over="ignore"):
+            return np.asarray(values.astype(self.dtype).astype(np.float32))
 
     def operate(self, ufunc: np.ufunc, method: str, inputs: Sequence[Any], options: dict[str, Any]) -> Array:
-        """As the frameworks do on a CPU: kernels that compute in float32 and store bfloat16."""
+        """Computed in float32, and rounded once."""
         result = np.asarray(getattr(ufunc, method)(*inputs, **options))
-        return result if result.dtype == bool else to_bfloat16(result)
+        return result if result.dtype == bool else self.taken(result)
 
 
 class Tf32(Rounding):
@@ -86,12 +94,6 @@ class Tf32(Rounding):
         if ufunc is np.matmul:
             inputs = [to_digits(np.asarray(value, np.float32), 11) for value in inputs]
         return np.asarray(getattr(ufunc, method)(*inputs, **options))
-
-
-def to_bfloat16(values: Array) -> Array:
-    """``values`` rounded to bfloat16, held in float32."""
-    with np.errstate(over="ignore"):
-        return values.astype(FORMATS["bfloat16"].dtype).astype(np.float32)
 
 
 def to_digits(values: Array, digits: int) -> Array:

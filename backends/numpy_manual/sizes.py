@@ -49,7 +49,9 @@ def of_result(ufunc: np.ufunc, result: Array, form: Format) -> Array:
 
 
 def of_sum(terms: Array, options: dict[str, Any], form: Format) -> Array:
-    """Of `np.add.reduce`, with its options: √n u Σ|terms|, and what adding the terms up one by one is off.
+    """Of `np.add.reduce`, with its options: √n u Σ|terms|, and for rows what adding them up one by one is off.
+
+    All three libraries add up rows one after the other, but a last axis, and so all elements, by blocks or pairs.
 
     Args:
         terms: (runs, ...); that they are added up one by one is tried in the first run.
@@ -59,8 +61,12 @@ def of_sum(terms: Array, options: dict[str, Any], form: Format) -> Array:
     total = np.add.reduce(np.abs(terms), **options)
     number = terms.size // max(total.size, 1)
     size = np.asarray(form.roundoff * np.sqrt(number) * total)
-    if number > LONG and form.accumulates:
-        size = size + _drift_of_sum(terms[:1], options, form)
+    axis = options["axis"]
+    axes = [i % terms.ndim for i in (axis if isinstance(axis, tuple) else (axis,))]
+    if number > LONG and form.accumulates and terms.ndim - 1 not in axes:
+        rows = np.moveaxis(terms[:1], axes, range(-len(axes), 0))
+        found = drift(rows.reshape(*rows.shape[: -len(axes)], -1).astype(form.dtype))
+        size = size + (np.expand_dims(found, tuple(axes)) if options.get("keepdims") else found)
     return size
 
 
@@ -92,15 +98,6 @@ def drift(terms: Array) -> Array:
     added = after - before
     error = (before - (after - added)) + (t - added)
     return np.asarray(np.abs(np.add.accumulate(error, axis=-1, dtype=np.float64)).max(axis=-1))
-
-
-def _drift_of_sum(terms: Array, options: dict[str, Any], form: Format) -> Array:
-    axis = options["axis"]
-    axes = [i % terms.ndim for i in (axis if isinstance(axis, tuple) else (axis,))]
-    kept = [i for i in range(terms.ndim) if i not in axes]
-    flat = terms.transpose(kept + axes).reshape(*(terms.shape[i] for i in kept), -1)
-    found = drift(flat.astype(form.dtype))
-    return np.expand_dims(found, tuple(axes)) if options.get("keepdims") else found
 
 
 def _drift_of_product(a: Array, b: Array, form: Format) -> Array:

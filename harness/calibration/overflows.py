@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -58,6 +59,6 @@ def overflows(scenario: Scenario) -> bool:
 def makes_numbers_of_nan(scenario: Scenario, trace: Trace) -> bool:
     """Whether a ReLU of the trace made a number of its own NaN, which by the rules it may not."""
     layers = scenario.layers
-    pairs = [(a.name, b.name) for a, b in zip(layers, layers[1:], strict=False) if b.kind == "relu"]
+    pairs = [(a.name, b.name) for a, b in pairwise(layers) if b.kind == "relu"]
     columns = [(trace.columns[f"forward/{below}"], trace.columns[f"forward/{name}"]) for below, name in pairs]
     return any(bool((np.isnan(z) & ~np.isnan(a)).any()) for z, a in columns)
