@@ -59,29 +59,46 @@ def is_near(columns: Iterable[Array], terms: int, dtype: str) -> bool:
         return not 8 * terms * np.square(np.float64(largest)) < FORMATS[dtype].largest
 
 
-def left_open(envelope: Columns, truth: Columns, others: Iterable[Columns], factor: float, dtype: str) -> None:
+def left_open(
+    envelope: Columns, truth: Columns, others: Iterable[Columns], factor: float, dtype: str, free: bool = False
+) -> None:
     """Give an infinite envelope to each element that right runs do not agree about: is it finite, infinite, or NaN?
 
-    And to each whose bound reaches beyond the range: rounding can carry it there.
+    And where a bound reaches beyond the range, to all that follows: rounding can carry the run there.
 
     Args:
-        envelope: of each quantity; it is written to.
+        envelope: of each quantity, in execution order; it is written to.
         truth: each quantity.
         others: likewise, of other right runs; a quantity may have an axis of runs before that of the steps.
         factor: how many envelopes an element may be off.
         dtype: the scenario's.
+        free: each step follows from the one before.
     """
-    form = FORMATS[dtype]
-    for name, column in envelope.items():
-        if name != "lr":
-            right = truth[name]
-            with np.errstate(over="ignore", invalid="ignore"):
-                column[np.isfinite(right) & (np.abs(right) + factor * column >= form.largest)] = np.inf
+    _open_beyond(envelope, truth, factor, FORMATS[dtype].largest, free)
     for other in others:
         for name, runs in other.items():
             column, right = envelope[name], truth[name]
             differs = ~same_class(np.asarray(runs).astype(np.float64), right)
             column[differs.any(axis=0) if differs.ndim > column.ndim else differs] = np.inf
+
+
+def _open_beyond(envelope: Columns, truth: Columns, factor: float, largest: float, free: bool) -> None:
+    """Open what follows a number that rounding can carry beyond the range, in its step or, in free, at any later."""
+    names = [name for name in envelope if name != "lr"]
+    beyond = {name: _reaches(truth[name], factor * envelope[name], largest) for name in names}
+    after = np.zeros(len(next(iter(truth.values()))), bool)
+    if free:
+        after[1:] = np.logical_or.accumulate(np.logical_or.reduce(list(beyond.values())))[:-1]
+    for name in names:
+        after |= beyond[name]
+        envelope[name][after] = np.inf
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _reaches(truth: Array, bound: Array, largest: float) -> NDArray[np.bool_]:
+    """At which steps some element's bound does, though the element itself is within the range."""
+    beyond = np.isfinite(truth) & (np.abs(truth) + bound >= largest)
+    return np.asarray(beyond.reshape(len(truth), -1).any(axis=1))
 
 
 def same_class(a: Array, b: Array) -> NDArray[np.bool_]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from backends.numpy_manual import NumpyBackend
 from backends.numpy_manual.early import early
+from backends.numpy_manual.late import LateBackend
 from harness.dtypes import FORMATS
 from harness.envelope import RUNS, Floats, make_envelope, noisy_runs
 from harness.inputs import Array, Inputs
@@ -73,7 +74,7 @@ def make_reference(
     envelope = make_envelope(scenario, inputs, truth, twin, states, runs=runs, factor=factor)
     for mode, columns in envelope.items():
         others = _other_runs(scenario, inputs, mode, truth[mode], twin[mode], states)
-        left_open(columns, truth[mode].columns, others, factor, scenario.dtype)
+        left_open(columns, truth[mode].columns, others, factor, scenario.dtype, mode == "free")
     return Reference(arithmetic, truth, twin, states, envelope)
 
 
@@ -84,17 +85,19 @@ OTHERS = 4
 def _other_runs(
     scenario: Scenario, inputs: Inputs, mode: Mode, truth: Trace, twin: Trace, states: States
 ) -> Iterator[Mapping[str, Array]]:
-    """Where something may overflow, right runs that may do so elsewhere: one early, one late, and noisy ones."""
+    """Where something may overflow, right runs that do so elsewhere: an early one, a late one, the twin, noisy ones."""
     numbers = [inputs.x, inputs.y, *inputs.initial.values(), *states.values(), *truth.columns.values()]
     terms = max(inputs.batch_size, *(column[0].size for column in truth.columns.values()))
     if not is_near(numbers, terms, scenario.dtype):
         return
-    soonest = NumpyBackend(early(scenario.dtype), rounded=False)
-    columns = record_here(soonest, "early", scenario, inputs, states=states if mode == "resync" else None).columns
-    yield columns
-    yield twin.columns
-    if all(np.isfinite(column).all() for column in [*columns.values(), *twin.columns.values()]):
+    given = states if mode == "resync" else None
+    soonest, last = NumpyBackend(early(scenario.dtype), rounded=False), LateBackend()
+    first = record_here(soonest, "early", scenario, inputs, states=given).columns
+    if all(np.isfinite(column).all() for column in [*first.values(), *twin.columns.values()]):
         return
+    yield first
+    yield twin.columns
+    yield record_here(last, "late", scenario, inputs, states=given).columns
     for at, seen in noisy_runs(scenario, inputs, mode, states, runs=OTHERS, factor=1.0, seed=3):
         rounded = {name: value[OTHERS + 1 :] for name, value in seen.items() if len(value) > 1}  # as the dtype does
         yield {name: _among_all(value, truth.columns[name], at) for name, value in rounded.items()}

@@ -69,11 +69,12 @@ def scale(a: Array, b: Array, unit: Array) -> Scaled:
         worst[block] = ratios.argmax(axis=1)
         ratio[block] = np.take_along_axis(ratios, worst[block, np.newaxis], axis=1)[:, 0]
     at = np.arange(steps), worst
-    return Scaled(ratio, worst, *(side[at].astype(np.float64) for side in sides), count, shown)
+    value, other, own = (side[at].astype(np.float64) for side in sides)
+    return Scaled(ratio, worst, value, other, own, count, shown)
 
 
 def _number(values: Floats) -> NDArray[np.bool_]:
-    return np.isfinite(values) & (values != 0)
+    return np.asarray(np.isfinite(values) & (values != 0))
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")

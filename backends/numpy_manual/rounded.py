@@ -27,6 +27,10 @@ class Rounding(ABC):
         """What becomes of `np.where`'s result: nothing."""
         return result
 
+    def around(self, z: Array) -> Array:
+        """What a function with its slope at 0 is computed from: ``z`` itself."""
+        return z
+
     def rounded(self, values: Array) -> Rounded:
         """``values`` as an array whose operations are rounded so."""
         out = values.view(Rounded)
