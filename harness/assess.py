@@ -227,7 +227,7 @@ class Assessor:
         truth = published_trace(self.scenario, mode, truth) if published else truth
         envelope = self.reference.envelope[mode]
         comparison = compare_traces(trace, truth, envelope, partial=published, dtype=self.scenario.dtype)
-        same = identical(trace, self._recorded(self.reference.twin[mode]))
+        same = not published and identical(trace, self._recorded(self.reference.twin[mode]))
         judgement = settle(self._judge(comparison), self.scenario.expect, same)
         few, judged = thinned(comparison, judgement)
         whole = course_of(comparison, judgement) if few is not comparison else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,10 +13,12 @@ from threadpoolctl import threadpool_limits
 
 from backends.numpy_manual import NumpyBackend
 from backends.numpy_manual.arithmetic import has_extended
+from backends.numpy_manual.early import early
+from backends.numpy_manual.late import LateBackend
 from harness.dtypes import FORMATS
-from harness.envelope import RUNS, Floats, make_envelope
+from harness.envelope import RUNS, Floats, make_envelope, noisy_runs
 from harness.inputs import Array, Inputs
-from harness.overflow import as_far_as_the_dtype_reaches
+from harness.overflow import as_far_as_the_dtype_reaches, is_near, left_open
 from harness.recorder import Columns, States, manifest_of, record_here
 from harness.scenario import Scenario
 from harness.stored import on_disk
@@ -97,6 +99,8 @@ def make_reference(
             envelope = make_envelope(
                 scenario, inputs, truth, twin, states, runs=runs, factor=factor, told=partial(told, mode)
             )
+            others = _other_runs(scenario, inputs, truth, twin, states)
+            left_open(envelope, truth.columns, others, factor, scenario.dtype, mode == "free")
             parts[mode] = truth, twin, envelope
             if folder is not None:
                 parts[mode] = _on_disk(folder, *parts[mode])
@@ -112,6 +116,30 @@ def _on_disk(folder: Path, truth: Trace, twin: Trace, envelope: Mapping[str, Flo
         replace(twin, columns=on_disk(twin.columns, folder / f"twin-{mode}")),
         on_disk(envelope, folder / f"envelope-{mode}"),
     )
+
+
+OTHERS = 4
+"""Noisy runs that are asked whether they overflow, too, where one does."""
+
+
+def _other_runs(
+    scenario: Scenario, inputs: Inputs, truth: Trace, twin: Trace, states: States
+) -> Iterator[tuple[Any, Mapping[str, Array]]]:
+    """Where something may overflow, right runs that do so elsewhere: an early one, a late one, the twin, noisy ones."""
+    numbers = [inputs.x, inputs.y, *inputs.initial.values(), *states.values(), *truth.columns.values()]
+    terms = max(inputs.batch_size, *(column[0].size for column in truth.columns.values()))
+    if not is_near(numbers, terms, scenario.dtype):
+        return
+    mode = truth.manifest.mode
+    given = states if mode == "resync" else None
+    soonest, last = NumpyBackend(early(scenario.dtype), rounded=False), LateBackend()
+    first = record_here(soonest, "early", scenario, inputs, states=given).columns
+    if all(np.isfinite(column).all() for column in [*first.values(), *twin.columns.values()]):
+        return
+    for columns in (first, twin.columns, record_here(last, "late", scenario, inputs, states=given).columns):
+        yield slice(None), {name: column[np.newaxis] for name, column in columns.items()}
+    for at, seen in noisy_runs(scenario, inputs, mode, states, runs=OTHERS, factor=1.0, seed=3, kind=2):
+        yield at, {name: runs[1:] for name, runs in seen.items() if len(runs) > 1}  # they round as the dtype does
 
 
 def _held(truth: Trace, twin: Trace, dtype: str) -> Trace:

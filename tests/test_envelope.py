@@ -15,7 +15,8 @@ import harness.envelope as enveloping
 from backends.numpy_manual import NumpyBackend, noise
 from backends.numpy_manual.arithmetic import exp, make_arithmetic
 from backends.numpy_manual.noise import Places, noise_scales
-from backends.numpy_manual.noisy import ACCURACY, EXACT, Noise, noisy
+from backends.numpy_manual.noisy import EXACT, Noise, noisy
+from backends.numpy_manual.sizes import ACCURACY, LONG
 from harness import Scenario, Trace, Verdict, load_scenario
 from harness.catalogue import parse_scenario
 from harness.comparison import compare_traces
@@ -85,7 +86,7 @@ def test_float64_is_off_by_one_unit_or_none(name: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", NARROW)
-@pytest.mark.parametrize("terms", [1, 2, 8, 100])
+@pytest.mark.parametrize("terms", [1, 2, 8, LONG])
 def test_a_dot_product_is_off_by_the_root_of_its_terms_times_their_absolute_sum(dtype: str, terms: int) -> None:
     a, b = RNG.uniform(0.5, 1, (2, terms)), RNG.uniform(-1, 1, (terms, 3))
     size = FORMATS[dtype].roundoff * np.sqrt(terms) * (np.abs(a) @ np.abs(b))
@@ -370,16 +371,24 @@ ANY: dict[str, tuple[Operation, float]] = {  # each with the error that rounding
 }
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("name", ANY)
-def test_bfloat16_rounds_every_operation_to_eight_digits(name: str) -> None:
-    arithmetic = make_arithmetic("bfloat16")
+def test_sixteen_bits_round_every_operation_once(name: str, dtype: str) -> None:
+    arithmetic = make_arithmetic(dtype)
     operands = [arithmetic.array(side) for side in (A, B)]
     operation, halves = ANY[name]
     found = np.asarray(operation(*operands))
     exact = operation(*(np.asarray(side, np.float64) for side in operands))
     assert found.dtype == np.float32
-    np.testing.assert_array_equal(found, found.astype(FORMATS["bfloat16"].dtype).astype(np.float32))
-    assert (np.abs(found - exact) <= halves * FORMATS["bfloat16"].spacing(exact) / 2).all()
+    np.testing.assert_array_equal(found, found.astype(FORMATS[dtype].dtype).astype(np.float32))
+    assert (np.abs(found - exact) <= halves * FORMATS[dtype].spacing(exact) / 2).all()
+
+
+def test_a_long_sum_of_like_terms_in_float16_is_off_by_its_last_rounding() -> None:
+    arithmetic = make_arithmetic("float16")
+    rows = np.full((4000, 3), 0.1)
+    found = np.asarray(arithmetic.array(rows).sum(axis=-2))
+    np.testing.assert_array_equal(found, np.float16(4000 * float(np.float16(0.1))))
 
 
 def test_bfloat16_takes_numbers_and_constants_in_with_eight_digits() -> None:

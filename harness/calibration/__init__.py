@@ -15,6 +15,7 @@ from harness.api import run
 from harness.backend import backend_names
 from harness.calibration.cells import clean_cells, fault_cells
 from harness.calibration.faults import faults_of
+from harness.calibration.outside import GREEN, Outside, calibrate_outside
 from harness.calibration.scenarios import SCALES, random_scenarios
 from harness.calibration.tools import TOOLS
 from harness.describe import describe
@@ -47,12 +48,14 @@ class Calibration:
         faults: a row for each seeded fault; see `fault_cells`.
         factor: the factor that was judged with.
         request: what was asked for, and how long it took.
+        outside: long tables, and runs that overflow.
     """
 
     clean: pd.DataFrame
     faults: pd.DataFrame
     factor: float
     request: dict[str, object]
+    outside: Outside
 
     @property
     def backends(self) -> pd.DataFrame:
@@ -99,6 +102,7 @@ class Calibration:
              missed == 0 and len(self.above) >= 500),
             ("first diverging quantity and step named rightly", "≥ 99 %", f"{named:.2%} of {len(self.first_right):,}",
              named >= 0.99),
+            *self.outside.goals,
         ]  # fmt: skip
         return pd.DataFrame(rows, columns=["figure", "goal", "came", "reached"])
 
@@ -118,9 +122,6 @@ class Calibration:
     def green(self) -> bool:
         """Whether every goal is reached."""
         return bool(self.goals.reached.all())
-
-
-GREEN = ("IDENTICAL", "EQUIVALENT")
 
 
 def share(flags: NDArray[np.bool_]) -> tuple[float, float, float]:
@@ -166,8 +167,10 @@ def calibrate(
             told(f"{dtype}: {start + len(part)} of {count} scenarios")
     seeded = _scenarios_for_faults(count, dtypes, seed)
     faults = [_seed(name, part, names, options, told) for name, part in seeded.items() if part]
+    outside = calibrate_outside(count, names, dtypes, seed, options, told)
     request = {"scenarios": count, "backends": names, "dtypes": list(dtypes), "seed": seed}
-    return Calibration(pd.concat(clean, ignore_index=True), pd.concat(faults, ignore_index=True), factor, request)
+    cells, seeded_cells = (pd.concat(rows, ignore_index=True) for rows in (clean, faults))
+    return Calibration(cells, seeded_cells, factor, request, outside)
 
 
 def _scenarios_for_faults(count: int, dtypes: Sequence[str], seed: int) -> dict[str, list[Scenario]]:
