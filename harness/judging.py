@@ -135,7 +135,8 @@ def judge(comparison: Comparison, dtype: str, sides: int = 1, factor: float = FA
     if not outside:
         return replace(found, message=_not_compared(comparison).removeprefix("; "))
     row, name = min(outside, key=lambda pair: pair[0])  # of one step the first in order: dicts keep it, min is stable
-    text = describe(comparison, name, row, limit) + _remark(comparison, ratios, name, row, dtype)
+    text = describe(comparison, name, row, limit) + _underflow(comparison, name, row, dtype)
+    text += _remark(comparison, ratios, name, row, dtype)
     return replace(found, verdict=Verdict.DIVERGES, first=name, step=comparison.steps[row], message=text)
 
 
@@ -171,6 +172,13 @@ def _not_compared(comparison: Comparison) -> str:
         f"; the run overflows at {name}, step {comparison.steps[row]}, and right runs do so in different places: "
         f"{left:,} of {of:,} elements not compared"
     )
+
+
+def _underflow(comparison: Comparison, name: str, row: int, dtype: str) -> str:
+    """That a number is so small that some arithmetics make 0 of it; "" if it is not."""
+    s, normal = comparison.scaled[name], FORMATS[dtype].normal
+    larger = max(abs(s.value[row]), abs(s.other[row]))
+    return f"; an underflow: below {normal:.3g} {dtype} loses digits" if 0 < larger < normal else ""
 
 
 def _remark(comparison: Comparison, ratios: Mapping[str, Floats], name: str, row: int, dtype: str) -> str:

@@ -16,6 +16,7 @@ from backends.numpy_manual import NumpyBackend, noise
 from backends.numpy_manual.arithmetic import exp, make_arithmetic
 from backends.numpy_manual.noise import Places, noise_scales
 from backends.numpy_manual.noisy import EXACT, Noise, noisy
+from backends.numpy_manual.rules import LAYERS
 from backends.numpy_manual.sizes import ACCURACY, LONG
 from harness import Scenario, Trace, Verdict, load_scenario
 from harness.catalogue import parse_scenario
@@ -479,6 +480,49 @@ def test_an_exact_zero_is_on_one_side_of_a_kink() -> None:
 def test_a_number_without_noise_is_compared_once() -> None:
     z = noisy("float32", 16, FACTOR, 0).array(np.array([1e-30, 0.0, -1.0]))
     assert np.asarray(z > 0).tolist() == [[True, False, False]]
+
+
+def slopes(z: float, noise: float, runs: int = 16) -> np.ndarray:
+    """σ(z) in each run, of many z with noise of ± ``noise`` times 1.7 u in bfloat16."""
+    arithmetic = noisy("bfloat16", runs, FACTOR, 0)
+    size = noise / FORMATS["bfloat16"].roundoff / 2
+    a, b = np.array([[size + z, size]]), np.array([[1.0] * 300, [-1.0] * 300])
+    return np.asarray(LAYERS["sigmoid"].forward({}, arithmetic.array(a) @ arithmetic.array(b)))[:, 0]
+
+
+@pytest.mark.parametrize("z", [300.0, -300.0, 900.0])
+def test_where_rounding_carries_a_number_across_a_sigmoids_slope_a_run_is_on_it(z: float) -> None:
+    """By construction, and not by luck: of sixteen numbers spread over thousands, few are within the slope's ten."""
+    a = slopes(z, 1000.0)
+    half = a[1:9]
+    assert (np.abs(half - 0.5) < 0.3).any(axis=0).all()
+    assert (np.round(a[0]) == (z > 0)).all()
+
+
+@pytest.mark.parametrize("z", [300.0, -300.0])
+def test_where_rounding_does_not_carry_it_there_no_run_is_on_the_slope(z: float) -> None:
+    assert (np.abs(slopes(z, 10.0) - 0.5) > 0.3).all()
+
+
+def test_that_a_slope_is_left_to_luck_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Noise, "around", lambda self, z: z)
+    with pytest.raises(AssertionError):
+        test_where_rounding_carries_a_number_across_a_sigmoids_slope_a_run_is_on_it(300.0)
+
+
+def test_an_exponential_below_the_smallest_normal_number_may_be_zero() -> None:
+    arithmetic = noisy("float32", RUNS, 1.0, 0)
+    seen = np.asarray(exp(arithmetic.array(np.full(50, -90.0))))
+    assert seen[0, 0] == pytest.approx(8.19e-40, rel=1e-3)
+    assert np.abs(seen[1:] - seen[0]).max() > 0.95 * seen[0, 0]
+
+
+def test_an_infinity_stays_what_it_is_in_every_run() -> None:
+    arithmetic = noisy("float32", 4, FACTOR, 0)
+    z = arithmetic.array(np.array([np.inf, -np.inf, 1.0]))
+    with np.errstate(invalid="ignore", over="ignore"):
+        for seen in (z + 1, z * 2, (z * 2) + (z * 2), z - 1e38):
+            assert np.isinf(np.asarray(seen)[:, :2]).all()
 
 
 # ---------------------------------------------------------------- floors and strays

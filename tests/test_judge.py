@@ -211,6 +211,13 @@ def test_an_infinite_error_is_within_no_bound() -> None:
     assert (found.verdict, found.step, found.error_over_bound) == (Verdict.DIVERGES, 1, np.inf)
 
 
+@pytest.mark.parametrize(("got", "expected", "said"), [(0.0, 8e-40, True), (8e-40, 0.0, True), (0.0, 2e-38, False)])
+def test_that_a_number_underflows_is_said(got: float, expected: float, said: bool) -> None:
+    found = judge(compare_traces(of_loss([1, got]), of_loss([1, expected]), envelope_of(1e-45, 1e-45)), "float32")
+    assert found.verdict is Verdict.DIVERGES
+    assert ("; an underflow: below 1.18e-38 float32 loses digits" in found.message) == said
+
+
 def test_what_is_left_open_is_green_and_said_with_its_place() -> None:
     comparison = compare_traces(of_loss([1, np.inf]), of_loss([1, 1]), envelope_of(1.0, np.inf))
     found = judge(comparison, "float32")
