@@ -6,7 +6,8 @@ import hashlib
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +23,7 @@ from harness.pool import Children, Job
 from harness.recorder import States
 from harness.reference import Reference, make_reference
 from harness.scenario import Scenario
+from harness.scratch import scratch
 from harness.trace import Mode, save_arrays
 
 READABLE = 150  # characters of a trace file's name; file systems allow 255 bytes, and a part file has more
@@ -74,20 +76,31 @@ class Plan:
         self.states: dict[str, Future[States]] = {s.name: Future() for s in scenarios}
         self.answers: dict[tuple[str, str, Mode], Answer] = {}
         self.writing = threading.Lock()
+        self.part = self.kept
         try:
             kept.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise TraceError(f"{kept}: the folder for the traces cannot be made: {error.strerror}") from None
 
     def record(self, jobs: int, timeout: float, progress: Progress | None) -> None:
-        """Run every job; the reference is computed here while the children import their frameworks."""
+        """Run every job; the reference is computed here while the children import their frameworks.
+
+        Traces are written to a folder beside those that are whole: what a child that is killed has begun is not kept.
+        """
+        with ExitStack() as stack:
+            try:
+                self.part = stack.enter_context(scratch(self.kept))
+            except OSError as error:
+                raise TraceError(f"{self.kept}: the traces cannot be written there: {error.strerror}") from None
+            self._record(jobs, timeout, progress)
+
+    def _record(self, jobs: int, timeout: float, progress: Progress | None) -> None:
         children = Children(jobs, timeout)
         lock = threading.Lock()
 
         def done(job: Job, answer: Answer) -> None:
             backend, scenario, mode = job.request["backend"], job.request["scenario"]["name"], job.request["mode"]
-            if answer.error:
-                self._remove_parts(Path(job.request["out"]))
+            answer = self._kept(answer, Path(job.request["out"]))
             with lock:
                 self.answers[backend, scenario, mode] = answer
                 if progress:
@@ -137,7 +150,7 @@ class Plan:
                     "every": self.every,
                     "quantities": self.quantities,
                     "repeat": self.repeat,
-                    "out": str(self._path(scenario, backend, mode)),
+                    "out": str(self.part / self._path(scenario, backend, mode).name),
                 }
             )
             for mode in self.modes
@@ -153,7 +166,7 @@ class Plan:
         """The file that a child is to read; written when it is first needed, and again if somebody removed it."""
         path = self.folder / f"{name}.safetensors"
         with self.writing:
-            self.kept.mkdir(parents=True, exist_ok=True)
+            self.part.mkdir(parents=True, exist_ok=True)
             if not path.exists():
                 self.folder.mkdir(parents=True, exist_ok=True)
                 save_arrays(arrays(), path)
@@ -168,12 +181,15 @@ class Plan:
         reference = make_reference(scenario, inputs, self.modes, ready=ready, folder=folder, **options)
         self.references[scenario.name].set_result(reference)
 
-    @staticmethod
-    def _remove_parts(path: Path) -> None:
-        """What a child that was killed had begun to write."""
-        for part in path.parent.glob(f".{path.name}.*.part"):
-            with suppress(OSError):
-                part.unlink()
+    def _kept(self, answer: Answer, part: Path) -> Answer:
+        """The answer, once its trace has taken its place."""
+        if answer.error or answer.unsupported:
+            return answer
+        try:
+            part.replace(self.kept / part.name)
+        except OSError as error:
+            return replace(answer, error=f"{self.kept / part.name}: the trace cannot be kept: {error.strerror}")
+        return answer
 
     def _path(self, scenario: Scenario, backend: str, mode: Mode) -> Path:
         return self.kept / trace_name(scenario.name, backend, scenario.dtype, mode)

@@ -13,15 +13,15 @@ PREFIX, LOCK = "isograd-", "isograd.lock"
 
 
 @contextmanager
-def scratch() -> Iterator[Path]:
-    """A folder of its own for one run.
+def scratch(parent: Path | None = None) -> Iterator[Path]:
+    """A folder of its own for one run, in ``parent`` or where temporary files go.
 
     A run that is killed cannot remove it. So each holds a file that its run keeps locked while it lives (the lock ends
     with the process, whatever ended it), and every run removes those of which the lock is free.
     """
     with suppress(OSError):
-        _sweep(Path(tempfile.gettempdir()))
-    with tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as name:
+        _sweep(parent or Path(tempfile.gettempdir()))
+    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=parent, ignore_cleanup_errors=True) as name:
         folder = Path(name)
         held = _locked(folder)
         try:
