@@ -187,16 +187,14 @@ APART: list[tuple[dict[str, Any], str, str]] = [
 
 @pytest.mark.parametrize(("scenario", "fault", "alteration"), APART, ids=[row[1] for row in APART])
 def test_causes_that_do_the_same_come_with_what_would_tell_them_apart(
-    scenario: dict[str, Any], fault: str, alteration: str, monkeypatch: pytest.MonkeyPatch
+    scenario: dict[str, Any], fault: str, alteration: str
 ) -> None:
-    monkeypatch.setattr(apart, "SECONDS", 60.0)
     found = account(scenario, f"{REFERENCE}[fault={fault}]")
     assert found.apart == (f"{alteration} would tell them apart" if alteration else "")
     assert (len(found.causes) > 1) == bool(alteration)
 
 
-def test_causes_that_are_the_same_everywhere_are_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apart, "SECONDS", 60.0)
+def test_causes_that_are_the_same_everywhere_are_told_so() -> None:
     found = account(MIXED, f"{REFERENCE}[fault=gradients_cleared_early]")
     assert found.sentence.endswith("cannot be told apart in this scenario; nor in any near it that was tried")
 
@@ -260,7 +258,7 @@ def test_a_trace_that_holds_a_nan_is_told_plainly() -> None:
 def test_a_quantity_too_many_has_no_cause() -> None:
     found = account(SQUARE, named("AddsQuantity"))
     assert found.causes == ()
-    assert found.sentence == "no catalogued cause: first in grad/hidden.scale"
+    assert found.sentence == "grad/hidden.scale is no quantity of this scenario"
 
 
 # What one step's gradient of hidden.weight, (3, 3), is made into, and what must be said of it: nothing accounts for it.

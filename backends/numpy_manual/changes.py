@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
-from backends.numpy_manual.rules import LayerRule, LossRule
+from backends.numpy_manual.rounded import Rounded, plain
+from backends.numpy_manual.rules import OPTIMIZERS, LayerRule, LossRule
 from harness.inputs import Array, Inputs
 from harness.scenario import GaussianData, InlineData, Linear, Scenario
 
@@ -60,6 +61,8 @@ class Change:
     Attributes:
         id: its stable name.
         sentence: what is different, in a sentence; `{at}` stands for where, and so on for the other options.
+        one: how the sentence calls the place.
+        every: how it calls all places together.
         formula: the formula with the change, the offending term between « and ».
         origin: where it usually comes from.
         solve: options that a trace can be solved for, each with the value that changes nothing.
@@ -70,6 +73,8 @@ class Change:
     sentence: ClassVar[str] = ""
     formula: ClassVar[str] = ""
     origin: ClassVar[str] = ""
+    one: ClassVar[str] = "{at}"
+    every: ClassVar[str] = "every parameter"
     solve: ClassVar[Mapping[str, float]] = {}
     remembers: ClassVar[bool] = False
 
@@ -81,7 +86,8 @@ class Change:
     def says(self) -> str:
         """The sentence with its options."""
         options = {f.name: getattr(self, f.name) for f in fields(self)}
-        return self.sentence.format(**options | {"at": options.get("at") or "every parameter"})
+        at = self.one.format(**options) if options.get("at") else self.every
+        return self.sentence.format(**options | {"at": at})
 
     @property
     def where(self) -> str:
@@ -223,9 +229,18 @@ class Both(Change):
         return self.second.gradients(run.part(1), self.first.gradients(run.part(0), g))
 
     def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:
-        """What each adds to the rule's update."""
+        """The first's update, and what the second adds to the rule's: a difference without rounding of its own.
+
+        Otherwise two changes would be allowed more rounding than one, and a second that does nothing would help.
+        """
         one = self.first.updated(run.part(0), key, w, g, after)
-        return one + self.second.updated(run.part(1), key, w, g, after) - after
+        w, g = plain(w), plain(g)
+        rule = OPTIMIZERS[run.scenario.optimizer.kind](w, g, run.lr)
+        two = self.second.updated(run.part(1), key, w, g, rule)
+        if two is rule:
+            return one
+        both = plain(one) + (plain(two) - rule)
+        return one.rounding.rounded(both) if isinstance(one, Rounded) else both
 
     def returned(self, run: Circumstances, seen: Values) -> Values:
         """One after the other."""
@@ -236,7 +251,20 @@ class Both(Change):
 class AtLayer(Change):
     """A change of one layer; `at` is its name, or none for every layer that it means something for."""
 
+    every: ClassVar[str] = "every layer"
+
     at: str = ""
+
+    @classmethod
+    def places(cls, scenario: Scenario) -> list[str]:
+        """The layers that it means something for."""
+        return [layer.name for layer in scenario.layers]
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """All of its places together, and each."""
+        places = cls.places(scenario)
+        yield from (cls(at=at) for at in [*([""] if len(places) > 1 else []), *places])
 
     def here(self, name: str) -> bool:
         """Whether it is that layer."""

@@ -33,24 +33,32 @@ class Place:
     guilty: tuple[str, ...]
 
 
-def localise(own: Own) -> Place | None:
-    """The first step outside, from the trace's own state; None where every step is inside."""
-    flags = outside(own.ratios, own.limit)
+def first_outside(own: Own, limit: float) -> tuple[int, str] | None:
+    """The row of the first step outside, from the trace's own state, and its first quantity; None if all are inside."""
+    flags = outside(own.ratios, limit)
     rows = [int(np.argmax(flag)) for flag in flags.values() if flag.any()]
     if not rows:
         return None
     row = min(rows)
+    return row, next(name for name, flag in flags.items() if flag[row])
+
+
+def localise(own: Own) -> Place | None:
+    """The first step outside, from the trace's own state; None where every step is inside."""
+    found = first_outside(own, own.limit)
+    if found is None:
+        return None
+    row, first = found
     step = int(own.steps[row])
-    first = next(name for name, flag in flags.items() if flag[row])
     ratios = {name: float(ratio[row]) / own.limit for name, ratio in own.ratios.items()}
     return Place(step, ratios, first, tuple(guilty(own, step)))
 
 
 def guilty(own: Own, step: int) -> Iterator[str]:
     """Quantities whose rule, fed with the trace's own numbers, gives something else than the trace has."""
-    found = [name for name, ratio in local_errors(own, step).items() if not (ratio <= own.limit).all()]
-    if not own.rate_is_right(step):
-        yield "lr"
+    found = {name for name, ratio in local_errors(own, step).items() if not (ratio <= own.limit).all()}
+    found |= {name for name in own.trace.columns if not own.fits(name)}  # whatever it was computed from
+    found |= set() if own.rate_is_right(step) else {"lr"}
     yield from sorted(found, key=list(own.trace.columns).index)
 
 
@@ -65,7 +73,7 @@ def local_errors(own: Own, step: int, digits: int = 0) -> dict[str, Floats]:
     """
     names = [layer.name for layer in own.scenario.layers]
     needed = {f"{kind}/{name}" for kind in ("forward", "backward") for name in names} | {"loss"}
-    if not all(name in own.trace.columns and own.fits(name) for name in needed):
+    if not all(own.fits(name) for name in needed):
         return {}
     out = {}
     for name, runs in _locally(own, step, digits):
@@ -101,9 +109,9 @@ def _locally(own: Own, step: int, digits: int) -> Iterator[tuple[str, Array]]:
         above = np.asarray(dx)
         grads |= {f"{name}.{param}": g for param, g in of_layer.items()}
     for key, g in grads.items():
-        if f"grad/{key}" in own.trace.columns and own.trace.columns[f"grad/{key}"].shape[1:] == g.shape[1:]:
+        if own.fits(f"grad/{key}"):
             yield f"grad/{key}", np.asarray(g)
-            if f"weight/{key}" in own.trace.columns:
+            if own.fits(f"weight/{key}"):
                 layer, _, param = key.partition(".")
                 recorded = array(own.recorded(f"grad/{key}", step))
                 yield f"weight/{key}", np.asarray(session.updated(key, session.p[layer][param], recorded))

@@ -6,7 +6,7 @@ Errors of earlier steps are in that state already, so what differs is this step'
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from typing import Any
 
@@ -23,9 +23,9 @@ from harness.measure import Array as Column
 from harness.overflow import as_far_as_the_dtype_reaches
 from harness.quantities import quantity_shapes
 from harness.recorder import States
-from harness.scaled import scale
+from harness.scaled import Scaled, scale
 from harness.scenario import Scenario
-from harness.trace import Trace
+from harness.trace import FLOATS, Trace
 
 RUNS = 16
 
@@ -58,20 +58,26 @@ class Own:
         return int(np.searchsorted(self.trace.steps, step))
 
     def recorded(self, name: str, step: int) -> Column:
-        """What the trace has of a quantity at a step; of a smaller batch its own rows only."""
+        """What the trace has of a quantity at a step; of a smaller batch its own rows only, if it has rows."""
         value: Column = self.trace.columns[name][self.row(step)].astype(np.float64)
-        batch = len(self.inputs.samples(step))
-        return value[:batch] if name.startswith(("forward/", "backward/")) else value
+        rows = len(self.inputs.samples(step))
+        return value[:rows] if self.fits(name) and name.startswith(("forward/", "backward/")) else value
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of every quantity of the scenario, in execution order, the shape that it should have."""
+        batch = self.inputs.batch_size
+        return {name: tuple(n or batch for n in shape) for name, shape in quantity_shapes(self.scenario).items()}
 
     def fits(self, name: str) -> bool:
-        """Whether a quantity has the shape that the scenario gives it."""
-        shape = quantity_shapes(self.scenario).get(name)
-        batch = self.inputs.batch_size
-        return shape is not None and self.trace.columns[name].shape[1:] == tuple(n or batch for n in shape)
+        """Whether the trace has a quantity, in the shape that the scenario gives it and as numbers that round."""
+        return fits(self.trace.columns.get(name), self.shapes.get(name))
 
     def rate_is_right(self, step: int) -> bool:
         """Whether the learning rate that the trace tells is the scenario's."""
-        return "lr" not in self.trace.columns or float(self.recorded("lr", step)) == self.inputs.lr
+        return "lr" not in self.trace.columns or (
+            self.fits("lr") and float(self.recorded("lr", step)) == self.inputs.lr
+        )
 
     def state(self, step: int) -> dict[str, Array]:
         """The state before a step."""
@@ -80,14 +86,21 @@ class Own:
     @cached_property
     def ratios(self) -> dict[str, Floats]:
         """For each quantity the largest error over envelope at each of `steps`, from the trace's own state."""
-        out = {name: np.full(len(self.steps), 0.0 if self.fits(name) else np.inf) for name in self.trace.columns}
+        return {name: scaled.ratio for name, scaled in self.scaled.items()}
+
+    @cached_property
+    def scaled(self) -> dict[str, Scaled]:
+        """For each quantity its errors in envelopes at each of `steps`; infinite where it does not fit."""
+        out = {name: _no_errors(len(self.steps), 0.0 if self.fits(name) else np.inf) for name in self.trace.columns}
         for at, values, envelope in self._rules():
             rows = np.searchsorted(self.steps, at)
             for name in out:
                 if name in values and self.fits(name):
                     column = self.trace.columns[name][np.searchsorted(self.trace.steps, at)].astype(np.float64)
                     column = column[:, : values[name].shape[1]] if values[name].ndim > 1 else column
-                    out[name][rows] = scale(column, values[name], envelope[name]).ratio
+                    of_block = scale(column, values[name], envelope[name])
+                    for part in fields(Scaled):
+                        getattr(out[name], part.name)[rows] = getattr(of_block, part.name)
         return out
 
     def _rules(self) -> Iterator[tuple[Any, dict[str, Floats], dict[str, Floats]]]:
@@ -102,7 +115,7 @@ class Own:
             yield at, dict(values), envelope
 
     def _order(self, seen: Mapping[str, Array]) -> list[str]:
-        return [name for name in quantity_shapes(self.scenario) if name in seen]
+        return [name for name in self.shapes if name in seen]
 
     def _twin(self, at: Any) -> dict[str, Array]:
         """The rules in the scenario's dtype itself, from the trace's own states."""
@@ -114,6 +127,11 @@ class Own:
             session.load(self.state(step))
             steps.append(session.step(self.inputs.x[rows], self.inputs.y[rows]))
         return {name: np.stack([np.asarray(seen[name]) for seen in steps]) for name in steps[0]}
+
+
+def _no_errors(steps: int, ratio: float) -> Scaled:
+    zeros = [np.zeros(steps) for _ in range(3)]
+    return Scaled(np.full(steps, ratio), np.zeros(steps, np.int64), *zeros)
 
 
 def spread(runs: Array, right: Array, dtype: str, name: str) -> Floats:
@@ -129,10 +147,9 @@ def own_states(scenario: Scenario, inputs: Inputs, trace: Trace, states: States)
     dtype = FORMATS[scenario.dtype].dtype
     if trace.manifest.mode == "resync":
         return Own(scenario, inputs, trace, states, trace.steps)
-    names = [name for name in inputs.initial if _has_weight(trace, name, inputs.initial[name])]
-    if len(names) < len(
-        inputs.initial
-    ):  # a weight that was not recorded, or not in its layout: only the start is known
+    weights = {name: trace.columns.get(f"weight/{name}") for name in inputs.initial}
+    if not all(fits(weights[name], value.shape) for name, value in inputs.initial.items()):
+        # a weight that was not recorded, or not in its layout: only the start is known
         known = {name: np.broadcast_to(value, (inputs.steps, *value.shape)) for name, value in inputs.initial.items()}
         return Own(scenario, inputs, trace, known, trace.steps[trace.steps == 0])
     own = {}
@@ -145,9 +162,9 @@ def own_states(scenario: Scenario, inputs: Inputs, trace: Trace, states: States)
     return Own(scenario, inputs, trace, own, known_steps)
 
 
-def _has_weight(trace: Trace, name: str, value: Array) -> bool:
-    column = trace.columns.get(f"weight/{name}")
-    return column is not None and column.shape[1:] == value.shape
+def fits(column: Column | None, shape: tuple[int, ...] | None) -> bool:
+    """Whether a column is there, of floating-point numbers, and each step's tensor is of that shape."""
+    return column is not None and column.dtype in FLOATS and column.shape[1:] == shape
 
 
 def outside(ratios: Mapping[str, Floats], limit: float) -> dict[str, NDArray[np.bool_]]:

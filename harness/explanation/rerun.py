@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -19,7 +19,6 @@ from harness.explanation.own import RUNS, Own, spread
 from harness.inputs import Array
 from harness.judging import FACTOR
 from harness.overflow import as_far_as_the_dtype_reaches
-from harness.quantities import quantity_shapes
 from harness.scaled import scale
 
 Steps = NDArray[np.int64]
@@ -81,21 +80,22 @@ class Rerun:
         """The largest error in bounds at each of the steps, one after the other, and where."""
         arithmetic = arithmetic or noisy(self.own.scenario.dtype, RUNS, FACTOR, 4)
         for step, seen in self.run(change, steps, arithmetic):
-            yield max((self._ratio(name, step, seen[name]), (name, step)) for name in names or self.names)
+            yield max((self._ratio(name, step, seen[name]), (name, step)) for name in names or self.told)
 
     def _ratio(self, name: str, step: int, seen: Array) -> float:
         got = self.own.recorded(name, step)
+        value, envelope = self._spread(name, seen)
+        if value.shape[1:] != got.shape:  # a change that turns a weight round accounts for just that shape
+            return float("inf")
         if name == "lr":  # a constant is right where it rounds to what was told
             dtype = FORMATS[self.own.scenario.dtype].dtype
-            return 0.0 if float(np.asarray(seen).astype(dtype)) == float(got) else float("inf")
-        value, envelope = self._spread(name, got, seen)
-        if value.shape[1:] != got.shape:
-            return float("inf")
+            return 0.0 if float(value[0].astype(dtype)) == float(got) else float("inf")
         return float(scale(got[np.newaxis], value, envelope).ratio[0]) / self.own.limit
 
-    def _spread(self, name: str, got: Array, seen: Array) -> tuple[Floats, Floats]:
+    def _spread(self, name: str, seen: Array) -> tuple[Floats, Floats]:
         """A quantity without noise, and its envelope, each with an axis of one step; a constant has one run only."""
-        runs = seen if seen.ndim > got.ndim else seen[np.newaxis]
+        seen = np.asarray(seen)
+        runs = seen if seen.ndim > len(self.own.shapes[name]) else seen[np.newaxis]
         return runs[:1], spread(runs[:, np.newaxis], runs[:1], self.own.scenario.dtype, name)
 
     def run(
@@ -121,8 +121,7 @@ class Rerun:
     def _as_told(self, seen: Mapping[str, Array], change: Change, step: int) -> Mapping[str, Array]:
         """A step's quantities as a trace could hold them: with its batch's rows, and within its dtype's range."""
         rows = len(self.own.inputs.samples(step))
-        shapes = quantity_shapes(self.own.scenario)
-        flat = {name: len(shape) for name, shape in shapes.items() if name in seen and name != "lr"}
+        flat = {name: len(shape) for name, shape in self.own.shapes.items() if name in seen and name != "lr"}
         told = {name: _of_a_batch(name, np.asarray(seen[name]), rows) for name in flat}
         runs = {name: value if value.ndim > flat[name] else value[np.newaxis] for name, value in told.items()}
         held = as_far_as_the_dtype_reaches(runs, partial(self._twin, change, step), self.own.scenario.dtype)
@@ -142,7 +141,7 @@ class Rerun:
     def vector(self, change: Change, names: list[str], steps: Steps) -> Floats:
         """All quantities of all steps in one vector, in float64."""
         runs = self.run(change, steps, "float64")
-        return np.concatenate([np.ravel(seen[name]) for _, seen in runs for name in names])
+        return _end_to_end(seen[name] for _, seen in runs for name in names)
 
     def roughly(self, change: Change, steps: Steps) -> tuple[float, tuple[str, int]]:
         """How near a change comes at the first of the steps, without noise; 1 is a hundred times its bound.
@@ -151,9 +150,11 @@ class Rerun:
         """
         step, seen = next(self.run(change, steps, "float64"))
         whole = self._whole(step)
-        for name, shape in whole.shapes.items():
-            if np.shape(seen[name]) != shape:
+        for name in self.told:
+            if np.shape(seen[name]) != self.own.recorded(name, step).shape:
                 return float("inf"), (name, step)
+        if not whole.shapes:
+            return 0.0, ("", step)
         value = np.concatenate([np.ravel(seen[name]) for name in whole.shapes])
         alike = (whole.got == value) | (np.isnan(whole.got) & np.isnan(value))
         off = np.where(alike, 0.0, np.nan_to_num(np.abs(whole.got - value), nan=np.inf, posinf=np.inf))
@@ -193,11 +194,11 @@ class Rerun:
 
     def recorded(self, names: list[str], steps: Steps) -> Floats:
         """What the trace has, likewise."""
-        return np.concatenate([np.ravel(self.own.recorded(name, int(step))) for step in steps for name in names])
+        return _end_to_end(self.own.recorded(name, int(step)) for step in steps for name in names)
 
     def weights(self, names: list[str], steps: Steps) -> Floats:
         """One over the envelope of each element, of the unchanged rules; a constant outweighs all that rounds."""
-        return np.concatenate([self._envelopes[int(step)][name] for step in steps for name in names])
+        return _end_to_end(self._envelopes[int(step)][name] for step in steps for name in names)
 
     @cached_property
     def _envelopes(self) -> dict[int, dict[str, Floats]]:
@@ -205,16 +206,29 @@ class Rerun:
         out: dict[int, dict[str, Floats]] = {}
         for step, seen in self.run(Change(), self.steps, noisy(self.own.scenario.dtype, RUNS, FACTOR, 5)):
             out[step] = {}
-            for name in self.names:
-                got = self.own.recorded(name, step)
-                envelope = self._spread(name, got, np.asarray(seen[name]))[1]
-                out[step][name] = 1 / np.ravel(envelope if name != "lr" else 1e-6 * spacing(got))
+            for name in self.told:
+                envelope = self._spread(name, seen[name])[1]
+                rate = np.asarray(self.own.inputs.lr)
+                out[step][name] = 1 / np.ravel(envelope if name != "lr" else 1e-6 * spacing(rate))
         return out
+
+    def bound(self, name: str, step: int) -> Floats:
+        """How far each element of a quantity may be off from the unchanged rules, in the shape that they give it."""
+        return np.asarray(self.own.limit / self._envelopes[step][name]).reshape(self.ruled(name, step).shape)
+
+    @cached_property
+    def told(self) -> list[str]:
+        """Quantities of the scenario that the trace has, in execution order."""
+        return [name for name in self.own.shapes if name in self.own.trace.columns]
 
     @cached_property
     def names(self) -> list[str]:
-        """Quantities of the scenario that the trace has, in execution order."""
-        return [name for name in quantity_shapes(self.own.scenario) if name in self.own.trace.columns]
+        """Those of them that can be compared element by element with what the rules give."""
+        return [name for name in self.told if self.own.fits(name)]
+
+
+def _end_to_end(values: Iterable[Array]) -> Floats:
+    return np.concatenate([np.zeros(0), *(np.ravel(value) for value in values)])
 
 
 def _of_a_batch(name: str, value: Array, rows: int) -> Array:

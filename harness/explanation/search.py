@@ -56,7 +56,7 @@ class Told:
     def recorded(self, name: str, step: int) -> Array | None:
         """A quantity of the trace."""
         own = self.rerun.own
-        return own.recorded(name, step) if name in own.trace.columns and own.fits(name) else None
+        return own.recorded(name, step) if own.fits(name) else None
 
     def ruled(self, name: str, step: int) -> Array:
         """The same by the rules."""
@@ -78,7 +78,7 @@ class Search:
     def __post_init__(self) -> None:
         self.rerun = Rerun(self.own, self._steps_to_confirm())
         self.trying = Trying(self.rerun, self.place, self.rerun.steps[:1])
-        self.out_of_time = False
+        self.skipped: list[str] = []
         self._usual_at: dict[int, list[Change]] = {}
 
     def _steps_to_confirm(self) -> Steps:
@@ -96,7 +96,7 @@ class Search:
 
         Otherwise a change that does nothing would be called a cause.
         """
-        known = self.place.first in self.rerun.names
+        known = self.place.first in self.rerun.told
         return known and self.rerun.compare(Change(), self.rerun.steps[:1])[0] > 1.0
 
     # ------------------------------------------------------------ one change
@@ -112,10 +112,18 @@ class Search:
                 yield from change.fitted(evidence)
 
     def single(self) -> list[Trial]:
-        """Every candidate, tried, the closest first; several can account for everything."""
+        """Every candidate, tried, the closest first; several can account for everything.
+
+        What says more is kept: not another order or other values where anything else fits, and not a change of all
+        places where the same at one of them fits.
+        """
         trials = sorted((self.trying.trial(change) for change in self.candidates()), key=lambda trial: trial.ratio)
         if any(trial.fits and not trial.change.vague for trial in trials):
             trials = [trial for trial in trials if not trial.change.vague]
+        local = {trial.change.id for trial in trials if trial.fits and getattr(trial.change, "at", "")}
+        trials = [
+            trial for trial in trials if not (trial.fits and _everywhere(trial.change) and trial.change.id in local)
+        ]
         return list({trial.id: trial for trial in reversed(trials)}.values())[::-1]
 
     # ------------------------------------------------------------ two together
@@ -123,7 +131,7 @@ class Search:
     def pairs(self) -> list[Trial]:
         """Two changes together, until some are found: one after the other, then those that meet in one quantity.
 
-        Stops after `SECONDS`, and says so in `out_of_time`.
+        Stops after `SECONDS`, and says so in `skipped`.
         """
         deadline = time.monotonic() + SECONDS
         found: list[Trial] = []
@@ -131,7 +139,7 @@ class Search:
             for trial in way():
                 found += [trial] if trial.fits else []
                 if time.monotonic() > deadline:
-                    self.out_of_time = True
+                    self.skipped.append("all pairs of changes")
                     return sorted(found, key=lambda trial: trial.ratio)
             if found:
                 break
@@ -144,23 +152,25 @@ class Search:
         """
         firsts = [(fails, one) for one in self._firsts() if (fails := self._where_it_fails(one))]
         for (step, name), one in sorted(firsts, key=lambda row: (-row[0][0], len(row[1].solved))):
-            trying = self._trying_from(step)
-            left = self.rerun.vector(one.change, [name], trying.first)
+            trying, both = self._trying_from(step), partial(Both, one.change)
+            left = trying.rerun.vector(one.change, [name], trying.first)
             for other in self._usual(step):
-                both = partial(Both, one.change)
-                moved = self.rerun.vector(both(other), [name], trying.first)
-                if other.id == one.change.id or np.array_equal(moved, left, equal_nan=True):
+                least = 0.0 if other.solve else self.own.limit / 2  # an option's usual value may be a small one
+                if other.id == one.change.id or not trying.moves(both(other), left, name, least):
                     continue
                 trial = trying.within(other, both)
+                if trial.fits and not trying.moves(trial.change, left, name, self.own.limit / 2):
+                    continue  # what it adds is not what was missing
                 yield replace(trial, solved={**one.solved, **trial.solved})
                 if trial.fits:
                     break  # with the first change fixed, one account is enough
 
     def _firsts(self) -> Iterator[Trial]:
         """Changes that put right all up to what differs first, whatever becomes of what comes after."""
-        names = self.rerun.names[: self.rerun.names.index(self.place.first) + 1]
+        names = self.rerun.told[: self.rerun.told.index(self.place.first) + 1]
+        numbers = [name for name in names if self.own.fits(name)]
         for change in self._usual():
-            change, solved = solved_for(self.rerun, change, names, self.trying.first)
+            change, solved = solved_for(self.rerun, change, numbers, self.trying.first)
             trial = Trial(change, *self.rerun.compare(change, self.trying.first, names=names), solved)
             if trial.tells and trial.fits:
                 yield trial
@@ -187,6 +197,8 @@ class Search:
     def _in_one_quantity(self) -> Iterator[Trial]:
         """Two that both change what differs first, those first whose effects come nearest to it when they are added."""
         name, step = self.place.first, self.trying.first
+        if not self.own.fits(name):
+            return  # no numbers that could be added up
         weight = self.rerun.weights([name], step)
         right = self.rerun.vector(Change(), [name], step)
         wanted = np.nan_to_num((self.rerun.recorded([name], step) - right) * weight)
@@ -208,7 +220,10 @@ class Search:
         if not (trial.tells and trial.fits):
             return replace(trial, ratio=np.inf) if trial.fits else trial
         both, solved = solved_together(self.rerun, both, self.rerun.names, self.rerun.steps)
-        return Trial(both, *self.rerun.compare(both, self.rerun.steps), solved)
+        trial = Trial(both, *self.rerun.compare(both, self.rerun.steps), solved)
+        if trial.fits and any(self.rerun.compare(part, self.rerun.steps)[0] <= 1.0 for part in both.parts):
+            return replace(trial, ratio=np.inf)  # one of them is enough
+        return trial
 
     def _usual(self, step: int | None = None) -> list[Change]:
         """Candidates for a pair: a precision, or any other order or values, would hide the other one."""
@@ -216,6 +231,10 @@ class Search:
         if at not in self._usual_at:
             self._usual_at[at] = [c for c in self.candidates(at) if not c.precision() and not c.vague]
         return self._usual_at[at]
+
+
+def _everywhere(change: Change) -> bool:
+    return getattr(change, "at", None) == ""
 
 
 def _at_step(change: Change, step: int) -> Change:

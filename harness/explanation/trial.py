@@ -11,11 +11,15 @@ from backends.numpy_manual.catalogue.parameters import InitialLost
 from backends.numpy_manual.changes import Change
 from backends.numpy_manual.noisy import noisy
 from harness.dtypes import FORMATS
+from harness.envelope import Floats
 from harness.explanation.localise import Place, local_errors
 from harness.explanation.own import RUNS, Own
 from harness.explanation.rerun import Rerun, Steps
 from harness.explanation.solve import Solved, alone, solved_for
 from harness.judging import FACTOR
+
+ROUNDING = 1e-6
+"""In envelopes: what float64's own rounding can move."""
 
 MOST = 0.95
 """The share of numbers that must look like a narrower dtype's."""
@@ -78,6 +82,20 @@ class Trying:
         """The trace."""
         return self.rerun.own
 
+    def moves(self, change: Change, left: Floats, name: str, least: float) -> bool:
+        """Whether a change moves some element of a quantity, at the first step, by more envelopes than ``least``.
+
+        Args:
+            change: what is run.
+            left: the quantity as it is without that change, end to end.
+            name: the quantity.
+            least: so many envelopes are no movement.
+        """
+        moved = self.rerun.vector(change, [name], self.first)
+        off = np.abs(moved - left) * self.rerun.weights([name], self.first)
+        alike = (moved == left) | (np.isnan(moved) & np.isnan(left))
+        return bool(np.where(alike, 0.0, np.nan_to_num(off, nan=np.inf)).max(initial=0.0) > max(least, ROUNDING))
+
     def trial(self, change: Change) -> Trial:
         """Solve for the change's parameter, if it has one; then compare all quantities, at the step and at others."""
         if change.precision():
@@ -131,9 +149,7 @@ class Trying:
         return Trial(change, ratio / 2, where)  # what an update tells of a value has the update's rounding besides
 
     def _updates_are_recorded(self) -> bool:
-        columns, states = self.own.trace.columns, self.own.states
-        recorded = {f"{kind}/{name}": state for name, state in states.items() for kind in ("grad", "weight")}
-        return all(k in columns and columns[k].shape[1:] == state.shape[1:] for k, state in recorded.items())
+        return all(self.own.fits(f"{kind}/{name}") for name in self.own.states for kind in ("grad", "weight"))
 
     def _narrower(self, change: Change) -> Trial:
         """A precision accounts for a trace whose errors are within its rounding, and look like it."""

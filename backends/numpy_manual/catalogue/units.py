@@ -21,12 +21,15 @@ class InOtherOrder(AtLayer):
     Without an order, it is the usual one of the change.
     """
 
+    every = "every linear layer"
     with_bias: ClassVar[bool] = True
 
     order: tuple[int, ...] = ()
 
     def fitted(self, evidence: Evidence) -> Iterator[Self]:
         """For each unit the one whose output it has, if that is an order."""
+        if not self.at:
+            return
         step = evidence.steps[0]
         got, right = evidence.recorded(f"forward/{self.at}", step), evidence.ruled(f"forward/{self.at}", step)
         if got is None or got.size * got.shape[-1] > MOST:
@@ -68,9 +71,9 @@ class UnitsSwapped(InOtherOrder):
     origin = "a checkpoint that was split, joined or sorted"
 
     @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """At each linear layer of two units or more."""
-        yield from (cls(at=y.name) for y in linear_layers(scenario) if y.units > 1)
+    def places(cls, scenario: Scenario) -> list[str]:
+        """Linear layers of two units or more."""
+        return [y.name for y in linear_layers(scenario) if y.units > 1]
 
     def loaded(self, run: Circumstances, state: Mapping[str, Array]) -> Mapping[str, Array]:
         """Rows in that order."""
@@ -90,9 +93,9 @@ class RowsSwapped(InOtherOrder):
     with_bias = False
 
     @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """At each linear layer of two units or more with a bias."""
-        yield from (cls(at=y.name) for y in linear_layers(scenario, bias=True) if y.units > 1)
+    def places(cls, scenario: Scenario) -> list[str]:
+        """Linear layers of two units or more with a bias."""
+        return [y.name for y in linear_layers(scenario, bias=True) if y.units > 1]
 
     def loaded(self, run: Circumstances, state: Mapping[str, Array]) -> Mapping[str, Array]:
         """Rows in that order."""
@@ -114,9 +117,14 @@ class UnitsPermuted(InOtherOrder):
     origin = "a pruned, merged or sorted checkpoint"
 
     @classmethod
+    def places(cls, scenario: Scenario) -> list[str]:
+        """Linear layers of two units or more below another."""
+        return [y.name for y in linear_layers(scenario)[:-1] if y.units > 1]
+
+    @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """At each linear layer of two units or more below another."""
-        yield from (cls(at=y.name) for y in linear_layers(scenario)[:-1] if y.units > 1)
+        """Each: an order of the units in one layer changes the layer above, too."""
+        yield from (cls(at=at) for at in cls.places(scenario))
 
     def usual(self, rows: list[int]) -> list[int]:
         """Backwards."""
