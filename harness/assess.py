@@ -19,7 +19,7 @@ from harness.explanation import Account, explain, own_steps
 from harness.findings import BROKEN, HOLDS, NOTED, RED, Row, findings, published_trace
 from harness.identity import mean_of_sample_gradients
 from harness.inputs import Inputs, make_inputs
-from harness.judging import FACTOR, Judgement, Verdict, drifts, judge, settle
+from harness.judging import FACTOR, Judgement, OwnSteps, Verdict, drifts, judge, settle
 from harness.quantities import quantity_shapes
 from harness.recorder import record_here, recorded_steps
 from harness.reference import Reference
@@ -166,7 +166,11 @@ class Assessor:
 
     def beside(self, free: Cell, resync: Cell) -> Cell:
         """A free run's cell, judged once more beside the same backend's resync run: does it drift?"""
-        own = partial(own_steps, self.scenario, self.inputs, free.trace, self.factor)
+
+        def own() -> OwnSteps:
+            assert free.trace is not None  # it was judged
+            return own_steps(self.scenario, self.inputs, free.trace, self.factor)
+
         return replace(free, judgement=drifts(free.judgement, resync.judgement, own))
 
     def account(self, cell: Cell) -> Account | None:

@@ -206,8 +206,8 @@ class OwnSteps:
 def drifts(free: Judgement, resync: Judgement, own: Callable[[], OwnSteps] = OwnSteps) -> Judgement:
     """A free run that is outside its bound although each step of it is inside: the same rules, amplified rounding.
 
-    A step must be inside from the state that was given, in resync, and from the state that the free run itself had: what
-    a backend keeps beside its weights is gone once a state is loaded.
+    A step must be inside from the state that was given, in resync, and from the state that the free run itself had:
+    what a backend keeps beside its weights is gone once a state is loaded.
 
     Args:
         free: of the free run.

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from backends.numpy_manual import NumpyBackend
-from harness import Report, explain, record, run, save_trace
+from harness import Report, explain, explanation, record, run, save_trace
 from harness.calibration.strangers import STRANGERS
 from harness.catalogue import parse_scenario
 from harness.dtypes import FORMATS
@@ -172,6 +172,49 @@ def test_an_order_is_read_off_the_trace(who: str) -> None:
 def test_an_element_is_read_off_the_trace() -> None:
     found = account(SQUARE, f"{REFERENCE}[fault=weight_off,at=hidden.weight,ulp=64,step=3,index=5]")
     assert found.sentence.startswith("element 5 of hidden.weight is off by 64 ULP at step 3")
+
+
+# ---------------------------------------------------------------- a free run and its own states
+
+
+def test_what_a_loaded_state_wipes_out_is_found_in_the_free_run() -> None:
+    report = run(parse_scenario(SQUARE), backends=[named("ForgetsVelocity")], repeat=1)
+    rows = report.summary.set_index("mode")
+    assert dict(rows.verdict) == {"free": "DIVERGES", "resync": "IDENTICAL"}
+    assert (rows["first"]["free"], rows.step["free"], rows.cause["free"]) == ("weight/hidden.weight", 1, "momentum")
+    assert "from the state that the run itself had before" in rows.message["free"]
+    assert "a momentum of 0.899999985 is present" in sentence(report)
+
+
+def test_weights_that_are_kept_with_fewer_digits_than_they_are_told_do_not_drift() -> None:
+    report = run(parse_scenario(SQUARE), backends=[named("ShadowWeights")], repeat=1)
+    rows = report.summary.set_index("mode")
+    assert dict(rows.verdict) == {"free": "DIVERGES", "resync": "IDENTICAL"}
+    assert (rows["first"]["free"], rows.step["free"]) == ("forward/hidden", 1)
+    told = "a step starts from other values of every parameter than the step before has told"
+    assert sentence(report) == told
+
+
+@pytest.mark.parametrize("options", [{"every": 4}, {"quantities": "loss,grad/*"}], ids=str)
+def test_what_was_not_recorded_is_not_checked_and_that_is_told(options: dict[str, Any]) -> None:
+    report = run(parse_scenario(SQUARE), backends=[named("ForgetsVelocity")], repeat=1, **options)
+    rows = report.summary.set_index("mode")
+    assert rows.verdict["free"] == "DRIFTS"
+    assert rows.message["free"].endswith(
+        "1 of 12 steps could be judged from the run's own state (the others' was not recorded)"
+    )
+
+
+def test_a_search_that_fails_leaves_a_run_that_drifts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: Any) -> Any:
+        raise IndexError("oh")
+
+    monkeypatch.setattr(explanation, "LOUD", False)
+    monkeypatch.setattr(explanation, "own_states", fail)
+    report = run(parse_scenario(SQUARE), backends=[named("ForgetsVelocity")], repeat=1)
+    row = report.summary.set_index("mode").loc["free"]
+    assert row.verdict == "DRIFTS"
+    assert row.message.endswith("judging its steps from its own states failed: IndexError: oh")
 
 
 # ---------------------------------------------------------------- causes that do the same

@@ -120,10 +120,8 @@ class Search:
         trials = sorted((self.trying.trial(change) for change in self.candidates()), key=lambda trial: trial.ratio)
         if any(trial.fits and not trial.change.vague for trial in trials):
             trials = [trial for trial in trials if not trial.change.vague]
-        local = {trial.change.id for trial in trials if trial.fits and getattr(trial.change, "at", "")}
-        trials = [
-            trial for trial in trials if not (trial.fits and _everywhere(trial.change) and trial.change.id in local)
-        ]
+        local = {trial.change.id for trial in trials if trial.fits and _place(trial.change)}
+        trials = [t for t in trials if not (t.fits and _place(t.change) == "" and t.change.id in local)]
         return list({trial.id: trial for trial in reversed(trials)}.values())[::-1]
 
     # ------------------------------------------------------------ two together
@@ -233,8 +231,9 @@ class Search:
         return self._usual_at[at]
 
 
-def _everywhere(change: Change) -> bool:
-    return getattr(change, "at", None) == ""
+def _place(change: Change) -> str | None:
+    """Where a change is; "" for all of its places, None if it has none."""
+    return getattr(change, "at", None)
 
 
 def _at_step(change: Change, step: int) -> Change:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -34,12 +35,14 @@ class Trial:
         ratio: the largest error in bounds over all quantities and steps that were looked at: up to 1 it is a cause.
         worst: the quantity and step of that.
         solved: its parameters that were solved for.
+        words: what is different, where more is known than the change says; "" for its own sentence.
     """
 
     change: Change
     ratio: float
     worst: tuple[str, int]
     solved: Mapping[str, Solved] = field(default_factory=dict)
+    words: str = ""
 
     @property
     def fits(self) -> bool:
@@ -60,7 +63,7 @@ class Trial:
     def sentence(self) -> str:
         """What is different, with the values that were solved for."""
         values = [f"{name} = {solved}" for name, solved in self.solved.items()]
-        return self.change.says() + (f" ({'; '.join(values)})" if values else "")
+        return (self.words or self.change.says()) + (f" ({'; '.join(values)})" if values else "")
 
 
 @dataclass(frozen=True)
@@ -128,25 +131,35 @@ class Trying:
 
         They are told by the update: w = w′ + η g. That they are the given ones but for those named is part of it.
         """
-        own, ours = self.own, replace(self.own, states={k: np.array(v) for k, v in self.own.states.items()})
         nothing = Trial(change, np.inf, (self.place.first, self.place.step))
         if not self.place.first.startswith("forward/") or not self._updates_are_recorded():
             return nothing  # what comes before the loss is right, and so were the values
-        differs = set()
-        for step in self.rerun.steps.tolist():
-            for name, column in ours.states.items():
+        at, differs = getattr(change, "at", ""), list(self._had[1])
+        if differs != [at] and not (at == "" and (len(differs) > 1 or len(differs) == len(self.own.states))):
+            return nothing
+        ratio, where = Rerun(self._had[0], self.rerun.steps).compare(Change(), self.rerun.steps)
+        named = "every parameter" if len(differs) == len(self.own.states) > 1 else " and ".join(differs)
+        words = f"the values of {named} are not those that were loaded"
+        if self.own.trace.manifest.mode == "free" and self.place.step:
+            words = f"a step starts from other values of {named} than the step before has told"
+        # what an update tells of a value has the update's rounding besides
+        return Trial(change, ratio / 2, where, words=words)
+
+    @cached_property
+    def _had(self) -> tuple[Own, tuple[str, ...]]:
+        """The trace with the values that it must have had, w = w′ + η g; and the parameters of which they differ."""
+        own, states = self.own, {name: np.array(column) for name, column in self.own.states.items()}
+        differs = []
+        for name, column in states.items():
+            for step in self.rerun.steps.tolist():
                 after = own.recorded(f"weight/{name}", step)
                 had = after + own.inputs.lr * own.recorded(f"grad/{name}", step)
                 size = np.abs(had) + np.abs(column[step].astype(np.float64)) + np.abs(after - had)
                 ulp = FORMATS[own.scenario.dtype].spacing(size)
-                if (np.abs(had - column[step]) > FACTOR * ulp).any():
-                    differs.add(name)
+                if not (np.abs(had - column[step]) <= FACTOR * ulp).all():
+                    differs += [name] if name not in differs else []
                     column[step] = had
-        at = getattr(change, "at", "")
-        if differs != {at} and not (at == "" and (len(differs) > 1 or len(differs) == len(own.states))):
-            return nothing
-        ratio, where = Rerun(ours, self.rerun.steps).compare(Change(), self.rerun.steps)
-        return Trial(change, ratio / 2, where)  # what an update tells of a value has the update's rounding besides
+        return replace(own, states=states), tuple(differs)
 
     def _updates_are_recorded(self) -> bool:
         return all(self.own.fits(f"{kind}/{name}") for name in self.own.states for kind in ("grad", "weight"))
