@@ -82,7 +82,19 @@ class NumpySession(Session):
         """One step, by the rules."""
         if self.convert:
             x, y = self.arithmetic.array(x), self.arithmetic.array(y)
-        q: dict[str, Any] = {"lr": self.lr}
+        q, gradients = self.walk(x, y)
+        q = {"lr": self.lr, **q}
+        for name, grads in self.gradients(gradients).items():
+            p = self.p[name]
+            for param, g in grads.items():
+                key = f"{name}.{param}"
+                p[param] = q["weight/" + key] = self.updated(key, p[param], g)
+                q["grad/" + key] = g
+        return {name: self._told(value) for name, value in q.items()} if self.convert else q
+
+    def walk(self, x: Array, y: Array) -> tuple[dict[str, Any], dict[str, Gradients]]:
+        """Forward over the layers and back: all quantities before the update, and each layer's gradients."""
+        q: dict[str, Any] = {}
         values = [x]
         for name, rule in self.rules:
             values.append(rule.forward(self.p[name], values[-1]))
@@ -95,14 +107,7 @@ class NumpySession(Session):
             name, rule = self.rules[i]
             q["backward/" + name] = d
             d, gradients[name] = rule.backward(self.p[name], values[i], values[i + 1], d)
-
-        for name, grads in self.gradients(gradients).items():
-            p = self.p[name]
-            for param, g in grads.items():
-                key = f"{name}.{param}"
-                p[param] = q["weight/" + key] = self.updated(key, p[param], g)
-                q["grad/" + key] = g
-        return {name: self._told(value) for name, value in q.items()} if self.convert else q
+        return q, gradients
 
     def _told(self, value: Any) -> Array:
         """A quantity in the dtype that is told; fractions and 50 digits by way of float64."""

@@ -16,6 +16,9 @@ from harness.dtypes import FORMATS
 from harness.inputs import Array, Inputs
 from harness.scenario import Scenario
 
+Walk = tuple[dict[str, Any], dict[str, Gradients]]
+"""What `NumpySession.walk` gives."""
+
 
 class ChangedSession(NumpySession):
     """The rules with a change.
@@ -39,6 +42,7 @@ class ChangedSession(NumpySession):
         rounded: bool = True,
     ) -> None:
         self.change, self.outside = change, outside
+        self.walked: Walk | None = None
         self.run = Circumstances(scenario, inputs)
         chosen = arithmetic or change.arithmetic() or "float64"
         chosen = make_arithmetic(chosen) if isinstance(chosen, str) else chosen
@@ -64,6 +68,10 @@ class ChangedSession(NumpySession):
         seen = self.change.returned(self.run, dict(super().step(x, y)))
         self.run.step += 1
         return seen
+
+    def walk(self, x: Array, y: Array) -> Walk:
+        """Forward and back, unless that is known: a change of updates leaves it as it is."""
+        return self.walked or super().walk(x, y)
 
     def gradients(self, gradients: dict[str, Gradients]) -> dict[str, Gradients]:
         """The gradients, changed."""

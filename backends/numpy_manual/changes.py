@@ -29,6 +29,10 @@ Values = dict[str, Any]
 OPTIONS: Any = {"extra": "forbid", "frozen": True}
 
 
+EARLY = ("arithmetic", "layer", "loss", "samples", "labels", "loaded")
+"""Methods of a change that take hold before the gradients."""
+
+
 class Evidence(Protocol):
     """What a change may read its options off: a trace, and what the rules make of the trace's own states."""
 
@@ -103,6 +107,11 @@ class Change:
     def fitted(self, evidence: Evidence) -> Iterator[Self]:
         """Itself with options that are read off a trace (an order, an index); none where there is nothing to read."""
         yield from ()
+
+    @property
+    def late(self) -> bool:
+        """Whether it begins at the gradients: everything before the update is as the rules have it."""
+        return all(getattr(type(part), name) is getattr(Change, name) for part in self.parts for name in EARLY)
 
     @property
     def vague(self) -> bool:

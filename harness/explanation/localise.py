@@ -11,7 +11,7 @@ from backends.numpy_manual import NumpySession
 from backends.numpy_manual.noisy import noisy
 from harness.dtypes import FORMATS
 from harness.envelope import Floats
-from harness.explanation.own import RUNS, Own, outside, spread
+from harness.explanation.own import Own, outside, spread
 from harness.inputs import Array
 from harness.judging import FACTOR
 
@@ -90,7 +90,7 @@ def local_errors(own: Own, step: int, digits: int = 0) -> dict[str, Floats]:
 def _locally(own: Own, step: int, digits: int) -> Iterator[tuple[str, Array]]:
     """Each operation of the step on the recorded results of those before it, with noise; in execution order."""
     dtype = "float32" if digits and own.scenario.dtype == "float64" else own.scenario.dtype
-    arithmetic = noisy(dtype, RUNS, FACTOR, 3, digits=digits)
+    arithmetic = noisy(dtype, own.effort.runs, FACTOR, 3, digits=digits)
     session = NumpySession(own.scenario, own.inputs, arithmetic, np.dtype(np.float64))
     session.load(own.state(step))
     array, rows = session.arithmetic.array, own.inputs.samples(step)

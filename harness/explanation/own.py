@@ -17,6 +17,7 @@ from backends.numpy_manual import NumpySession
 from backends.numpy_manual.arithmetic import make_arithmetic
 from harness.dtypes import FORMATS
 from harness.envelope import Floats, floored, noisy_runs, strayed
+from harness.explanation.effort import Effort, effort_of
 from harness.inputs import Array, Inputs
 from harness.judging import FACTOR
 from harness.measure import Array as Column
@@ -26,8 +27,6 @@ from harness.recorder import States
 from harness.scaled import Scaled, scale
 from harness.scenario import Scenario
 from harness.trace import FLOATS, Trace
-
-RUNS = 16
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,11 @@ class Own:
         value: Column = self.trace.columns[name][self.row(step)].astype(np.float64)
         rows = len(self.inputs.samples(step))
         return value[:rows] if self.fits(name) and name.startswith(("forward/", "backward/")) else value
+
+    @cached_property
+    def effort(self) -> Effort:
+        """What a search in it costs, and has cost so far."""
+        return effort_of(self.scenario, self.inputs)
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -105,7 +109,14 @@ class Own:
 
     def _rules(self) -> Iterator[tuple[Any, dict[str, Floats], dict[str, Floats]]]:
         for at, seen in noisy_runs(
-            self.scenario, self.inputs, "resync", self.states, runs=RUNS, factor=FACTOR, seed=2, steps=self.steps
+            self.scenario,
+            self.inputs,
+            "resync",
+            self.states,
+            runs=self.effort.runs,
+            factor=FACTOR,
+            seed=2,
+            steps=self.steps,
         ):
             right = {
                 name: np.broadcast_to(seen[name][0], (len(at), *seen[name].shape[2:])) for name in self._order(seen)

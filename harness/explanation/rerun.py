@@ -10,18 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.numpy_manual.arithmetic import Arithmetic
-from backends.numpy_manual.changed import ChangedSession
+from backends.numpy_manual.changed import ChangedSession, Walk
 from backends.numpy_manual.changes import Change
 from backends.numpy_manual.noisy import noisy
 from harness.dtypes import FORMATS
 from harness.envelope import Floats
-from harness.explanation.own import RUNS, Own, spread
+from harness.explanation.effort import HELD, SAMPLE
+from harness.explanation.own import Own, spread
 from harness.inputs import Array
 from harness.judging import FACTOR
 from harness.overflow import as_far_as_the_dtype_reaches
 from harness.scaled import scale
 
 Steps = NDArray[np.int64]
+
+FURTHEST = 64
+"""Elements of a large tensor that are looked at because they are furthest off."""
 
 ROUGHLY = 100.0
 """A change that is further off than so many bounds, without noise, is not looked at with noise."""
@@ -32,7 +36,7 @@ class Whole:
     """A step's quantities end to end, but for the learning rate.
 
     Attributes:
-        shapes: of each.
+        names: of each.
         sizes: how many elements each has.
         starts: where each begins.
         got: what the trace has.
@@ -40,7 +44,7 @@ class Whole:
         largest: the largest element of each, by the unchanged rules.
     """
 
-    shapes: dict[str, tuple[int, ...]]
+    names: list[str]
     sizes: Steps
     starts: Steps
     got: Floats
@@ -78,7 +82,7 @@ class Rerun:
         names: list[str] | None = None,
     ) -> Iterator[tuple[float, tuple[str, int]]]:
         """The largest error in bounds at each of the steps, one after the other, and where."""
-        arithmetic = arithmetic or noisy(self.own.scenario.dtype, RUNS, FACTOR, 4)
+        arithmetic = arithmetic or noisy(self.own.scenario.dtype, self.own.effort.runs, FACTOR, 4)
         for step, seen in self.run(change, steps, arithmetic):
             yield max((self._ratio(name, step, seen[name]), (name, step)) for name in names or self.told)
 
@@ -111,12 +115,30 @@ class Rerun:
             at = session if step in wanted else before
             at.run.step = step
             at.run.loads = not (free and step)  # a free run loads a state once, and then has its own
-            rows = inputs.samples(step)
+            rows, plain = inputs.samples(step), at is before or arithmetic == "float64"
+            self.own.effort.spent += self.own.effort.step if plain else self.own.effort.noisy
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 at.load(self.own.state(step))
+                at.walked = self._walk(at, step) if plain and change.late else None
                 seen = at.step(inputs.x[rows], inputs.y[rows])
             if step in wanted:
                 yield step, self._as_told(seen, change, step)
+
+    def _walk(self, session: ChangedSession, step: int) -> Walk:
+        """What the rules give before the update, from the trace's own state; kept, as far as that is not too much."""
+        if step not in self._walks:
+            rows = self.own.inputs.samples(step)
+            x, y = (session.arithmetic.array(values[rows]) for values in (self.own.inputs.x, self.own.inputs.y))
+            session.walked = None
+            walk = session.walk(x, y)
+            if len(self._walks) * self.own.effort.numbers >= HELD:
+                return walk
+            self._walks[step] = walk
+        return self._walks[step]
+
+    @cached_property
+    def _walks(self) -> dict[int, Walk]:
+        return {}
 
     def _as_told(self, seen: Mapping[str, Array], change: Change, step: int) -> Mapping[str, Array]:
         """A step's quantities as a trace could hold them: with its batch's rows, and within its dtype's range."""
@@ -139,9 +161,9 @@ class Rerun:
         return {name: _of_a_batch(name, np.asarray(value), len(rows)) for name, value in seen.items()}
 
     def vector(self, change: Change, names: list[str], steps: Steps) -> Floats:
-        """All quantities of all steps in one vector, in float64."""
+        """All quantities of all steps in one vector, in float64; of large ones some elements (`_few`)."""
         runs = self.run(change, steps, "float64")
-        return _end_to_end(seen[name] for _, seen in runs for name in names)
+        return _end_to_end(self._few(name, step, np.asarray(seen[name])) for step, seen in runs for name in names)
 
     def roughly(self, change: Change, steps: Steps) -> tuple[float, tuple[str, int]]:
         """How near a change comes at the first of the steps, without noise; 1 is a hundred times its bound.
@@ -153,29 +175,26 @@ class Rerun:
         for name in self.told:
             if np.shape(seen[name]) != self.own.recorded(name, step).shape:
                 return float("inf"), (name, step)
-        if not whole.shapes:
+        if not whole.names:
             return 0.0, ("", step)
-        value = np.concatenate([np.ravel(seen[name]) for name in whole.shapes])
+        value = _end_to_end(self._few(name, step, np.asarray(seen[name])) for name in whole.names)
         alike = (whole.got == value) | (np.isnan(whole.got) & np.isnan(value))
         off = np.where(alike, 0.0, np.nan_to_num(np.abs(whole.got - value), nan=np.inf, posinf=np.inf))
         with np.errstate(divide="ignore", invalid="ignore"):  # larger numbers have a larger envelope
             larger = np.fmax(1.0, np.maximum.reduceat(np.abs(value), whole.starts) / whole.largest)
         ratio = off * whole.weight / (self.own.limit * ROUGHLY * np.repeat(larger, whole.sizes))
         worst = int(np.nan_to_num(ratio, nan=0.0, posinf=np.inf).argmax())
-        name = list(whole.shapes)[int(np.searchsorted(whole.starts, worst, side="right")) - 1]
+        name = whole.names[int(np.searchsorted(whole.starts, worst, side="right")) - 1]
         return float(np.nan_to_num(ratio[worst], nan=0.0, posinf=np.inf)), (name, step)
 
     def _whole(self, step: int) -> Whole:
         """All that changes of a step, in one piece."""
         if step not in self._wholes:
-            shapes = {name: self.own.recorded(name, step).shape for name in self.names if name != "lr"}
-            sizes = np.array([int(np.prod(shape)) for shape in shapes.values()])
-            at, names = np.array([step]), list(shapes)
+            at, names = np.array([step]), [name for name in self.names if name != "lr"]
+            sizes = np.array([len(self._few(name, step, self.own.recorded(name, step))) for name in names])
             largest = np.array([np.abs(self.ruled(name, step)).max(initial=0.0) for name in names])
             starts = np.cumsum(sizes) - sizes
-            self._wholes[step] = Whole(
-                shapes, sizes, starts, self.recorded(names, at), self.weights(names, at), largest
-            )
+            self._wholes[step] = Whole(names, sizes, starts, self.recorded(names, at), self.weights(names, at), largest)
         return self._wholes[step]
 
     @cached_property
@@ -194,17 +213,42 @@ class Rerun:
 
     def recorded(self, names: list[str], steps: Steps) -> Floats:
         """What the trace has, likewise."""
-        return _end_to_end(self.own.recorded(name, int(step)) for step in steps for name in names)
+        recorded = self.own.recorded
+        return _end_to_end(self._few(name, int(at), recorded(name, int(at))) for at in steps for name in names)
 
     def weights(self, names: list[str], steps: Steps) -> Floats:
         """One over the envelope of each element, of the unchanged rules; a constant outweighs all that rounds."""
-        return _end_to_end(self._envelopes[int(step)][name] for step in steps for name in names)
+        envelopes = self._envelopes
+        return _end_to_end(self._few(name, int(at), envelopes[int(at)][name]) for at in steps for name in names)
+
+    def _few(self, name: str, step: int, value: Array) -> Floats:
+        """A tensor end to end; of a large one some elements: evenly spread ones, and those that are the furthest off.
+
+        A change that accounts for these is compared with all of them. What is solved for from so many is known as
+        well as any element needs.
+        """
+        flat = np.ravel(value)
+        return flat if flat.size <= SAMPLE else flat[self._sample(name, step, flat.size)]
+
+    def _sample(self, name: str, step: int, size: int) -> Steps:
+        if (name, step) not in self._samples:
+            spread_out = np.linspace(0, size - 1, SAMPLE).astype(np.int64)
+            off = np.abs(self.own.recorded(name, step) - self.ruled(name, step)).ravel()
+            furthest = np.argpartition(np.nan_to_num(off, nan=np.inf), size - FURTHEST)[size - FURTHEST :]
+            self._samples[name, step] = np.union1d(spread_out, furthest)
+        return self._samples[name, step]
+
+    @cached_property
+    def _samples(self) -> dict[tuple[str, int], Steps]:
+        return {}
 
     @cached_property
     def _envelopes(self) -> dict[int, dict[str, Floats]]:
         spacing = FORMATS[self.own.scenario.dtype].spacing
         out: dict[int, dict[str, Floats]] = {}
-        for step, seen in self.run(Change(), self.steps, noisy(self.own.scenario.dtype, RUNS, FACTOR, 5)):
+        for step, seen in self.run(
+            Change(), self.steps, noisy(self.own.scenario.dtype, self.own.effort.runs, FACTOR, 5)
+        ):
             out[step] = {}
             for name in self.told:
                 envelope = self._spread(name, seen[name])[1]

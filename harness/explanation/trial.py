@@ -14,7 +14,7 @@ from backends.numpy_manual.noisy import noisy
 from harness.dtypes import FORMATS
 from harness.envelope import Floats
 from harness.explanation.localise import Place, local_errors
-from harness.explanation.own import RUNS, Own
+from harness.explanation.own import Own
 from harness.explanation.rerun import Rerun, Steps
 from harness.explanation.solve import Solved, alone, solved_for
 from harness.judging import FACTOR
@@ -167,7 +167,7 @@ class Trying:
     def _narrower(self, change: Change) -> Trial:
         """A precision accounts for a trace whose errors are within its rounding, and look like it."""
         dtype, products = change.precision() or ("", 0.0)
-        worst = self.rerun.compare(Change(), self.rerun.steps, noisy(dtype, RUNS, FACTOR, 6, products))
+        worst = self.rerun.compare(Change(), self.rerun.steps, noisy(dtype, self.own.effort.runs, FACTOR, 6, products))
         if worst[0] > 1.0:
             return Trial(change, *worst)
         looks = self._products_are_rounded() if getattr(change, "name", "") == "tf32" else self._has_few_digits(dtype)
