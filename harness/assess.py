@@ -24,6 +24,7 @@ from harness.quantities import quantity_shapes
 from harness.recorder import record_here, recorded_steps
 from harness.reference import Reference
 from harness.scenario import Scenario
+from harness.thinning import Course, course_of, thinned
 from harness.trace import Mode, Trace, bits, load_trace
 
 
@@ -46,6 +47,14 @@ class Cell:
     comparison: Comparison | None = None
     answer: Answer = field(default_factory=Answer)
     account: Account | None = None
+    whole: Course | None = None
+
+    @property
+    def course(self) -> Course | None:
+        """How near to its bound it came at every step; None where nothing was compared."""
+        if self.whole is not None or self.comparison is None:
+            return self.whole
+        return course_of(self.comparison, self.judgement)
 
     @property
     def verdict(self) -> Verdict:
@@ -218,14 +227,16 @@ class Assessor:
         comparison = compare_traces(trace, truth, envelope, partial=published, dtype=self.scenario.dtype)
         same = identical(trace, self._recorded(self.reference.twin[mode]))
         judgement = settle(self._judge(comparison), self.scenario.expect, same)
-        return Cell(trace.manifest.backend, mode, judgement, trace, comparison)
+        few, judged = thinned(comparison, judgement)
+        whole = course_of(comparison, judgement) if few is not comparison else None
+        return Cell(trace.manifest.backend, mode, judged, trace, few, whole=whole)
 
     def _pairs(self, cells: Mapping[tuple[str, Mode], Cell]) -> Iterator[Pair]:
         for mode in self.reference.truth:
             ran = [(cell.backend, cell.trace) for cell in cells.values() if cell.mode == mode and cell.trace]
             for (first, a), (second, b) in combinations(ran, 2):
                 comparison = compare_traces(a, b, self.reference.envelope[mode])
-                yield Pair(mode, first, second, comparison, self._judge(comparison, sides=2))
+                yield Pair(mode, first, second, *thinned(comparison, self._judge(comparison, sides=2)))
 
     def _identity(self, cells: Mapping[tuple[str, Mode], Cell]) -> list[Row]:
         """A row per backend and gradient: is the batch's the mean of its samples'?"""

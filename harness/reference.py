@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from backends.numpy_manual import NumpyBackend
+from backends.numpy_manual.arithmetic import has_extended
 from harness.dtypes import FORMATS
 from harness.envelope import RUNS, Floats, make_envelope
 from harness.inputs import Array, Inputs
@@ -22,6 +24,13 @@ WIDER = {"float16": "float64", "bfloat16": "float64", "float32": "float64", "flo
 EXACT = "exact"
 EXACT_STEPS = 1
 """A fraction's digits double or triple with every step: one step is exact, more are left to 50 digits or float64."""
+EXACT_PRODUCTS = 20_000
+"""So many products of a step are exact: they take a quarter of a second."""
+
+EXTENDED = "extended"
+WIDE_PRODUCTS = 5_000_000
+"""So many products of a run are computed with 50 digits, in some ten seconds; more in extended precision, where the
+machine has it: its rounding is 2,048 times as fine as float64's."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,11 @@ def make_reference(
         factor: how many envelopes an element may be off; see `harness.envelope`.
         runs: how many noisy runs of each kind make the envelope.
     """
+    with threadpool_limits(1, "blas"):  # as in a child: no sum may depend on how many processors there are
+        return _make_reference(scenario, inputs, modes, factor, runs)
+
+
+def _make_reference(scenario: Scenario, inputs: Inputs, modes: tuple[Mode, ...], factor: float, runs: int) -> Reference:
     arithmetic = truth_arithmetic(scenario, inputs)
     wide, same = NumpyBackend(arithmetic, rounded=False), NumpyBackend()
     truth: dict[Mode, Trace] = {}
@@ -78,9 +92,17 @@ def _held(truth: Trace, twin: Trace, dtype: str) -> Trace:
 
 
 def truth_arithmetic(scenario: Scenario, inputs: Inputs) -> str:
-    """Exact fractions where every rule of the scenario allows them and it is short; otherwise the wider arithmetic."""
-    exact = inputs.steps <= EXACT_STEPS and not NumpyBackend(EXACT).missing(scenario)
-    return EXACT if exact else WIDER[scenario.dtype]
+    """Exact fractions where every rule of the scenario allows them and it is small; otherwise the wider arithmetic."""
+    cost = products(inputs)
+    if inputs.steps <= EXACT_STEPS and cost <= EXACT_PRODUCTS and not NumpyBackend(EXACT).missing(scenario):
+        return EXACT
+    wider = WIDER[scenario.dtype]
+    return EXTENDED if wider == "mp50" and inputs.steps * cost > WIDE_PRODUCTS and has_extended() else wider
+
+
+def products(inputs: Inputs) -> int:
+    """How many products the matrices of one step take: each weight meets each sample forward, and twice backward."""
+    return 3 * inputs.batch_size * sum(value.size for value in inputs.initial.values())
 
 
 def resync(wide: NumpyBackend, scenario: Scenario, inputs: Inputs) -> tuple[dict[str, Array], Trace]:

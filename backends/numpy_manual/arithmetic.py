@@ -1,4 +1,4 @@
-"""In which arithmetic do the rules run? NumPy's floats, narrower ones, 50 digits, or exact fractions."""
+"""In which arithmetic do the rules run? NumPy's floats, narrower and wider ones, 50 digits, or exact fractions."""
 
 from __future__ import annotations
 
@@ -69,6 +69,11 @@ def _bfloat16(value: float) -> Any:
     return to_bfloat16(np.array(value, np.float32))[()]
 
 
+def has_extended() -> bool:
+    """Whether this machine's long double has at least 11 digits more than float64, as x86's has."""
+    return np.finfo(np.longdouble).nmant >= 63
+
+
 def make_arithmetic(name: str) -> Arithmetic:
     """The arithmetic of that name; ValueError with the list of names otherwise."""
     if name in ARITHMETICS:
@@ -86,6 +91,7 @@ ARITHMETICS = {
         Arithmetic("tf32", np.dtype(np.float32), np.float32, rounding=Tf32()),
         Arithmetic("float32", np.dtype(np.float32), np.float32),
         Arithmetic("float64", np.dtype(np.float64), np.float64),
+        Arithmetic("extended", np.dtype(np.longdouble), np.longdouble),
         Arithmetic("mp50", np.dtype(object), lambda value: _mp().mpf(value)),
         Arithmetic("rational", np.dtype(object), _fraction, exact=True, rounds=False),
         Arithmetic("exact", np.dtype(object), Fraction, exact=True),

@@ -48,6 +48,7 @@ def _clean(result: ScenarioResult) -> Iterator[dict[str, Any]]:
             yield head | {"backend": f"noise {number}", "mode": mode} | judged
 
 
+@np.errstate(over="ignore", invalid="ignore")  # a run that overflows is for the judge
 def _noise_ratios(result: ScenarioResult, mode: Mode) -> Floats:
     """The largest error over envelope of each noisy run that made no envelope."""
     largest = np.zeros(2 * NOISY)
@@ -131,6 +132,7 @@ def _over(moved: Floats, unit: Floats) -> Floats:
     return np.asarray(ratios.reshape(len(ratios), -1).max(axis=1, initial=0.0))
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def errors_of(result: ScenarioResult, mode: Mode) -> dict[str, Floats]:
     """For each quantity and step the largest error of any right run, backend or noise; one ULP of its peak at least."""
     spacing = FORMATS[result.scenario.dtype].spacing

@@ -10,6 +10,7 @@ from math import prod
 
 import numpy as np
 
+from harness.envelope import how_many
 from harness.inputs import Inputs
 from harness.quantities import quantity_shapes
 from harness.scenario import Linear, Scenario
@@ -27,10 +28,7 @@ NOISE = 6
 """How many times a plain run a noisy one costs; it is so many calls, too, for any number of runs."""
 
 HELD = 2**22
-"""Numbers of all noisy runs of a step that are held at once: with what is computed meanwhile, some 200 MB."""
-
-RUNS = (2, 16)
-"""Noisy runs of each kind, at least and at most. Of a large tensor a few see the largest error as well as many do."""
+"""Numbers of steps that are kept, so as not to be computed again."""
 
 SINGLES = 8_000_000_000
 PAIRS = 1_000_000_000
@@ -49,7 +47,7 @@ class Effort:
 
     Attributes:
         step: a step by the rules.
-        runs: noisy runs of each kind.
+        runs: noisy runs of each kind, as many as make a verdict's envelope.
         numbers: of all quantities of a step.
         spent: on steps that were run so far.
     """
@@ -76,5 +74,4 @@ def effort_of(scenario: Scenario, inputs: Inputs) -> Effort:
     products = 3 * batch * sum(widths[y.name] * y.units for y in linear)
     numbers = sum(prod(n or batch for n in shape) for shape in quantity_shapes(scenario).values())
     step = LAYER * (1 + len(scenario.layers)) + PRODUCTS * products + NUMBER * numbers
-    least, most = RUNS
-    return Effort(step, int(np.clip((HELD // numbers - 1) // 2, least, most)), numbers)
+    return Effort(step, how_many(scenario, inputs), numbers)

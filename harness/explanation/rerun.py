@@ -9,8 +9,8 @@ from functools import cached_property, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.numpy_manual.arithmetic import Arithmetic
-from backends.numpy_manual.changed import ChangedSession, Walk
+from backends.numpy_manual.arithmetic import Arithmetic, make_arithmetic
+from backends.numpy_manual.changed import ChangedSession, Known, KnownSession
 from backends.numpy_manual.changes import Change
 from backends.numpy_manual.noisy import noisy
 from harness.dtypes import FORMATS
@@ -119,25 +119,25 @@ class Rerun:
             self.own.effort.spent += self.own.effort.step if plain else self.own.effort.noisy
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 at.load(self.own.state(step))
-                at.walked = self._walk(at, step) if plain and change.late else None
+                at.known = self._known(step) if plain and change.late else None
                 seen = at.step(inputs.x[rows], inputs.y[rows])
             if step in wanted:
                 yield step, self._as_told(seen, change, step)
 
-    def _walk(self, session: ChangedSession, step: int) -> Walk:
-        """What the rules give before the update, from the trace's own state; kept, as far as that is not too much."""
-        if step not in self._walks:
-            rows = self.own.inputs.samples(step)
-            x, y = (session.arithmetic.array(values[rows]) for values in (self.own.inputs.x, self.own.inputs.y))
-            session.walked = None
-            walk = session.walk(x, y)
-            if len(self._walks) * self.own.effort.numbers >= HELD:
-                return walk
-            self._walks[step] = walk
-        return self._walks[step]
+    def _known(self, step: int) -> Known:
+        """What the rules give up to the gradients, from the trace's own state; kept, as far as that is not too much."""
+        known = self._knowns.get(step)
+        if known is None:
+            own, rows = self.own, self.own.inputs.samples(step)
+            session = KnownSession(own.scenario, own.inputs, make_arithmetic("float64"), np.dtype(np.float64))
+            session.load(own.state(step))
+            known = session.known(*(values[rows].astype(np.float64) for values in (own.inputs.x, own.inputs.y)))
+            if len(self._knowns) * own.effort.numbers < HELD:
+                self._knowns[step] = known
+        return known
 
     @cached_property
-    def _walks(self) -> dict[int, Walk]:
+    def _knowns(self) -> dict[int, Known]:
         return {}
 
     def _as_told(self, seen: Mapping[str, Array], change: Change, step: int) -> Mapping[str, Array]:
