@@ -13,6 +13,7 @@ from backends.numpy_manual import NumpyBackend
 from backends.numpy_manual.changed import ChangedBackend
 from backends.numpy_manual.changes import Change
 from harness.dtypes import FORMATS
+from harness.explanation.effort import ALTERATIONS, effort_of
 from harness.explanation.own import Own, own_states
 from harness.explanation.rerun import Rerun
 from harness.explanation.trial import Trial
@@ -23,8 +24,6 @@ from harness.scenario import InlineData, Linear, MeanSquaredError, Scenario
 STEPS = 4
 """Steps of an altered scenario that are looked at, from the first at which the causes act."""
 
-TRIALS = 24
-"""Alterations that are tried at most."""
 
 MOST = 200_000
 """A scenario with more numbers in a batch's products than this is not altered: it would take too long to try."""
@@ -47,8 +46,10 @@ def telling_apart(own: Own, step: int, names: Sequence[str], causes: Sequence[Tr
     changes, scenario, inputs = [trial.change for trial in causes], own.scenario, own.inputs
     if any(change.precision() or change.vague for change in changes) or _too_large(inputs):
         return ""
-    for i, (text, altered, numbers) in enumerate(alterations(scenario, inputs, set(own.shapes) - set(names))):
-        if i >= TRIALS:
+    spent = 0.0
+    for text, altered, numbers in alterations(scenario, inputs, set(own.shapes) - set(names)):
+        spent += _cost(altered, numbers, step, len(changes))
+        if spent > ALTERATIONS:
             return ""
         if _possible(altered, numbers, step, changes):
             return f"{text} would tell them apart"
@@ -57,6 +58,12 @@ def telling_apart(own: Own, step: int, names: Sequence[str], causes: Sequence[Tr
 
 def _too_large(inputs: Inputs) -> bool:
     return inputs.batch_size * sum(value.size for value in inputs.initial.values()) > MOST
+
+
+def _cost(scenario: Scenario, inputs: Inputs, step: int, changes: int) -> float:
+    """What it costs to try an alteration: all steps up to the causes', with each of them, and those looked at."""
+    effort = effort_of(scenario, inputs)
+    return (1 + changes) * (step + STEPS) * effort.step + changes**2 * STEPS * effort.noisy
 
 
 def _possible(scenario: Scenario, inputs: Inputs, step: int, changes: Sequence[Change]) -> bool:

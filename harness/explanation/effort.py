@@ -24,8 +24,17 @@ PRODUCTS = 1 / 8
 NUMBER = 8
 """How often each number of a step is gone through."""
 
-NOISE = 6
-"""How many times a plain run a noisy one costs; it is so many calls, too, for any number of runs."""
+NOISE = 3
+"""How many times a plain run a noisy one costs, element by element."""
+
+CALLS = 10
+"""How many times the calls of a plain run the noisy ones cost, all together."""
+
+LEAST_SQUARES = 10
+"""What two effects cost that are fitted to a difference, for each element of it."""
+
+TOGETHER = 2**23
+"""Numbers of a step in all noisy runs up to which they run at once."""
 
 HELD = 2**22
 """Numbers of steps that are kept, so as not to be computed again."""
@@ -46,21 +55,33 @@ class Effort:
     """What a search costs.
 
     Attributes:
-        step: a step by the rules.
+        calls: of a step by the rules, whatever its size.
+        elements: of a step by the rules, all that is computed.
         runs: noisy runs of each kind, as many as make a verdict's envelope.
         numbers: of all quantities of a step.
         spent: on steps that were run so far.
     """
 
-    step: float
+    calls: float
+    elements: float
     runs: int
     numbers: int
     spent: float = 0.0
 
     @property
+    def kinds(self) -> tuple[int, ...]:
+        """Both kinds of noisy runs together (0), or of large steps one after the other, so as to hold half as much."""
+        return (0,) if (2 * self.runs + 1) * self.numbers <= TOGETHER else (1, 2)
+
+    @property
     def noisy(self) -> float:
         """A step with noise, of all runs."""
-        return NOISE * (2 * self.runs + 1) * self.step / 4
+        return CALLS * self.calls + NOISE * (2 * self.runs + 1) * self.elements
+
+    @property
+    def step(self) -> float:
+        """A step by the rules."""
+        return self.calls + self.elements
 
     def steps(self, most: int, least: int = 2) -> int:
         """How many steps a change is compared at."""
@@ -73,5 +94,5 @@ def effort_of(scenario: Scenario, inputs: Inputs) -> Effort:
     linear = (y for y in scenario.layers if isinstance(y, Linear))
     products = 3 * batch * sum(widths[y.name] * y.units for y in linear)
     numbers = sum(prod(n or batch for n in shape) for shape in quantity_shapes(scenario).values())
-    step = LAYER * (1 + len(scenario.layers)) + PRODUCTS * products + NUMBER * numbers
-    return Effort(step, how_many(scenario, inputs), numbers)
+    calls, elements = LAYER * (1 + len(scenario.layers)), PRODUCTS * products + NUMBER * numbers
+    return Effort(calls, elements, how_many(scenario, inputs), numbers)

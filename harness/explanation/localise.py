@@ -11,7 +11,7 @@ from backends.numpy_manual import NumpySession
 from backends.numpy_manual.noisy import noisy
 from harness.dtypes import FORMATS
 from harness.envelope import Floats
-from harness.explanation.own import Own, outside, spread
+from harness.explanation.own import Own, envelope_of, outside, strays
 from harness.inputs import Array
 from harness.judging import FACTOR
 
@@ -75,22 +75,23 @@ def local_errors(own: Own, step: int, digits: int = 0) -> dict[str, Floats]:
     needed = {f"{kind}/{name}" for kind in ("forward", "backward") for name in names} | {"loss"}
     if not all(own.fits(name) for name in needed):
         return {}
-    out = {}
-    for name, runs in _locally(own, step, digits):
-        value = FORMATS[own.scenario.dtype].held(runs[:1])
-        envelope = spread(runs[:, np.newaxis], value, own.scenario.dtype, name)
+    out, held = {}, FORMATS[own.scenario.dtype].held
+    found = strays((kind, _locally(own, step, digits, kind)) for kind in own.effort.kinds)
+    for name, (right, stray) in found.items():
+        value = held(right)
+        envelope = envelope_of(name, stray[np.newaxis], value[np.newaxis], own.scenario.dtype)[0]
         got = own.recorded(name, step)
-        alike = (got == value[0]) | (np.isnan(got) & np.isnan(value[0]))
+        alike = (got == value) | (np.isnan(got) & np.isnan(value))
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.where(alike, 0.0, np.abs(got - value[0]) / envelope[0])
+            ratio = np.where(alike, 0.0, np.abs(got - value) / envelope)
         out[name] = np.atleast_1d(np.where(np.isnan(ratio), np.inf, ratio)).ravel()
     return out
 
 
-def _locally(own: Own, step: int, digits: int) -> Iterator[tuple[str, Array]]:
+def _locally(own: Own, step: int, digits: int, kind: int) -> Iterator[tuple[str, Array]]:
     """Each operation of the step on the recorded results of those before it, with noise; in execution order."""
     dtype = "float32" if digits and own.scenario.dtype == "float64" else own.scenario.dtype
-    arithmetic = noisy(dtype, own.effort.runs, FACTOR, 3, digits=digits)
+    arithmetic = noisy(dtype, own.effort.runs, FACTOR, 3, digits=digits, kind=kind)
     session = NumpySession(own.scenario, own.inputs, arithmetic, np.dtype(np.float64))
     session.load(own.state(step))
     array, rows = session.arithmetic.array, own.inputs.samples(step)

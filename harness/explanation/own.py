@@ -5,7 +5,7 @@ Errors of earlier steps are in that state already, so what differs is this step'
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from typing import Any
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from backends.numpy_manual import NumpySession
 from backends.numpy_manual.arithmetic import make_arithmetic
 from harness.dtypes import FORMATS
-from harness.envelope import Floats, floored, noisy_runs, strayed
+from harness.envelope import Floats, floored, noisy_walks, strayed
 from harness.explanation.effort import Effort, effort_of
 from harness.inputs import Array, Inputs
 from harness.judging import FACTOR
@@ -108,25 +108,19 @@ class Own:
         return out
 
     def _rules(self) -> Iterator[tuple[Any, dict[str, Floats], dict[str, Floats]]]:
-        for at, seen in noisy_runs(
-            self.scenario,
-            self.inputs,
-            "resync",
-            self.states,
-            runs=self.effort.runs,
-            factor=FACTOR,
-            seed=2,
-            steps=self.steps,
-        ):
+        """Some of `steps`, what is right there, and its envelope."""
+        options: dict[str, Any] = {"runs": self.effort.runs, "factor": FACTOR, "seed": 2, "steps": self.steps}
+        walks = partial(noisy_walks, self.scenario, self.inputs, "resync", self.states, **options)
+        for parts in zip(*(walks(kind=kind) for kind in self.effort.kinds), strict=True):
+            at, dtype = parts[0][0], self.scenario.dtype
+            found = strays((kind, walk) for kind, (_, walk) in zip(self.effort.kinds, parts, strict=True))
             right = {
-                name: np.broadcast_to(seen[name][0], (len(at), *seen[name].shape[2:])) for name in self._order(seen)
+                name: np.broadcast_to(found[name][0], (len(at), *found[name][0].shape[1:]))
+                for name in self.shapes
+                if name in found
             }
-            values = as_far_as_the_dtype_reaches(right, partial(self._twin, at), self.scenario.dtype)
-            envelope = {name: spread(seen[name], values[name], self.scenario.dtype, name) for name in values}
-            yield at, dict(values), envelope
-
-    def _order(self, seen: Mapping[str, Array]) -> list[str]:
-        return [name for name in self.shapes if name in seen]
+            values = as_far_as_the_dtype_reaches(right, partial(self._twin, at), dtype)
+            yield at, dict(values), {name: envelope_of(name, found[name][1], values[name], dtype) for name in values}
 
     def _twin(self, at: Any) -> dict[str, Array]:
         """The rules in the scenario's dtype itself, from the trace's own states."""
@@ -145,12 +139,24 @@ def _no_errors(steps: int, ratio: float) -> Scaled:
     return Scaled(np.full(steps, ratio), np.zeros(steps, np.int64), *zeros)
 
 
-def spread(runs: Array, right: Array, dtype: str, name: str) -> Floats:
-    """The envelope of noisy runs around what is right; with a leading axis of steps. A constant has none."""
-    if name == "lr":
-        return np.zeros(right.shape)
-    off = strayed(runs, right, FACTOR) if len(runs) > 1 else np.zeros(runs.shape[1:])
-    return floored(off, right, dtype)
+Parts = Iterable[tuple[int, Iterable[tuple[str, Array]]]]
+"""Kinds of noisy runs (`backends.numpy_manual.noisy.Noise`), each with its quantities, (runs, …)."""
+
+
+def strays(parts: Parts) -> dict[str, tuple[Floats, Floats]]:
+    """For each quantity the run without noise, and how far the noisy ones stray from it; one kind after the other."""
+    out: dict[str, tuple[Floats, Floats]] = {}
+    for kind, quantities in parts:
+        for name, runs in quantities:
+            value, before = out.get(name) or (np.array(runs[0]), np.zeros(runs.shape[1:]))
+            off = strayed(runs, value, FACTOR, kind) if len(runs) > 1 else before
+            out[name] = value, np.maximum(before, off)
+    return out
+
+
+def envelope_of(name: str, stray: Floats, right: Array, dtype: str) -> Floats:
+    """The envelope around what is right, each with a leading axis of steps. A constant has none."""
+    return np.zeros(right.shape) if name == "lr" else floored(stray, right, dtype)
 
 
 def own_states(scenario: Scenario, inputs: Inputs, trace: Trace, states: States) -> Own:

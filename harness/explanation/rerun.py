@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -16,13 +16,16 @@ from backends.numpy_manual.noisy import noisy
 from harness.dtypes import FORMATS
 from harness.envelope import Floats
 from harness.explanation.effort import HELD, SAMPLE
-from harness.explanation.own import Own, spread
+from harness.explanation.own import Own, envelope_of, strays
 from harness.inputs import Array
 from harness.judging import FACTOR
 from harness.overflow import as_far_as_the_dtype_reaches
 from harness.scaled import scale
 
 Steps = NDArray[np.int64]
+
+NoiseOf = Callable[[int], Arithmetic]
+"""Arithmetic for a kind of noisy runs."""
 
 FURTHEST = 64
 """Elements of a large tensor that are looked at because they are furthest off."""
@@ -68,39 +71,62 @@ class Rerun:
         self,
         change: Change,
         steps: Steps,
-        arithmetic: Arithmetic | None = None,
         names: list[str] | None = None,
+        *,
+        stop: bool = False,
+        noise: NoiseOf | None = None,
     ) -> tuple[float, tuple[str, int]]:
-        """The largest error in bounds of a change's noisy runs, and where."""
-        return max(self.ratios(change, steps, arithmetic, names), default=(0.0, ("", 0)))
+        """The largest error in bounds of a change's noisy runs, and where.
+
+        Args:
+            change: what is different from the rules.
+            steps: where.
+            names: quantities; None: all that the trace has.
+            stop: at the first step that is outside.
+            noise: another arithmetic's; None: the scenario's.
+        """
+        worst = (0.0, ("", 0))
+        for ratio in self.ratios(change, steps, names, noise=noise):
+            worst = max(worst, ratio)
+            if stop and not ratio[0] <= 1.0:
+                break
+        return worst
 
     def ratios(
-        self,
-        change: Change,
-        steps: Steps,
-        arithmetic: Arithmetic | None = None,
-        names: list[str] | None = None,
+        self, change: Change, steps: Steps, names: list[str] | None = None, *, noise: NoiseOf | None = None
     ) -> Iterator[tuple[float, tuple[str, int]]]:
         """The largest error in bounds at each of the steps, one after the other, and where."""
-        arithmetic = arithmetic or noisy(self.own.scenario.dtype, self.own.effort.runs, FACTOR, 4)
-        for step, seen in self.run(change, steps, arithmetic):
+        for step, seen in self._strays(change, steps, noise or self.noise(4)):
             yield max((self._ratio(name, step, seen[name]), (name, step)) for name in names or self.told)
 
-    def _ratio(self, name: str, step: int, seen: Array) -> float:
-        got = self.own.recorded(name, step)
-        value, envelope = self._spread(name, seen)
-        if value.shape[1:] != got.shape:  # a change that turns a weight round accounts for just that shape
+    def noise(self, seed: int, dtype: str = "", products: float | None = None) -> NoiseOf:
+        """Arithmetic with noise of the scenario's dtype, or another's, for each kind of noisy runs."""
+        dtype = dtype or self.own.scenario.dtype
+        return lambda kind: noisy(dtype, self.own.effort.runs, FACTOR, seed, products, kind=kind)
+
+    def _ratio(self, name: str, step: int, seen: tuple[Floats, Floats]) -> float:
+        got, (value, stray) = self.own.recorded(name, step), seen
+        if value.shape != got.shape:  # a change that turns a weight round accounts for just that shape
             return float("inf")
         if name == "lr":  # a constant is right where it rounds to what was told
             dtype = FORMATS[self.own.scenario.dtype].dtype
-            return 0.0 if float(value[0].astype(dtype)) == float(got) else float("inf")
-        return float(scale(got[np.newaxis], value, envelope).ratio[0]) / self.own.limit
+            return 0.0 if float(value.astype(dtype)) == float(got) else float("inf")
+        envelope = envelope_of(name, stray[np.newaxis], value[np.newaxis], self.own.scenario.dtype)
+        return float(scale(got[np.newaxis], value[np.newaxis], envelope).ratio[0]) / self.own.limit
 
-    def _spread(self, name: str, seen: Array) -> tuple[Floats, Floats]:
-        """A quantity without noise, and its envelope, each with an axis of one step; a constant has one run only."""
-        seen = np.asarray(seen)
-        runs = seen if seen.ndim > len(self.own.shapes[name]) else seen[np.newaxis]
-        return runs[:1], spread(runs[:, np.newaxis], runs[:1], self.own.scenario.dtype, name)
+    def _strays(
+        self, change: Change, steps: Steps, noise: NoiseOf
+    ) -> Iterator[tuple[int, dict[str, tuple[Floats, Floats]]]]:
+        """At each step, each quantity without noise, and how far noisy runs stray from it."""
+        runs = [(kind, self.run(change, steps, noise(kind))) for kind in self.own.effort.kinds]
+        for step in steps.tolist():
+            yield step, strays((kind, self._runs(next(run)[1])) for kind, run in runs)
+
+    def _runs(self, seen: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:
+        """Each quantity with a leading axis of runs; a constant has one."""
+        for name in self.told:
+            value = np.asarray(seen[name])
+            yield name, value if value.ndim > len(self.own.shapes[name]) else value[np.newaxis]
 
     def run(
         self, change: Change, steps: Steps, arithmetic: str | Arithmetic
@@ -246,14 +272,11 @@ class Rerun:
     def _envelopes(self) -> dict[int, dict[str, Floats]]:
         spacing = FORMATS[self.own.scenario.dtype].spacing
         out: dict[int, dict[str, Floats]] = {}
-        for step, seen in self.run(
-            Change(), self.steps, noisy(self.own.scenario.dtype, self.own.effort.runs, FACTOR, 5)
-        ):
-            out[step] = {}
-            for name in self.told:
-                envelope = self._spread(name, seen[name])[1]
-                rate = np.asarray(self.own.inputs.lr)
-                out[step][name] = 1 / np.ravel(envelope if name != "lr" else 1e-6 * spacing(rate))
+        for step, seen in self._strays(Change(), self.steps, self.noise(5)):
+            out[step] = {"lr": np.ravel(1e6 / spacing(np.asarray(self.own.inputs.lr)))}
+            for name in [name for name in self.told if name != "lr"]:
+                value, stray = (side[np.newaxis] for side in seen[name])
+                out[step][name] = 1 / np.ravel(envelope_of(name, stray, value, self.own.scenario.dtype))
         return out
 
     def bound(self, name: str, step: int) -> Floats:

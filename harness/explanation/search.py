@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, partial
@@ -12,6 +11,7 @@ import numpy as np
 
 from backends.numpy_manual.catalogue import CATALOGUE
 from backends.numpy_manual.changes import Both, Change
+from harness.explanation.effort import LEAST_SQUARES, PAIRS, SINGLES
 from harness.explanation.localise import Place
 from harness.explanation.own import Own
 from harness.explanation.rerun import Rerun, Steps
@@ -22,9 +22,6 @@ from harness.scenario import Scenario
 
 CONFIRM = 24
 """Further steps that a change must account for, spread over the run, beside the one after the first."""
-
-SECONDS = 1.0
-"""Pairs are tried for this long: so that a cell is explained in two seconds."""
 
 
 @dataclass(frozen=True)
@@ -76,15 +73,22 @@ class Search:
     place: Place
 
     def __post_init__(self) -> None:
+        self.effort = self.own.effort
+        self.skipped: list[str] = []
+        self._until = np.inf
         self.rerun = Rerun(self.own, self._steps_to_confirm())
         self.trying = Trying(self.rerun, self.place, self.rerun.steps[:1])
-        self.skipped: list[str] = []
         self._usual_at: dict[int, list[Change]] = {}
 
     def _steps_to_confirm(self) -> Steps:
         """The step, the next one, and some more; those that came out wrong before others."""
         known = self.own.steps[self.own.steps >= self.place.step]
-        return np.unique(np.concatenate([known[:2], _spread_out(self._wrong_steps), _spread_out(known)]))
+        further = self.effort.steps(CONFIRM + 2) - 2
+        chosen = [known[:2], _spread_out(self._wrong_steps, further // 2), _spread_out(known, further // 2)]
+        steps = np.unique(np.concatenate(chosen))
+        if further < CONFIRM and len(steps) < len(known):
+            self.skipped.append(f"more than {len(steps)} of {len(known)} steps")
+        return steps
 
     @cached_property
     def _wrong_steps(self) -> Steps:
@@ -117,7 +121,14 @@ class Search:
         What says more is kept: not another order or other values where anything else fits, and not a change of all
         places where the same at one of them fits.
         """
-        trials = sorted((self.trying.trial(change) for change in self.candidates()), key=lambda trial: trial.ratio)
+        until, candidates = self.effort.spent + SINGLES, list(self.candidates())
+        trials: list[Trial] = []
+        for change in candidates:
+            if self.effort.spent > until:
+                self.skipped.append(f"{len(candidates) - len(trials)} of {len(candidates)} changes")
+                break
+            trials.append(self.trying.trial(change))
+        trials.sort(key=lambda trial: trial.ratio)
         if any(trial.fits and not trial.change.vague for trial in trials):
             trials = [trial for trial in trials if not trial.change.vague]
         local = {trial.change.id for trial in trials if trial.fits and _place(trial.change)}
@@ -129,19 +140,21 @@ class Search:
     def pairs(self) -> list[Trial]:
         """Two changes together, until some are found: one after the other, then those that meet in one quantity.
 
-        Stops after `SECONDS`, and says so in `skipped`.
+        Stops where they have cost `PAIRS`, and says so in `skipped`.
         """
-        deadline = time.monotonic() + SECONDS
+        self._until = self.effort.spent + PAIRS
         found: list[Trial] = []
         for way in (self._one_after_the_other, self._in_one_quantity):
-            for trial in way():
-                found += [trial] if trial.fits else []
-                if time.monotonic() > deadline:
-                    self.skipped.append("all pairs of changes")
-                    return sorted(found, key=lambda trial: trial.ratio)
+            found += [trial for trial in way() if trial.fits]
             if found:
                 break
+        self.skipped += ["all pairs of changes"] if self._is_over else []
         return sorted(found, key=lambda trial: trial.ratio)
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether pairs have cost enough."""
+        return self.effort.spent > self._until
 
     def _one_after_the_other(self) -> Iterator[Trial]:
         """One that puts right what differs first, and each other one beside it that moves what the first leaves wrong.
@@ -153,6 +166,8 @@ class Search:
             trying, both = self._trying_from(step), partial(Both, one.change)
             left = trying.rerun.vector(one.change, [name], trying.first)
             for other in self._usual(step):
+                if self._is_over:
+                    return
                 least = 0.0 if other.solve else self.own.limit / 2  # an option's usual value may be a small one
                 if other.id == one.change.id or not trying.moves(both(other), left, name, least):
                     continue
@@ -168,6 +183,8 @@ class Search:
         names = self.rerun.told[: self.rerun.told.index(self.place.first) + 1]
         numbers = [name for name in names if self.own.fits(name)]
         for change in self._usual():
+            if self._is_over:
+                return
             change, solved = solved_for(self.rerun, change, numbers, self.trying.first)
             trial = Trial(change, *self.rerun.compare(change, self.trying.first, names=names), solved)
             if trial.tells and trial.fits:
@@ -184,7 +201,7 @@ class Search:
 
     def _first_outside(self, change: Change, steps: Steps) -> tuple[int, str] | None:
         ratios = self.rerun.ratios(change, steps)
-        return next(((step, name) for ratio, (name, step) in ratios if ratio > 1.0), None)
+        return next(((step, name) for ratio, (name, step) in ratios if ratio > 1.0 or self._is_over), None)
 
     def _trying_from(self, step: int) -> Trying:
         if step == self.place.step:
@@ -202,15 +219,21 @@ class Search:
         wanted = np.nan_to_num((self.rerun.recorded([name], step) - right) * weight)
         effects = []
         for change in self._usual():
+            if self._is_over:
+                return
             effect = self.rerun.vector(change, [name], step)
             moved = (effect - right) * weight if effect.shape == right.shape else np.zeros(1)
             if np.isfinite(moved).all() and np.abs(moved).max() > 1.0:
                 effects.append((change, moved))
-        pairs = [(_left_over(wanted, a, b), i, j) for (i, a), (j, b) in combinations(enumerate(effects), 2)]
+        pairs = []
+        for (i, a), (j, b) in combinations(enumerate(effects), 2):
+            if a[0].id != b[0].id and not self._is_over:
+                pairs.append((_left_over(wanted, a, b), i, j))
+                self.effort.spent += LEAST_SQUARES * len(wanted)
         for _, i, j in sorted(pairs):
-            one, other = effects[i][0], effects[j][0]
-            if one.id != other.id:
-                yield self._together(one, other)
+            if self._is_over:
+                return
+            yield self._together(effects[i][0], effects[j][0])
 
     def _together(self, one: Change, other: Change) -> Trial:
         both, solved = solved_together(self.rerun, Both(one, other), [self.place.first], self.trying.first)
@@ -241,8 +264,9 @@ def _at_step(change: Change, step: int) -> Change:
     return replace(change, step=step) if happens_once else change  # type: ignore[call-arg]
 
 
-def _spread_out(steps: Steps) -> Steps:
-    return steps[np.unique(np.linspace(0, len(steps) - 1, CONFIRM // 2).astype(int))] if len(steps) else steps
+def _spread_out(steps: Steps, number: int) -> Steps:
+    """So many of the steps, the first and the last among them."""
+    return steps[np.unique(np.linspace(0, len(steps) - 1, number).astype(int))] if len(steps) else steps
 
 
 def _left_over(wanted: Array, one: tuple[Change, Array], other: tuple[Change, Array]) -> float:

@@ -10,7 +10,6 @@ import numpy as np
 
 from backends.numpy_manual.catalogue.parameters import InitialLost
 from backends.numpy_manual.changes import Change
-from backends.numpy_manual.noisy import noisy
 from harness.dtypes import FORMATS
 from harness.envelope import Floats
 from harness.explanation.localise import Place, local_errors
@@ -123,7 +122,7 @@ class Trying:
         if len(others):
             change, solved = solved_for(rerun, change, rerun.names, rerun.steps, within)
             trial = replace(trial, change=within(change), solved=solved)
-            near = max(near, rerun.compare(trial.change, others))
+            near = max(near, rerun.compare(trial.change, others, stop=True))
         return replace(trial, ratio=near[0], worst=near[1])
 
     def _other_values(self, change: Change) -> Trial:
@@ -167,7 +166,8 @@ class Trying:
     def _narrower(self, change: Change) -> Trial:
         """A precision accounts for a trace whose errors are within its rounding, and look like it."""
         dtype, products = change.precision() or ("", 0.0)
-        worst = self.rerun.compare(Change(), self.rerun.steps, noisy(dtype, self.own.effort.runs, FACTOR, 6, products))
+        noise = self.rerun.noise(6, dtype, products)
+        worst = self.rerun.compare(Change(), self.rerun.steps, noise=noise)
         if worst[0] > 1.0:
             return Trial(change, *worst)
         looks = self._products_are_rounded() if getattr(change, "name", "") == "tf32" else self._has_few_digits(dtype)
