@@ -15,7 +15,7 @@ from harness import Report, explain, explanation, record, run, save_trace
 from harness.calibration.strangers import STRANGERS
 from harness.catalogue import parse_scenario
 from harness.dtypes import FORMATS
-from harness.explanation import Account, apart, search
+from harness.explanation import Account, apart
 from harness.explanation.localise import localise
 from harness.explanation.own import own_states
 from harness.inputs import make_inputs
@@ -121,8 +121,7 @@ def test_a_fault_that_needs_its_own_scenario_is_named(scenario: dict[str, Any], 
 
 
 @pytest.mark.parametrize("fault", PAIRS.values(), ids=list(PAIRS))
-def test_two_faults_together_are_both_named(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search, "SECONDS", 60.0)  # on a machine that is busy
+def test_two_faults_together_are_both_named(fault: str) -> None:
     ids = account(SQUARE, f"{REFERENCE}[fault={fault}]").ids
     assert all(name in ids for name in (fault.partition(",")[0], fault.partition("fault2=")[2].partition(",")[0]))
     assert " + " in ids
@@ -183,7 +182,7 @@ def test_what_a_loaded_state_wipes_out_is_found_in_the_free_run() -> None:
     assert dict(rows.verdict) == {"free": "DIVERGES", "resync": "IDENTICAL"}
     assert (rows["first"]["free"], rows.step["free"], rows.cause["free"]) == ("weight/hidden.weight", 1, "momentum")
     assert "from the state that the run itself had before" in rows.message["free"]
-    assert "a momentum of 0.899999985 is present" in sentence(report)
+    assert "a momentum of 0.8999999" in sentence(report)
 
 
 def test_weights_that_are_kept_with_fewer_digits_than_they_are_told_do_not_drift() -> None:

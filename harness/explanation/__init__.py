@@ -125,5 +125,4 @@ def _account(own: Own, place: Place) -> Account:
     looks = "" if causes else pattern(own, place, search.rerun)
     table = tuple(worst_elements(own, place, search.rerun))
     apart = telling_apart(own, place.step, search.rerun.told, causes) if len(causes) > 1 else ""
-    skipped = tuple(search.skipped)
-    return Account(of, place, tuple(causes), tuple(tried), looks, skipped, table, apart, structural)
+    return Account(of, place, tuple(causes), tuple(tried), looks, search.skipped, table, apart, structural)

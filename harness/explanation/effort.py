@@ -39,7 +39,10 @@ TOGETHER = 2**23
 HELD = 2**22
 """Numbers of steps that are kept, so as not to be computed again."""
 
-SINGLES = 8_000_000_000
+DEAR = 50_000_000
+"""A noisy step that costs more is not run for a change that is far off by the typical envelope."""
+
+SINGLES = 6_000_000_000
 PAIRS = 1_000_000_000
 ALTERATIONS = 500_000_000
 STEPS = 1_500_000_000
@@ -72,6 +75,11 @@ class Effort:
     def kinds(self) -> tuple[int, ...]:
         """Both kinds of noisy runs together (0), or of large steps one after the other, so as to hold half as much."""
         return (0,) if (2 * self.runs + 1) * self.numbers <= TOGETHER else (1, 2)
+
+    @property
+    def dear(self) -> bool:
+        """Whether a noisy step costs so much that not every change can have some."""
+        return self.noisy > DEAR
 
     @property
     def noisy(self) -> float:

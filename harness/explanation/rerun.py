@@ -27,6 +27,9 @@ Steps = NDArray[np.int64]
 NoiseOf = Callable[[int], Arithmetic]
 """Arithmetic for a kind of noisy runs."""
 
+FAR = 10.0
+"""An element's envelope is seldom so many times its tensor's typical one, but for a ReLU that goes either way."""
+
 FURTHEST = 64
 """Elements of a large tensor that are looked at because they are furthest off."""
 
@@ -45,6 +48,7 @@ class Whole:
         got: what the trace has.
         weight: one over the envelope, by the unchanged rules.
         largest: the largest element of each, by the unchanged rules.
+        typical: one over `FAR` times the typical envelope of each.
     """
 
     names: list[str]
@@ -53,6 +57,7 @@ class Whole:
     got: Floats
     weight: Floats
     largest: Floats
+    typical: Floats
 
 
 @dataclass(frozen=True)
@@ -142,7 +147,8 @@ class Rerun:
             at.run.step = step
             at.run.loads = not (free and step)  # a free run loads a state once, and then has its own
             rows, plain = inputs.samples(step), at is before or arithmetic == "float64"
-            self.own.effort.spent += self.own.effort.step if plain else self.own.effort.noisy
+            effort = self.own.effort
+            effort.spent += effort.step if plain else effort.noisy / len(effort.kinds)
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 at.load(self.own.state(step))
                 at.known = self._known(step) if plain and change.late else None
@@ -191,10 +197,15 @@ class Rerun:
         runs = self.run(change, steps, "float64")
         return _end_to_end(self._few(name, step, np.asarray(seen[name])) for step, seen in runs for name in names)
 
-    def roughly(self, change: Change, steps: Steps) -> tuple[float, tuple[str, int]]:
+    def roughly(self, change: Change, steps: Steps, strict: bool = False) -> tuple[float, tuple[str, int]]:
         """How near a change comes at the first of the steps, without noise; 1 is a hundred times its bound.
 
         Noise costs a hundred times as much, and most changes are wrong by far.
+
+        Args:
+            change: what is different from the rules.
+            steps: the first of them counts.
+            strict: by the typical envelope of a tensor. Where a ReLU can go either way the largest one is no measure.
         """
         step, seen = next(self.run(change, steps, "float64"))
         whole = self._whole(step)
@@ -208,7 +219,8 @@ class Rerun:
         off = np.where(alike, 0.0, np.nan_to_num(np.abs(whole.got - value), nan=np.inf, posinf=np.inf))
         with np.errstate(divide="ignore", invalid="ignore"):  # larger numbers have a larger envelope
             larger = np.fmax(1.0, np.maximum.reduceat(np.abs(value), whole.starts) / whole.largest)
-        ratio = off * whole.weight / (self.own.limit * ROUGHLY * np.repeat(larger, whole.sizes))
+        weight = np.maximum(whole.weight, np.repeat(whole.typical, whole.sizes)) if strict else whole.weight
+        ratio = off * weight / (self.own.limit * ROUGHLY * np.repeat(larger, whole.sizes))
         worst = int(np.nan_to_num(ratio, nan=0.0, posinf=np.inf).argmax())
         name = whole.names[int(np.searchsorted(whole.starts, worst, side="right")) - 1]
         return float(np.nan_to_num(ratio[worst], nan=0.0, posinf=np.inf)), (name, step)
@@ -220,7 +232,9 @@ class Rerun:
             sizes = np.array([len(self._few(name, step, self.own.recorded(name, step))) for name in names])
             largest = np.array([np.abs(self.ruled(name, step)).max(initial=0.0) for name in names])
             starts = np.cumsum(sizes) - sizes
-            self._wholes[step] = Whole(names, sizes, starts, self.recorded(names, at), self.weights(names, at), largest)
+            weight = self.weights(names, at)
+            typical = np.array([self._typical[step, name] for name in names])
+            self._wholes[step] = Whole(names, sizes, starts, self.recorded(names, at), weight, largest, typical)
         return self._wholes[step]
 
     @cached_property
@@ -269,6 +283,10 @@ class Rerun:
         return {}
 
     @cached_property
+    def _typical(self) -> dict[tuple[int, str], float]:
+        return {}
+
+    @cached_property
     def _envelopes(self) -> dict[int, dict[str, Floats]]:
         spacing = FORMATS[self.own.scenario.dtype].spacing
         out: dict[int, dict[str, Floats]] = {}
@@ -276,6 +294,8 @@ class Rerun:
             out[step] = {"lr": np.ravel(1e6 / spacing(np.asarray(self.own.inputs.lr)))}
             for name in [name for name in self.told if name != "lr"]:
                 value, stray = (side[np.newaxis] for side in seen[name])
+                typical = max(float(np.median(stray)), float(spacing(np.abs(value).max(initial=0.0))))
+                self._typical[step, name] = 1 / (FAR * typical)
                 out[step][name] = 1 / np.ravel(envelope_of(name, stray, value, self.own.scenario.dtype))
         return out
 

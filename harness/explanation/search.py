@@ -74,11 +74,16 @@ class Search:
 
     def __post_init__(self) -> None:
         self.effort = self.own.effort
-        self.skipped: list[str] = []
+        self._steps_left_out = self._left_out = self._pairs_left_out = ""
         self._until = np.inf
         self.rerun = Rerun(self.own, self._steps_to_confirm())
         self.trying = Trying(self.rerun, self.place, self.rerun.steps[:1])
         self._usual_at: dict[int, list[Change]] = {}
+
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """What was not tried, or not looked at, because it would have cost too much; as phrases."""
+        return tuple(filter(None, [self._steps_left_out, self._left_out, self._pairs_left_out]))
 
     def _steps_to_confirm(self) -> Steps:
         """The step, the next one, and some more; those that came out wrong before others."""
@@ -87,7 +92,7 @@ class Search:
         chosen = [known[:2], _spread_out(self._wrong_steps, further // 2), _spread_out(known, further // 2)]
         steps = np.unique(np.concatenate(chosen))
         if further < CONFIRM and len(steps) < len(known):
-            self.skipped.append(f"more than {len(steps)} of {len(known)} steps")
+            self._steps_left_out = f"more than {len(steps)} of {len(known)} steps"
         return steps
 
     @cached_property
@@ -121,19 +126,32 @@ class Search:
         What says more is kept: not another order or other values where anything else fits, and not a change of all
         places where the same at one of them fits.
         """
-        until, candidates = self.effort.spent + SINGLES, list(self.candidates())
-        trials: list[Trial] = []
-        for change in candidates:
-            if self.effort.spent > until:
-                self.skipped.append(f"{len(candidates) - len(trials)} of {len(candidates)} changes")
-                break
-            trials.append(self.trying.trial(change))
+        candidates = list(self.candidates())
+        if self.effort.dear:  # first those that cost the least
+            candidates.sort(key=lambda change: (not change.late, len(change.solve)))
+        trials = self._tried(candidates, strict=self.effort.dear)
+        if self.effort.dear and not any(trial.fits for trial in trials) and not self._left_out:
+            again = self._tried(candidates, strict=False)
+            trials = [*again, *trials[len(again) :]]
         trials.sort(key=lambda trial: trial.ratio)
         if any(trial.fits and not trial.change.vague for trial in trials):
             trials = [trial for trial in trials if not trial.change.vague]
         local = {trial.change.id for trial in trials if trial.fits and _place(trial.change)}
         trials = [t for t in trials if not (t.fits and _place(t.change) == "" and t.change.id in local)]
         return list({trial.id: trial for trial in reversed(trials)}.values())[::-1]
+
+    def _tried(self, candidates: list[Change], strict: bool) -> list[Trial]:
+        """Changes tried one by one, as long as that does not cost more than `SINGLES`."""
+        trying, trials = replace(self.trying, strict=strict), []
+        self.rerun.weights(self.rerun.names, self.rerun.steps)  # needed once for all
+        until = self.effort.spent + SINGLES
+        for change in candidates:
+            if self.effort.spent > until:
+                break
+            trials.append(trying.trial(change))
+        left = len(candidates) - len(trials)
+        self._left_out = f"{left} of {len(candidates)} changes" if left else ""
+        return trials
 
     # ------------------------------------------------------------ two together
 
@@ -148,7 +166,7 @@ class Search:
             found += [trial for trial in way() if trial.fits]
             if found:
                 break
-        self.skipped += ["all pairs of changes"] if self._is_over else []
+        self._pairs_left_out = "all pairs of changes" if self._is_over else ""
         return sorted(found, key=lambda trial: trial.ratio)
 
     @property

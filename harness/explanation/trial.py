@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -73,11 +73,13 @@ class Trying:
         rerun: the trace, and all steps that a change must account for.
         place: where the trace leaves the rules.
         first: the step that is looked at before the others, one element.
+        strict: changes that are far off by a tensor's typical envelope are not looked at any longer.
     """
 
     rerun: Rerun
     place: Place
     first: Steps
+    strict: bool = False
 
     @property
     def own(self) -> Own:
@@ -115,7 +117,7 @@ class Trying:
 
     def _compared(self, trial: Trial, change: Change, within: Callable[[Change], Change]) -> Trial:
         rerun, others = self.rerun, np.setdiff1d(self.rerun.steps, self.first)
-        for compare in (rerun.roughly, rerun.compare):
+        for compare in (partial(rerun.roughly, strict=self.strict), rerun.compare):
             near = compare(trial.change, self.first)
             if near[0] > 1.0:
                 return replace(trial, ratio=near[0], worst=near[1])
