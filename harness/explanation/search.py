@@ -46,6 +46,11 @@ class Told:
         """Its numbers."""
         return self.rerun.own.inputs
 
+    @property
+    def looked_at(self) -> list[int]:
+        """Those of them at which a change must account for everything."""
+        return [step for step in self.rerun.steps.tolist() if step >= self.steps[0]]
+
     def state(self, step: int) -> Mapping[str, Array]:
         """The trace's parameters before a step."""
         return self.rerun.own.state(step)
