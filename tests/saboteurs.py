@@ -255,6 +255,13 @@ class RoundsDown(Honest):
         return after - 2 * np.spacing(abs(after))
 
 
+class ForgetsTwo(Honest):
+    """Two of four parameters keep values of their own."""
+
+    def loaded(self, run: Wrapper, state: Mapping[str, Array]) -> Mapping[str, Array]:
+        return {k: v + run.dtype(0.3) if k.startswith("hidden.") else v for k, v in state.items()}
+
+
 class ForgetsVelocity(Honest):
     """Momentum of 0.9, whose velocity is gone once a state is loaded: the optimizer is made anew with it."""
 

@@ -313,11 +313,20 @@ LOOKS: dict[str, tuple[Callable[[Trace], Any], str]] = {
     "digits": (lambda trace: narrow(gradient(trace)), "its numbers have no more digits than bfloat16 has"),
     "rank": (lambda trace: gradient(trace) + 0.1 * np.outer([1, 2, 3], [1, 5, 2]), "the difference has rank 1"),
     "nothing": (lambda trace: gradient(trace) ** 2 + 0.1, "its ratio to the reference is not constant"),
+    "ratio of a row": (lambda trace: rows(trace, [1.25, 1, 1]), "is 1.25 in the 3 of 9 elements that are off"),
+    "other ratios": (lambda trace: rows(trace, [1.0005, 1.0002, 0.9996]), "its ratio to the reference is not constant"),
+    "two by a thousandth": (lambda trace: rows(trace, [[1.001, 1, 1], [1.0008, 1, 1], [1, 1, 1]]), "is not constant"),
+    "integers": (lambda trace: np.round(300 * gradient(trace)), "its ratio to the reference is not constant"),
 }
 
 
 def gradient(trace: Trace) -> np.ndarray:
     return np.array(trace.columns["grad/hidden.weight"][5])
+
+
+def rows(trace: Trace, factors: Any) -> np.ndarray:
+    factors = np.asarray(factors, np.float32)
+    return gradient(trace) * (factors if factors.ndim > 1 else factors[:, np.newaxis])
 
 
 def changed_once(trace: Trace, by: float) -> np.ndarray:
@@ -342,6 +351,21 @@ def test_a_difference_that_nothing_accounts_for_is_described(look: str) -> None:
     assert (found.place.first, found.place.step, found.causes) == ("grad/hidden.weight", 5, ())
     assert found.sentence.startswith("no catalogued cause")
     assert found.sentence.endswith(words)
+
+
+def test_integers_are_not_said_to_lack_digits() -> None:
+    trace = record("article/worked_backprop", REFERENCE, mode="resync")
+    column = np.array(trace.columns["grad/hidden.weight"])
+    column[0] += np.array([[1, 7], [2, 3], [-5, 1], [4, 11]])
+    found = explain(replace(trace, columns={**trace.columns, "grad/hidden.weight": column})).account
+    assert found is not None
+    assert found.sentence.endswith("its ratio to the reference is not constant")
+
+
+def test_the_values_that_differ_are_named_and_not_all() -> None:
+    found = account(SQUARE, named("ForgetsTwo"))
+    assert found.ids == "initial_lost"
+    assert found.sentence == "the values of hidden.bias and hidden.weight are not those that were loaded"
 
 
 def test_another_parameter_s_values_are_recognised() -> None:

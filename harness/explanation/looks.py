@@ -149,7 +149,7 @@ def _looks(own: Own, place: Place, rerun: Rerun) -> Iterator[str]:
     for dtype in ("bfloat16", "float16", "float32"):
         if FORMATS[dtype].digits < FORMATS[own.scenario.dtype].digits and _only_digits_lack(look, dtype):
             yield f"its numbers have no more digits than {dtype} has"
-    if got.ndim == 2 and min(got.shape) > 1 and _has_rank_one(got - right):
+    if got.ndim == 2 and _in_rows_and_columns(look) and _has_rank_one(got - right):
         yield "its ratio to the reference is not constant; the difference has rank 1"
     yield "its ratio to the reference is not constant"
 
@@ -207,6 +207,11 @@ def _only_digits_lack(look: Look, dtype: str) -> bool:
     near = np.abs(look.got - look.right) <= look.bound + 2 * narrow.spacing(look.right)
     telling = look.outside & ~held(look.right)
     return bool(telling.any() and near.all() and held(look.got).all())
+
+
+def _in_rows_and_columns(look: Look) -> bool:
+    """Whether elements in several rows and in several columns are off: one row alone has rank 1 anyway."""
+    return bool(look.outside.any(axis=0).sum() > 1 and look.outside.any(axis=1).sum() > 1)
 
 
 def _has_rank_one(off: Floats) -> bool:
