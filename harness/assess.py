@@ -15,11 +15,11 @@ from harness.children import Answer
 from harness.comparison import Comparison, compare_traces
 from harness.dtypes import FORMATS
 from harness.errors import TraceError
-from harness.explanation import Account, explain
+from harness.explanation import Account, explain, own_steps
 from harness.findings import BROKEN, HOLDS, NOTED, RED, Row, findings, published_trace
 from harness.identity import mean_of_sample_gradients
 from harness.inputs import Inputs, make_inputs
-from harness.judging import FACTOR, Judgement, Verdict, drifts, judge, settle
+from harness.judging import FACTOR, Judgement, OwnSteps, Verdict, drifts, judge, settle
 from harness.quantities import quantity_shapes
 from harness.recorder import record_here, recorded_steps
 from harness.reference import Reference
@@ -150,8 +150,7 @@ class Assessor:
         modes = tuple(self.reference.truth)
         cells = {(backend, mode): self._cell(backend, mode, run) for (backend, mode), run in runs.items()}
         for backend in {backend for backend, _ in runs} if len(modes) == 2 else ():
-            free, resync = cells[backend, "free"], cells[backend, "resync"]
-            cells[backend, "free"] = replace(free, judgement=drifts(free.judgement, resync.judgement))
+            cells[backend, "free"] = self.beside(cells[backend, "free"], cells[backend, "resync"])
         cells = self._explained(cells) if self.causes else cells
         for backend, why in absent.items():
             error = Judgement(Verdict.ERROR, message=why)
@@ -183,6 +182,15 @@ class Assessor:
                 accounts[backend] = self.account(cell)
             out[backend, mode] = replace(cell, account=accounts[backend])
         return out
+
+    def beside(self, free: Cell, resync: Cell) -> Cell:
+        """A free run's cell, judged once more beside the same backend's resync run: does it drift?"""
+
+        def own() -> OwnSteps:
+            assert free.trace is not None  # it was judged
+            return own_steps(self.scenario, self.inputs, free.trace, self.factor)
+
+        return replace(free, judgement=drifts(free.judgement, resync.judgement, own))
 
     def account(self, cell: Cell) -> Account | None:
         """Why a cell diverges; where a source's printed numbers are the truth, why they do."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -187,7 +187,8 @@ def _remark(comparison: Comparison, ratios: Mapping[str, Floats], name: str, row
     if abs(comparison.scaled[name].other[row]) > largest:
         return f": the run overflows, {dtype} ends at {largest:.3g}"
     others = [q for q in ratios if q != "loss" and kind(q) != "lr"]
-    if "loss" in ratios and others and (ratios["loss"] <= 1.0).all():
+    numbers = "loss" in ratios and not comparison.measures["loss"].nonfinite.any()  # NaN like NaN is no agreement
+    if numbers and others and (ratios["loss"] <= 1.0).all():
         return "; the loss is within its bound at every step"
     return ""
 
@@ -211,12 +212,42 @@ def settle(judgement: Judgement, expect: Expect | None, identical: bool) -> Judg
     return replace(judgement, verdict=Verdict.EXPECTED, message=expect.reason)
 
 
-def drifts(free: Judgement, resync: Judgement) -> Judgement:
-    """A free run that is outside its bound although each step of it is inside: the same rules, amplified rounding."""
+@dataclass(frozen=True)
+class OwnSteps:
+    """A free run's steps, each judged from the state that the run itself had before it.
+
+    Attributes:
+        first: the first quantity outside its bound, in execution order within the earliest step; "" if none.
+        step: its step; None if none.
+        message: where, what came, how far off.
+        unchecked: what could not be judged so, as a phrase; "" if everything was.
+    """
+
+    first: str = ""
+    step: int | None = None
+    message: str = ""
+    unchecked: str = ""
+
+
+def drifts(free: Judgement, resync: Judgement, own: Callable[[], OwnSteps] = OwnSteps) -> Judgement:
+    """A free run that is outside its bound although each step of it is inside: the same rules, amplified rounding.
+
+    A step must be inside from the state that was given, in resync, and from the state that the free run itself had:
+    what a backend keeps beside its weights is gone once a state is loaded.
+
+    Args:
+        free: of the free run.
+        resync: of the same backend's resync run.
+        own: gives the free run's steps from its own states; asked only where it could drift.
+    """
     numbers = free.verdict is Verdict.DIVERGES and not free.structural
-    if numbers and resync.verdict in (Verdict.IDENTICAL, Verdict.EQUIVALENT):
-        return replace(free, verdict=Verdict.DRIFTS)
-    return free
+    if not (numbers and resync.verdict in (Verdict.IDENTICAL, Verdict.EQUIVALENT)):
+        return free
+    steps = own()
+    if steps.first:
+        return replace(free, first=steps.first, step=steps.step, message=steps.message)
+    message = "; ".join(filter(None, [free.message, steps.unchecked]))
+    return replace(free, verdict=Verdict.DRIFTS, message=message)
 
 
 def _anything_proven(comparison: Comparison) -> bool:

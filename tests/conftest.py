@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import Report, run
+from harness import Report, explanation, run
 from harness.describe import describe
 from harness.pytest_plugin import asked_for
 
 pytest_plugins = ("pytester",)
+explanation.LOUD = True  # a search for causes that fails is a failed test, not a phrase in a report
 
 REFERENCE = "numpy"  # the one backend that a test may name: all others are compared with it
 

@@ -101,7 +101,11 @@ class NumpySession(Session):
             name, rule = self.rules[i]
             yield "backward/" + name, told(d)
             d, gradients[name] = rule.backward(self.p[name], values[i], values[i + 1], d)
+        yield from self.trained(gradients)
 
+    def trained(self, gradients: dict[str, Gradients]) -> Iterator[tuple[str, Array]]:
+        """The end of a step: each parameter's gradient, and what the update makes of it."""
+        told = self._told if self.convert else _as_it_is
         gradients = self.gradients(gradients)
         for name in list(gradients):
             p, grads = self.p[name], gradients.pop(name)
