@@ -35,7 +35,7 @@ publish: setup
 	rm -rf reports/published/traces
 
 clean:
-	rm -rf $(VENV) reports/latest reports/latest.partial
+	rm -rf $(VENV) reports/latest reports/.latest.isograd-*
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"isograd needs Python 3.11 or newer; {sys.executable} is {v.major}.{v.minor}. Try make PYTHON=python3.11")'

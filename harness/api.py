@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ def run(
     noise: int = RUNS,
     factor: float = FACTOR,
     causes: bool = True,
-    traces: str | Path | None = None,
+    traces: str | Path | Callable[[], Path] | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Run scenarios on backends, compare everything with the reference, and judge it.
@@ -57,7 +57,8 @@ def run(
         noise: how many noisy runs of the reference's rules make the envelope.
         factor: how many envelopes an element may be off.
         causes: look for the cause of each divergence; up to two seconds for each backend that diverges.
-        traces: a folder to keep the trace files in; None: they are not kept.
+        traces: a folder to keep the trace files in, or a function that makes one once the request has been checked;
+            None: they are not kept.
         progress: told of each job that is done.
 
     Returns:
@@ -78,11 +79,12 @@ def run(
     judging: dict[str, Any] = {"repeat": repeat, "noise": noise, "factor": factor, "causes": causes}
     started = time.time()
     with tempfile.TemporaryDirectory(prefix="isograd-") as folder:
-        plan = Plan(chosen, present, modes, every, quantities, Path(folder), Path(traces or folder), **judging)
+        kept = Path((traces() if callable(traces) else traces) or folder)
+        plan = Plan(chosen, present, modes, every, quantities, Path(folder), kept, **judging)
         plan.record(jobs or os.cpu_count() or 1, timeout, progress)
         asked_in_vain = absent if backends is not None else {}
         results = tuple(plan.assessor(scenario).assess(plan.runs(scenario), asked_in_vain) for scenario in chosen)
-    request = {"modes": list(modes), "every": every, "quantities": quantities, "traces": traces, "started": started}
+    request = {"modes": list(modes), "every": every, "quantities": quantities, "started": started}
     return Report(results, absent, request | judging | {"seconds": time.time() - started})
 
 

@@ -56,13 +56,13 @@ def _support(classes: dict[str, type[Backend]]) -> Table:
         table.add_column(name, justify="center")
     for what, attribute, kinds in support_rows():
         for kind in kinds:
-            marks = ["yes" if kind in getattr(cls, attribute) else "[dim]no[/]" for cls in classes.values()]
+            marks = ["yes" if kind in getattr(cls, attribute) else Text("no", "dim") for cls in classes.values()]
             table.add_row(f"{what} {kind}", *marks)
     return table
 
 
 def _faults() -> Table:
-    table = Table(title="faults, as in NAME\\[fault=gradient_scale,by=1.00001]", title_justify="left")
+    table = Table(title="faults, as in NAME[fault=gradient_scale,by=1.00001]", title_justify="left")
     table.header_style = "bold"
     for column in ("name", "options", "what is different"):
         table.add_column(column, no_wrap=column != "what is different")

@@ -19,6 +19,8 @@ ROOT = Path(__file__).parent.parent
 # modules below it. Backends' files stand on the interface, and the reference's rules before all that compares with it.
 ORDER = [
     "harness.errors",
+    "harness.visible",
+    "harness.console",
     "harness.dtypes",
     "harness.spec",
     "harness.source",

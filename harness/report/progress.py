@@ -48,4 +48,4 @@ class Progress:
                 f"unsupported: {', '.join(answer.unsupported)}" if answer.unsupported else "done"
             )
             line = f"{backend} {scenario} {mode} {answer.seconds:.2f} s {outcome}"
-            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self.console.print(line, soft_wrap=True)
