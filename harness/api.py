@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,13 +17,18 @@ from harness.backend import backend_class, backend_names, installed_version, mak
 from harness.catalogue import find_scenarios, parse_scenario
 from harness.envelope import RUNS
 from harness.errors import BackendError, BackendUnavailableError, IsogradError
+from harness.estimate import check_size
+from harness.findings import check_source
 from harness.judging import FACTOR, Verdict
 from harness.plan import Plan, Progress
 from harness.quantities import quantity_shapes
 from harness.rejudge import assessor_of, rejudge
 from harness.report import Difference, Report
 from harness.scenario import Scenario
+from harness.spec import EXACT
 from harness.trace import MODES, Mode, Trace, load_trace
+
+NOISE = 10_000  # noisy runs at most; every one is as large as the trace
 
 
 def run(
@@ -40,6 +47,7 @@ def run(
     causes: bool = True,
     traces: str | Path | Callable[[], Path] | None = None,
     progress: Progress | None = None,
+    told: Callable[[str], object] | None = None,
 ) -> Report:
     """Run scenarios on backends, compare everything with the reference, and judge it.
 
@@ -60,6 +68,7 @@ def run(
         traces: a folder to keep the trace files in, or a function that makes one once the request has been checked;
             None: they are not kept.
         progress: told of each job that is done.
+        told: given a line on how large the run will be, where it is large, before it starts.
 
     Returns:
         The report; nothing is written until its `write`.
@@ -76,12 +85,17 @@ def run(
     present, absent = _backends(backends)
     _check(chosen, every, quantities, jobs, timeout)
     _check_judging(repeat, noise, factor)
+    large = check_size(chosen, modes, every, quantities, present)
+    if large and told:
+        told(large)
     judging: dict[str, Any] = {"repeat": repeat, "noise": noise, "factor": factor, "causes": causes}
     started = time.time()
     with tempfile.TemporaryDirectory(prefix="isograd-") as folder:
         kept = Path((traces() if callable(traces) else traces) or folder)
         plan = Plan(chosen, present, modes, every, quantities, Path(folder), kept, **judging)
-        plan.record(jobs or os.cpu_count() or 1, timeout, progress)
+        for scenario in chosen:
+            check_source(scenario, plan.inputs[scenario.name])
+        plan.record(min(jobs or os.cpu_count() or 1, max(1, len(present))), timeout, progress)
         asked_in_vain = absent if backends is not None else {}
         results = tuple(plan.assessor(scenario).assess(plan.runs(scenario), asked_in_vain) for scenario in chosen)
     request = {"modes": list(modes), "every": every, "quantities": quantities, "started": started}
@@ -108,8 +122,12 @@ def _with_dtype(scenario: Scenario, dtype: str) -> Scenario:
 
 
 def _check(scenarios: list[Scenario], every: int, quantities: str, jobs: int | None, timeout: float) -> None:
-    if every < 1 or timeout <= 0 or (jobs is not None and jobs < 1):
-        raise IsogradError(f"expected every ≥ 1, jobs ≥ 1 and timeout > 0; got {every}, {jobs}, {timeout:g}")
+    if not 1 <= every <= EXACT or (jobs is not None and jobs < 1):
+        raise IsogradError(f"expected every from 1 to 2^53, and jobs ≥ 1; got {every}, {jobs}")
+    if not 0 < timeout <= threading.TIMEOUT_MAX:
+        raise IsogradError(
+            f"expected a timeout in seconds, from above 0 to {threading.TIMEOUT_MAX:.0f}; got {timeout:g}"
+        )
     for scenario in scenarios:
         if not quantity_shapes(scenario, quantities):
             names = ", ".join(quantity_shapes(scenario))
@@ -117,8 +135,10 @@ def _check(scenarios: list[Scenario], every: int, quantities: str, jobs: int | N
 
 
 def _check_judging(repeat: int | None, noise: int, factor: float) -> None:
-    if noise < 2 or not factor > 0 or (repeat is not None and repeat < 1):
-        raise IsogradError(f"expected repeat ≥ 1, noise ≥ 2 and factor > 0; got {repeat}, {noise}, {factor:g}")
+    if not 2 <= noise <= NOISE or not 0 < factor < math.inf or (repeat is not None and repeat < 1):
+        raise IsogradError(
+            f"expected repeat ≥ 1, noise from 2 to {NOISE} and factor > 0; got {repeat}, {noise}, {factor:g}"
+        )
 
 
 def _modes(mode: str) -> tuple[Mode, ...]:
@@ -187,6 +207,7 @@ def record(
     present, absent = _backends([backend])
     if absent:
         raise BackendError(f"backend {backend!r}: {absent[backend]}")
+    check_size(chosen, modes, every, quantities, present)
     with tempfile.TemporaryDirectory(prefix="isograd-") as folder:
         plan = Plan(chosen, present, modes, every, quantities, Path(folder), Path(folder))
         plan.record(1, timeout, None)

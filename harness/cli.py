@@ -84,7 +84,7 @@ def run(
     names = split_names(backends) if backends is not None else None
     with _staging(out_folder) as staging:
         with _progress() as told:
-            options |= {"backends": names, "progress": told, "traces": staging and staging.traces}
+            options |= {"backends": names, "progress": told, "traces": staging and staging.traces, "told": _advise}
             report = run_scenarios(scenarios or (), **options)
         try:
             remarks = publish(report, staging) if staging else []
@@ -255,6 +255,10 @@ def _staging(folder: Path | None) -> Iterator[Staging | None]:
             how = "interrupted" if isinstance(error, KeyboardInterrupt) else "not finished"
             err.print(f"{how}; the traces that were finished are in {staging.kept}", style="yellow", soft_wrap=True)
         raise
+
+
+def _advise(text: str) -> None:
+    err.print(text, style="yellow", soft_wrap=True)
 
 
 def _progress() -> Any:

@@ -9,6 +9,7 @@ from harness.assess import Assessor, Cell
 from harness.catalogue import parse_scenario
 from harness.envelope import RUNS
 from harness.errors import ScenarioError, TraceError
+from harness.findings import check_source
 from harness.inputs import Inputs, fingerprint
 from harness.judging import FACTOR, drifts
 from harness.reference import make_reference
@@ -37,6 +38,7 @@ def assessor_of(trace: Trace, factor: float = FACTOR, noise: int = RUNS) -> Asse
     """
     scenario, inputs = _origin(trace)
     manifest = trace.manifest
+    check_source(scenario, inputs)
     reference = make_reference(scenario, inputs, (manifest.mode,), runs=noise, factor=factor)
     return Assessor(scenario, inputs, reference, manifest.every, manifest.pattern, factor)
 

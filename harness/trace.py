@@ -180,8 +180,11 @@ def save_arrays(arrays: Mapping[str, Array], path: Path, metadata: dict[str, str
 
 def load_arrays(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
     """Tensors and metadata of a safetensors file; the library checks all sizes before it allocates."""
-    if not path.is_file():
-        raise TraceError(f"{path}: expected a trace file; there is none")
+    try:
+        if not path.is_file():
+            raise TraceError(f"{path}: expected a trace file; there is none")
+    except OSError as error:  # a name that is too long, a folder that may not be looked into
+        raise TraceError(f"{path}: expected a trace file; {error.strerror}") from None
     try:
         with safe_open(path, framework="np") as file:
             # an own copy, so that nothing depends on the file once it is read

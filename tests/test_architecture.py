@@ -30,6 +30,7 @@ ORDER = [
     "harness.overflow",
     "harness.quantities",
     "harness.trace",
+    "harness.estimate",
     "harness.backend",
     "backends",
     "harness.recorder",
