@@ -21,6 +21,8 @@ ORDER = [
     "harness.errors",
     "harness.visible",
     "harness.console",
+    "harness.static",
+    "harness.files",
     "harness.dtypes",
     "harness.spec",
     "harness.source",

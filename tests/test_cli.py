@@ -531,6 +531,5 @@ def test_help_and_list_import_nothing_heavy(tmp_path: Path, arguments: list[str]
     code, modules = json.loads(path.read_text())
     assert code == 0
     frameworks = [modules_of(backend_class(name).distribution) for name in backend_names() if name != REFERENCE]
-    heavy = {"pandas", "pyarrow", "mpmath", "jinja2", "pytest"}.union(*frameworks)
-    heavy |= {"numpy", "safetensors"} if "list" not in arguments else set()
+    heavy = {"pandas", "pyarrow", "mpmath", "jinja2", "pytest", "numpy", "safetensors"}.union(*frameworks)
     assert not heavy & set(modules)

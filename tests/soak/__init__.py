@@ -1,1 +1,1 @@
-"""Many tries of what can go wrong, for as long as one likes; the short form of each stands in the suite."""
+"""Fuzzers that run for as long as they are given: `python -m tests.soak`."""
