@@ -134,6 +134,7 @@ WRONG = [
         ["record", "small.toml", "--backend", REFERENCE, "--out", "x" * 300],
         "cannot be written: Error whi",
     ),
+    (["record", "small.toml", "--backend", REFERENCE, "--out", "."], "'.': expected the name of a file to write to"),
     (["compare", "x" * 300, "small.toml"], "expected a trace file; File name too long"),
     (["run", "small.toml", *ONE, "--repeat", "0"], "Invalid value for '--repeat'"),
     (["run", "small.toml", *ONE, "--noise", "1"], "Invalid value for '--noise'"),
