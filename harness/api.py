@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import tempfile
 import threading
@@ -29,6 +28,7 @@ from harness.spec import EXACT
 from harness.trace import MODES, Mode, Trace, load_trace
 
 NOISE = 10_000  # noisy runs at most; every one is as large as the trace
+TIGHTEST, LOOSEST = 1e-9, 1e9  # factors; far beyond them, bounds and ratios overflow
 
 
 def run(
@@ -135,10 +135,9 @@ def _check(scenarios: list[Scenario], every: int, quantities: str, jobs: int | N
 
 
 def _check_judging(repeat: int | None, noise: int, factor: float) -> None:
-    if not 2 <= noise <= NOISE or not 0 < factor < math.inf or (repeat is not None and repeat < 1):
-        raise IsogradError(
-            f"expected repeat ≥ 1, noise from 2 to {NOISE} and factor > 0; got {repeat}, {noise}, {factor:g}"
-        )
+    if not 2 <= noise <= NOISE or not TIGHTEST <= factor <= LOOSEST or (repeat is not None and repeat < 1):
+        wanted = f"repeat ≥ 1, noise from 2 to {NOISE} and factor from {TIGHTEST:g} to {LOOSEST:g}"
+        raise IsogradError(f"expected {wanted}; got {repeat}, {noise}, {factor:g}")
 
 
 def _modes(mode: str) -> tuple[Mode, ...]:

@@ -147,10 +147,22 @@ def test_a_report_shows_itself_in_a_line(scenario_file: Written) -> None:
         ({"every": 0}, "expected every from 1 to 2^53, and jobs ≥ 1; got 0, None"),
         ({"jobs": 0}, "expected every from 1 to 2^53, and jobs ≥ 1; got 1, 0"),
         ({"timeout": 0}, "expected a timeout in seconds, from above 0 to "),
-        ({"repeat": 0}, f"expected repeat ≥ 1, noise from 2 to 10000 and factor > 0; got 0, {RUNS}, {FACTOR:g}"),
-        ({"noise": 1}, f"expected repeat ≥ 1, noise from 2 to 10000 and factor > 0; got None, 1, {FACTOR:g}"),
-        ({"factor": 0}, f"expected repeat ≥ 1, noise from 2 to 10000 and factor > 0; got None, {RUNS}, 0"),
-        ({"factor": float("nan")}, f"expected repeat ≥ 1, noise from 2 to 10000 and factor > 0; got None, {RUNS}, nan"),
+        (
+            {"repeat": 0},
+            f"factor from 1e-09 to 1e+09; got 0, {RUNS}, {FACTOR:g}",
+        ),
+        (
+            {"noise": 1},
+            f"factor from 1e-09 to 1e+09; got None, 1, {FACTOR:g}",
+        ),
+        (
+            {"factor": 0},
+            f"factor from 1e-09 to 1e+09; got None, {RUNS}, 0",
+        ),
+        (
+            {"factor": float("nan")},
+            f"factor from 1e-09 to 1e+09; got None, {RUNS}, nan",
+        ),
         ({"quantities": "weights/*"}, "no quantity matches 'weights/*'; it has lr, forward/neuron, "),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",

@@ -124,7 +124,7 @@ WRONG = [
     (["record", "small.toml", "--backend", REFERENCE, "--out", "x", "--timeout", "1e300"], "expected a timeout in sec"),
     (["run", "small.toml", *ONE, "--every", f"{10**24}"], "expected every from 1 to 2^53"),
     (["run", "small.toml", *ONE, "--noise", f"{10**9}"], "noise from 2 to 10000"),
-    (["run", "small.toml", *ONE, "--factor", "inf"], "factor > 0; got"),
+    (["run", "small.toml", *ONE, "--factor", "inf"], "factor from 1e-09 to 1e+09; got"),
     (["run", "small.toml", *ONE, "--out", "."], "expected a folder that a report can take the place of"),
     (["run", "small.toml", *ONE, "--out", ""], "expected a folder that a report can take the place of"),
     (["run", "small.toml", *ONE, "--out", "/"], "expected a folder that a report can take the place of"),
@@ -140,11 +140,11 @@ WRONG = [
     (["run", "small.toml", *ONE, "--noise", "1"], "Invalid value for '--noise'"),
     (
         ["run", "small.toml", *ONE, "--factor", "0"],
-        f"expected repeat ≥ 1, noise from 2 to 10000 and factor > 0; got None, {RUNS}, 0",
+        f"expected repeat ≥ 1, noise from 2 to 10000 and factor from 1e-09 to 1e+09; got None, {RUNS}, 0",
     ),
     (
         ["run", "small.toml", *ONE, "--factor", "nan"],
-        f"expected repeat ≥ 1, noise from 2 to 10000 and factor > 0; got None, {RUNS}, nan",
+        f"expected repeat ≥ 1, noise from 2 to 10000 and factor from 1e-09 to 1e+09; got None, {RUNS}, nan",
     ),
     (
         ["run", "small.toml", *ONE, "--out", "small.toml"],
@@ -183,7 +183,7 @@ WRONG = [
     (["judge", "missing"], "missing: expected a trace file; there is none"),
     (
         ["judge", "missing", "--factor", "-1"],
-        f"expected repeat ≥ 1, noise from 2 to 10000 and factor > 0; got None, {RUNS}, -1",
+        f"expected repeat ≥ 1, noise from 2 to 10000 and factor from 1e-09 to 1e+09; got None, {RUNS}, -1",
     ),
     (["judge", "missing", "--noise", "1"], "Invalid value for '--noise'"),
     (

@@ -34,7 +34,7 @@ def publish(report: Report, staging: Staging) -> list[str]:
     with staging.writing():
         for name in ("summary", "losses", "weights", "findings"):
             _csv(getattr(report, name), folder / f"{name}.csv")
-        report.quantities.to_parquet(folder / "quantities.parquet", compression="zstd")
+        _parquet(report.quantities, folder / "quantities.parquet")
         (folder / "README.md").write_bytes(encoded(markdown(report)))
         (folder / "index.html").write_bytes(encoded(html(report)))
     return staging.publish(manifest(report))
@@ -44,7 +44,7 @@ def write_difference(difference: Difference, folder: Path) -> Path:
     """The two tables of a comparison, and the manifests of its sides."""
     with staged(folder, {"a": difference.a.model_dump(), "b": difference.b.model_dump()}) as staging:
         _csv(difference.summary, staging / "summary.csv")
-        difference.quantities.to_parquet(staging / "quantities.parquet", compression="zstd")
+        _parquet(difference.quantities, staging / "quantities.parquet")
     return folder
 
 
@@ -80,3 +80,8 @@ def _csv(frame: pd.DataFrame, path: Path) -> None:
     texts = frame.select_dtypes(include=["object", "string"]).columns
     shown = frame.assign(**{name: frame[name].map(lambda x: as_cell(x) if isinstance(x, str) else x) for name in texts})
     shown.to_csv(path, index=False, lineterminator="\n")
+
+
+def _parquet(frame: pd.DataFrame, path: Path) -> None:
+    with path.open("wb") as file:  # pyarrow opens no path that is not UTF-8
+        frame.to_parquet(file, compression="zstd")
