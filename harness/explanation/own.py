@@ -135,8 +135,8 @@ class Own:
 
 
 def _no_errors(steps: int, ratio: float) -> Scaled:
-    zeros = [np.zeros(steps) for _ in range(3)]
-    return Scaled(np.full(steps, ratio), np.zeros(steps, np.int64), *zeros)
+    zeros, none = np.zeros(steps), np.zeros(steps, np.int64)
+    return Scaled(np.full(steps, ratio), none, zeros, zeros, zeros, none, np.zeros(steps, bool))
 
 
 Parts = Iterable[tuple[int, Iterable[tuple[str, Array]]]]
