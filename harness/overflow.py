@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +61,7 @@ def is_near(columns: Iterable[Array], terms: int, dtype: str) -> bool:
 
 
 def left_open(
-    envelope: Columns, truth: Columns, others: Iterable[Columns], factor: float, dtype: str, free: bool = False
+    envelope: Columns, truth: Columns, others: Iterable[tuple[Any, Columns]], factor: float, dtype: str, free: bool
 ) -> None:
     """Give an infinite envelope to each element that right runs do not agree about: is it finite, infinite, or NaN?
 
@@ -69,17 +70,20 @@ def left_open(
     Args:
         envelope: of each quantity, in execution order; it is written to.
         truth: each quantity.
-        others: likewise, of other right runs; a quantity may have an axis of runs before that of the steps.
+        others: of other right runs some steps, and each quantity there; it may have an axis of runs before the steps'.
         factor: how many envelopes an element may be off.
         dtype: the scenario's.
         free: each step follows from the one before.
     """
     _open_beyond(envelope, truth, factor, FORMATS[dtype].largest, free)
-    for other in others:
+    for steps, other in others:
         for name, runs in other.items():
-            column, right = envelope[name], truth[name]
-            differs = ~same_class(np.asarray(runs).astype(np.float64), right)
-            column[differs.any(axis=0) if differs.ndim > column.ndim else differs] = np.inf
+            column = envelope[name]
+            some = (slice(None), *map(slice, np.shape(runs)[np.ndim(runs) - column.ndim + 1 :]))  # a smaller batch
+            differs = ~same_class(np.asarray(runs).astype(np.float64), truth[name][steps][some])
+            part = column[steps]
+            part[some][differs.any(axis=0) if differs.ndim > column.ndim else differs] = np.inf
+            column[steps] = part
 
 
 def _open_beyond(envelope: Columns, truth: Columns, factor: float, largest: float, free: bool) -> None:

@@ -84,7 +84,7 @@ OTHERS = 4
 
 def _other_runs(
     scenario: Scenario, inputs: Inputs, mode: Mode, truth: Trace, twin: Trace, states: States
-) -> Iterator[Mapping[str, Array]]:
+) -> Iterator[tuple[Any, Mapping[str, Array]]]:
     """Where something may overflow, right runs that do so elsewhere: an early one, a late one, the twin, noisy ones."""
     numbers = [inputs.x, inputs.y, *inputs.initial.values(), *states.values(), *truth.columns.values()]
     terms = max(inputs.batch_size, *(column[0].size for column in truth.columns.values()))
@@ -95,19 +95,10 @@ def _other_runs(
     first = record_here(soonest, "early", scenario, inputs, states=given).columns
     if all(np.isfinite(column).all() for column in [*first.values(), *twin.columns.values()]):
         return
-    yield first
-    yield twin.columns
-    yield record_here(last, "late", scenario, inputs, states=given).columns
+    for columns in (first, twin.columns, record_here(last, "late", scenario, inputs, states=given).columns):
+        yield slice(None), columns
     for at, seen in noisy_runs(scenario, inputs, mode, states, runs=OTHERS, factor=1.0, seed=3):
-        rounded = {name: value[OTHERS + 1 :] for name, value in seen.items() if len(value) > 1}  # as the dtype does
-        yield {name: _among_all(value, truth.columns[name], at) for name, value in rounded.items()}
-
-
-def _among_all(runs: Array, truth: Array, at: Any) -> Array:
-    """Runs of some steps, and the truth at all others."""
-    out = np.broadcast_to(truth, (len(runs), *truth.shape)).copy()
-    out[:, at, *map(slice, runs.shape[2:])] = runs
-    return out
+        yield at, {name: value[OTHERS + 1 :] for name, value in seen.items() if len(value) > 1}  # rounded as the dtype
 
 
 def _held(truth: Trace, twin: Trace, dtype: str) -> Trace:
