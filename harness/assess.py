@@ -15,15 +15,17 @@ from harness.children import Answer
 from harness.comparison import Comparison, compare_traces
 from harness.dtypes import FORMATS
 from harness.errors import TraceError
-from harness.explanation import Account, explain
+from harness.explanation import Account, explain, own_steps
 from harness.findings import BROKEN, HOLDS, NOTED, RED, Row, findings, published_trace
 from harness.identity import mean_of_sample_gradients
 from harness.inputs import Inputs, make_inputs
-from harness.judging import FACTOR, Judgement, Verdict, drifts, judge, settle
+from harness.judging import FACTOR, Judgement, OwnSteps, Verdict, drifts, judge, settle
 from harness.quantities import quantity_shapes
 from harness.recorder import record_here, recorded_steps
 from harness.reference import Reference
 from harness.scenario import Scenario
+from harness.stored import in_memory, left_in_file
+from harness.thinning import Course, course_of, thinned
 from harness.trace import Mode, Trace, bits, load_trace
 
 
@@ -33,6 +35,15 @@ class Run:
 
     answer: Answer
     path: Path
+
+    def trace(self, backend: str, mode: Mode, fingerprint: str) -> Trace:
+        """The trace; TraceError where there is none, or one of another job."""
+        trace = load_trace(self.path)
+        came = (trace.manifest.backend, trace.manifest.mode, trace.manifest.fingerprint)
+        for what, expected, got in zip(("backend", "mode", "inputs"), (backend, mode, fingerprint), came, strict=True):
+            if got != expected:
+                raise TraceError(f"{self.path}: expected the trace of this job; it is of other {what}: {got}")
+        return trace
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,14 @@ class Cell:
     comparison: Comparison | None = None
     answer: Answer = field(default_factory=Answer)
     account: Account | None = None
+    whole: Course | None = None
+
+    @property
+    def course(self) -> Course | None:
+        """How near to its bound it came at every step; None where nothing was compared."""
+        if self.whole is not None or self.comparison is None:
+            return self.whole
+        return course_of(self.comparison, self.judgement)
 
     @property
     def verdict(self) -> Verdict:
@@ -131,8 +150,7 @@ class Assessor:
         modes = tuple(self.reference.truth)
         cells = {(backend, mode): self._cell(backend, mode, run) for (backend, mode), run in runs.items()}
         for backend in {backend for backend, _ in runs} if len(modes) == 2 else ():
-            free, resync = cells[backend, "free"], cells[backend, "resync"]
-            cells[backend, "free"] = replace(free, judgement=drifts(free.judgement, resync.judgement))
+            cells[backend, "free"] = self.beside(cells[backend, "free"], cells[backend, "resync"])
         cells = self._explained(cells) if self.causes else cells
         for backend, why in absent.items():
             error = Judgement(Verdict.ERROR, message=why)
@@ -165,10 +183,19 @@ class Assessor:
             out[backend, mode] = replace(cell, account=accounts[backend])
         return out
 
+    def beside(self, free: Cell, resync: Cell) -> Cell:
+        """A free run's cell, judged once more beside the same backend's resync run: does it drift?"""
+
+        def own() -> OwnSteps:
+            assert free.trace is not None  # it was judged
+            return own_steps(self.scenario, self.inputs, free.trace, self.factor)
+
+        return replace(free, judgement=drifts(free.judgement, resync.judgement, own))
+
     def account(self, cell: Cell) -> Account | None:
         """Why a cell diverges; where a source's printed numbers are the truth, why they do."""
         assert cell.trace is not None
-        trace, states = cell.trace, self.reference.states
+        trace, states = in_memory(cell.trace), self.reference.states
         if cell.verdict is Verdict.EXPECTED and self.scenario.truth == "published":
             trace = published_trace(self.scenario, "free", self._recorded(self.reference.truth[cell.mode]))
         return explain(self.scenario, self.inputs, trace, states)
@@ -189,14 +216,14 @@ class Assessor:
             text = f"no row for {', '.join(answer.unsupported)}"
             return Cell(backend, mode, Judgement(Verdict.UNSUPPORTED, message=text), answer=answer)
         try:
-            trace = load_trace(run.path)
+            trace = run.trace(backend, mode, self.reference.truth[mode].manifest.fingerprint)
         except TraceError as error:
             return Cell(backend, mode, Judgement(Verdict.ERROR, message=str(error)), answer=answer)
-        cell = replace(self.judged(trace), backend=backend, answer=answer)
+        cell = replace(self.judged(trace), backend=backend, answer=answer, trace=left_in_file(trace, run.path))
         if not answer.differs:
             return cell
         text = f"two runs of it differ: {answer.differs}"
-        first, _, step = answer.differs.partition(" at step ")
+        first, _, step = answer.differs.rpartition(" at step ")
         judgement = replace(cell.judgement, verdict=Verdict.NONDETERMINISTIC, first=first, step=int(step), message=text)
         return replace(cell, judgement=judgement)
 
@@ -208,16 +235,18 @@ class Assessor:
         truth = published_trace(self.scenario, mode, truth) if published else truth
         envelope = self.reference.envelope[mode]
         comparison = compare_traces(trace, truth, envelope, partial=published, dtype=self.scenario.dtype)
-        same = identical(trace, self._recorded(self.reference.twin[mode]))
+        same = not published and identical(trace, self._recorded(self.reference.twin[mode]))
         judgement = settle(self._judge(comparison), self.scenario.expect, same)
-        return Cell(trace.manifest.backend, mode, judgement, trace, comparison)
+        few, judged = thinned(comparison, judgement)
+        whole = course_of(comparison, judgement) if few is not comparison else None
+        return Cell(trace.manifest.backend, mode, judged, trace, few, whole=whole)
 
     def _pairs(self, cells: Mapping[tuple[str, Mode], Cell]) -> Iterator[Pair]:
         for mode in self.reference.truth:
             ran = [(cell.backend, cell.trace) for cell in cells.values() if cell.mode == mode and cell.trace]
             for (first, a), (second, b) in combinations(ran, 2):
                 comparison = compare_traces(a, b, self.reference.envelope[mode])
-                yield Pair(mode, first, second, comparison, self._judge(comparison, sides=2))
+                yield Pair(mode, first, second, *thinned(comparison, self._judge(comparison, sides=2)))
 
     def _identity(self, cells: Mapping[tuple[str, Mode], Cell]) -> list[Row]:
         """A row per backend and gradient: is the batch's the mean of its samples'?"""
@@ -236,7 +265,7 @@ class Assessor:
         dtype = "float64" if backend == "reference" else self.scenario.dtype
         finer = FORMATS[dtype].roundoff / FORMATS[self.scenario.dtype].roundoff  # the reference rounds in float64
         envelope = {name: finer * self.reference.envelope["resync"][name] for name in mean.columns}
-        comparison = compare_traces(trace.every(mean.steps), mean, envelope, partial=True, dtype=dtype)
+        comparison = compare_traces(trace.every(mean.steps, mean.columns), mean, envelope, partial=True, dtype=dtype)
         judged = judge(comparison, dtype, factor=self.factor)
         for name, m in comparison.measures.items():
             row, ratio = int(np.argmax(m.max_abs)), float((judged.ratios or {})[name].max())

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backends.numpy_manual import NumpySession
-from backends.numpy_manual.noisy import noise_scales, noisy
+from backends.numpy_manual.noise import noise_scales
+from backends.numpy_manual.noisy import noisy
 from harness.dtypes import FORMATS
 from harness.inputs import Array, Inputs
 from harness.quantities import kind, quantity_shapes
@@ -19,76 +23,184 @@ from harness.scenario import Scenario
 from harness.trace import Mode, Trace
 
 Floats = NDArray[np.float64]
+Walks = Iterator[tuple[Any, Iterator[tuple[str, Array]]]]
+"""Some steps, and their quantities as they are computed, (runs, steps, *shape)."""
 
 RUNS = 16
 """Noisy runs of each kind, unless asked otherwise. The largest of n uniform errors is on average n / (n + 1) of what is
 possible: sixteen see 94 %."""
 
+LARGE = 2**16
+"""Elements of a tensor from which on there are fewer runs: as many more elements, so many fewer runs, down to a
+quarter. The largest stray of a tensor is then one of very many, and a tenth of that is the floor of each."""
+
+CROWDED = 2**27
+"""Bytes of a tensor in all runs of a kind from which on the kinds run one after the other, and not side by side."""
+
 TENTH = 0.1
 """No element's envelope is less than this part of its tensor's largest: sixteen runs can all be near by luck, and the
 elements of one tensor are sums of like terms."""
 
-BLOCK = 2**18  # elements of a batch of steps that run at once: some megabytes, with all runs
+BLOCK = 2**19  # elements of a tensor in all runs of all steps that run at once: they fit the cache
+
+
+def how_many(scenario: Scenario, inputs: Inputs, runs: int = RUNS) -> int:
+    """How many noisy runs of each kind a scenario has, where ``runs`` are asked for: fewer for large tensors."""
+    share = min(1.0, LARGE / largest(scenario, inputs))
+    return max(2, -(-runs // 4), round(runs * share))
+
+
+def largest(scenario: Scenario, inputs: Inputs) -> int:
+    """Elements of the largest tensor of a step."""
+    shapes = quantity_shapes(scenario).values()
+    return max(int(np.prod([n or inputs.batch_size for n in shape])) for shape in shapes)
 
 
 def make_envelope(
     scenario: Scenario,
     inputs: Inputs,
-    truth: Mapping[Mode, Trace],
-    twin: Mapping[Mode, Trace],
+    truth: Trace,
+    twin: Trace,
     states: States,
     *,
     runs: int = RUNS,
     factor: float,
     seed: int = 0,
-) -> dict[Mode, dict[str, Floats]]:
+    told: Callable[[float], None] = lambda share: None,
+) -> dict[str, Floats]:
     """The largest distance to the truth of noisy runs, and of the rules in the dtype itself; floored.
 
     The rules are the hand-written ones, in `backends.numpy_manual.noisy`'s arithmetic. In free the noise accumulates
-    over the steps; in resync each step starts from its state, and so all steps of one batch size run at once.
+    over the steps; in resync each step starts from its state, and so many steps of one batch size run at once.
 
     Args:
         scenario: what is run.
         inputs: its numbers.
-        truth: for each mode that is wanted, the reference's trace of every step.
+        truth: the reference's trace of every step.
         twin: likewise, the same rules in the scenario's dtype: one more run that is right.
         states: the state before each step, for resync.
-        runs: how many noisy runs of each kind.
+        runs: how many noisy runs of each kind, where tensors are not large.
         factor: how many envelopes an element may be off.
         seed: of the noise, with the scenario's name.
+        told: told of each share of the work that is done, 1 in all; from several threads, one at a time.
     """
-    out = {}
-    for mode, trace in truth.items():
-        columns = {name: np.zeros(column.shape) for name, column in trace.columns.items()}
-        for at, seen in noisy_runs(scenario, inputs, mode, states, runs=runs, factor=factor, seed=seed):
-            for name, column in columns.items():
-                _keep(column, at, seen[name], trace.columns[name][at], factor)
-        for name, column in columns.items():
-            off = np.abs(twin[mode].columns[name].astype(np.float64) - trace.columns[name])
-            np.maximum(column, np.where(np.isfinite(off), off, 0.0), out=column)
-        out[mode] = {
-            name: floored(column, trace.columns[name], scenario.dtype) if kind(name) != "lr" else column  # a constant
-            for name, column in columns.items()
-        }
-    return out
+    runs, mode = how_many(scenario, inputs, runs), truth.manifest.mode
+    size = largest(scenario, inputs) * (1 + runs)
+    kinds = [(0,)] if 2 * size <= BLOCK else [(1, 2)] if 8 * size <= CROWDED else [(1,), (2,)]
+    number = len(truth.steps) * sum(map(len, kinds))
+    strays = Strays(truth, factor, lambda steps: told(steps / number))
+    walks = partial(noisy_walks, scenario, inputs, mode, states, runs=runs, factor=factor, seed=seed)
+    for together in kinds:
+        strays.look(walks, together)
+    return strays.envelope(twin, scenario.dtype)
 
 
-def strayed(runs: Array, truth: Array, factor: float) -> Floats:
+class Strays:
+    """How far runs are from the truth, at most, as they come; each may be of some steps only.
+
+    Args:
+        truth: the reference's trace of every step.
+        factor: how many envelopes an element may be off.
+        told: told of each number of steps that is done; one at a time.
+    """
+
+    def __init__(self, truth: Trace, factor: float, told: Callable[[int], None]) -> None:
+        self.truth, self.factor, self.told = truth, factor, told
+        self.columns = {name: np.zeros(column.shape) for name, column in truth.columns.items()}
+        self.lock, self.stopped = threading.Lock(), threading.Event()
+
+    def look(self, walks: Callable[..., Walks], kinds: tuple[int, ...]) -> None:
+        """Look at the runs of some kinds, side by side."""
+        if len(kinds) == 1:
+            return self._look(walks(kind=kinds[0]), kinds[0])
+        with ThreadPoolExecutor(len(kinds)) as pool:  # NumPy's loops let go of the interpreter lock
+            work = [pool.submit(self._look, walks(kind=kind), kind) for kind in kinds]
+            try:
+                for done in work:
+                    done.result()
+            except BaseException:  # Ctrl-C: nobody waits for the rest
+                self.stopped.set()
+                raise
+
+    @np.errstate(over="ignore", invalid="ignore")  # a run that overflows is for the judge; the setting is per thread
+    def _look(self, walks: Walks, kind: int) -> None:
+        for at, walk in walks:
+            for name, runs in walk:
+                if self.stopped.is_set():
+                    return
+                self._keep(self.columns[name], at, runs, self.truth.columns[name][at], kind)
+            with self.lock:
+                self.told(at.stop - at.start if isinstance(at, slice) else len(at))
+
+    def _keep(self, column: Floats, at: Any, runs: Array, truth: Array, kind: int) -> None:
+        """Take the rows ``at`` in; a smaller batch has some of their rows only."""
+        if len(runs) == 1:
+            return
+        part = at if runs.shape[2:] == column.shape[1:] else (at, slice(runs.shape[2]))
+        off = strayed(runs, truth if part is at else truth[:, : runs.shape[2]], self.factor, kind)
+        with self.lock:
+            column[part] = np.maximum(column[part], off)
+
+    def envelope(self, twin: Trace, dtype: str) -> dict[str, Floats]:
+        """The columns, with the rules in the dtype itself as one more run that is right; floored, but for constants."""
+        for name, column in self.columns.items():
+            for at in rows(column):
+                right = self.truth.columns[name][at]
+                off = np.abs(twin.columns[name][at].astype(np.float64) - right)
+                off[~np.isfinite(off)] = 0.0
+                np.maximum(column[at], off, out=column[at])
+                if kind(name) != "lr":
+                    floored(column[at], right, dtype)
+        return self.columns
+
+
+def rows(column: Array) -> Iterator[slice]:
+    """The steps of a column in blocks that fit the cache."""
+    at_once = max(1, BLOCK // max(1, column[:1].size))
+    return (slice(start, start + at_once) for start in range(0, len(column), at_once))
+
+
+def strayed(runs: Array, truth: Array, factor: float, kind: int = 0) -> Floats:
     """The largest distance of noisy runs to the truth; those with more noise than rounding has count so much less.
 
     Args:
-        runs: (2 K + 1, …): one without noise, K of the first kind, K of the second.
+        runs: (2 K + 1, …): one without noise, K of the first kind, K of the second; or (K + 1, …) of one ``kind``.
         truth: (…), what they should be.
         factor: how many envelopes an element may be off.
+        kind: 1 or 2 where all runs are of that kind.
     """
+    number = (len(runs) - 1) if kind else (len(runs) - 1) // 2
+    scales = np.concatenate([noise_scales(number, factor) if kind < 2 else [], np.ones(number if kind != 1 else 0)])
+    if runs.size > BLOCK:
+        return _strayed_far(runs, truth, scales)
     off = np.abs(runs[1:] - truth)
-    off = np.where(np.isfinite(off), off, 0.0)  # a run that overflows says nothing about rounding
-    half = len(off) // 2
-    off[:half] /= noise_scales(half, factor).reshape(-1, *[1] * (off.ndim - 1))
+    off[~np.isfinite(off)] = 0.0  # a run that overflows says nothing about rounding
+    off /= scales.reshape(-1, *[1] * (off.ndim - 1))
     return np.asarray(off.max(axis=0))
 
 
-def noisy_runs(
+def _strayed_far(runs: Array, truth: Array, scales: Floats) -> Floats:
+    """The same, piece by piece and run by run."""
+    largest = np.zeros(truth.shape)
+    flat, right, out = runs.reshape(len(runs), -1), truth.reshape(-1), largest.reshape(-1)
+    for start in range(0, len(right), BLOCK):
+        piece = slice(start, start + BLOCK)
+        for run, scale in zip(flat[1:, piece], scales, strict=True):
+            off = np.abs(run - right[piece])
+            off /= scale
+            if not np.isfinite(off.sum()):
+                off[~np.isfinite(off)] = 0.0
+            np.maximum(out[piece], off, out=out[piece])
+    return largest
+
+
+def noisy_runs(*arguments: Any, **options: Any) -> Iterator[tuple[Any, Mapping[str, Array]]]:
+    """As `noisy_walks`, with all quantities of the steps together."""
+    for at, walk in noisy_walks(*arguments, **options):
+        yield at, dict(walk)
+
+
+def noisy_walks(
     scenario: Scenario,
     inputs: Inputs,
     mode: Mode,
@@ -98,20 +210,20 @@ def noisy_runs(
     factor: float,
     seed: int,
     steps: NDArray[np.int64] | None = None,
-) -> Iterator[tuple[Any, Mapping[str, Array]]]:
+    kind: int = 0,
+) -> Walks:
     """Noisy runs of the rules: the numbers of some steps, and each quantity there, (2 runs + 1, steps, *shape).
 
     Run 0 has no noise; the others are of two kinds (`backends.numpy_manual.noisy.Noise`). A constant has no noise, and
-    no more than one run. ``steps`` says which are wanted in resync; None: all.
+    no more than one run. ``steps`` says which are wanted in resync; None: all. ``kind`` is 1 or 2 for one kind only.
     """
-    arithmetic = noisy(scenario.dtype, runs, factor, zlib.crc32(f"{scenario.name} {mode} {seed}".encode()))
+    name = zlib.crc32(f"{scenario.name} {mode} {seed}".encode())
+    arithmetic = noisy(scenario.dtype, runs, factor, name, kind=kind)
     session = NumpySession(scenario, inputs, arithmetic, np.dtype(np.float64))
-    with np.errstate(over="ignore", invalid="ignore"):  # a run that overflows is for the judge
-        if mode == "free":
-            yield from _free(session, inputs)
-        else:
-            wanted = np.arange(inputs.steps) if steps is None else steps
-            yield from _resync(session, scenario, inputs, states, wanted)
+    at_once = max(1, BLOCK // (largest(scenario, inputs) * (1 + (runs if kind else 2 * runs))))
+    if mode == "free":
+        return _free(session, inputs) if at_once == 1 else _together(_free(session, inputs), at_once)
+    return _resync(session, inputs, states, np.arange(inputs.steps) if steps is None else steps, at_once)
 
 
 def floored(envelope: Floats, truth: Floats, dtype: str) -> Floats:
@@ -124,40 +236,43 @@ def floored(envelope: Floats, truth: Floats, dtype: str) -> Floats:
     return np.maximum(envelope, FORMATS[dtype].spacing(np.where(np.isfinite(truth), truth, 0.0)), out=envelope)
 
 
-def _free(session: NumpySession, inputs: Inputs) -> Iterator[tuple[Any, Mapping[str, Array]]]:
+def _free(session: NumpySession, inputs: Inputs) -> Walks:
     for step, (x, y) in enumerate(inputs.batches()):
-        yield slice(step, step + 1), {name: value[:, np.newaxis] for name, value in _runs(session.step(x, y))}
+        yield slice(step, step + 1), ((name, runs[:, np.newaxis]) for name, runs in _runs(session.walk(x, y)))
 
 
-def _resync(
-    session: NumpySession, scenario: Scenario, inputs: Inputs, states: States, steps: NDArray[np.int64]
-) -> Iterator[tuple[Any, Mapping[str, Array]]]:
+def _together(steps: Walks, at_once: int) -> Walks:
+    """Steps one after the other, handed on in blocks of steps whose batches are of one size."""
+    block: list[dict[str, Array]] = []
+    start = 0
+    for at, walk in steps:
+        seen = dict(walk)
+        if block and (len(block) == at_once or any(runs.shape != seen[name].shape for name, runs in block[0].items())):
+            yield slice(start, at.start), _stacked(block)
+            start, block = at.start, []
+        block.append(seen)
+    yield slice(start, start + len(block)), _stacked(block)
+
+
+def _stacked(block: list[dict[str, Array]]) -> Iterator[tuple[str, Array]]:
+    return ((name, np.concatenate([seen[name] for seen in block], axis=1)) for name in block[0])
+
+
+def _resync(session: NumpySession, inputs: Inputs, states: States, steps: NDArray[np.int64], at_once: int) -> Walks:
     """All steps whose batches are of one size, in blocks."""
     samples = [inputs.samples(int(step)) for step in steps]
     sizes = np.array([len(batch) for batch in samples])
-    largest = max(int(np.prod([n or inputs.batch_size for n in s])) for s in quantity_shapes(scenario).values())
-    block = max(1, BLOCK // largest)
     for size in np.unique(sizes):
         of_size = np.flatnonzero(sizes == size)
-        for start in range(0, len(of_size), block):
-            rows = of_size[start : start + block]
+        for start in range(0, len(of_size), at_once):
+            rows = of_size[start : start + at_once]
             at = steps[rows]
             batch = np.array([samples[row] for row in rows])
             session.load({name: column[at] for name, column in states.items()})
-            yield at, dict(_runs(session.step(inputs.x[batch], inputs.y[batch])))
+            yield at, _runs(session.walk(inputs.x[batch], inputs.y[batch]))
 
 
-def _runs(seen: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:
+def _runs(walk: Iterator[tuple[str, Array]]) -> Iterator[tuple[str, Array]]:
     """The quantities of a step, each with a leading axis of runs; what is a constant has none, and gets one."""
-    for name, value in seen.items():
+    for name, value in walk:
         yield name, value if value.ndim else value.reshape(1, 1)
-
-
-def _keep(column: Floats, at: Any, runs: Array, truth: Array, factor: float) -> None:
-    """Write how far the runs strayed into the rows ``at``; a smaller batch fills its own rows only."""
-    if len(runs) == 1:
-        return
-    if runs.shape[2:] == column.shape[1:]:
-        column[at] = strayed(runs, truth, factor)
-    else:
-        column[at, : runs.shape[2]] = strayed(runs, truth[:, : runs.shape[2]], factor)

@@ -130,13 +130,15 @@ def _read(name: str, target: str) -> About:
 
 
 def _imported(name: str) -> About:
-    from harness.backend import backend_class
+    """What it says when it is imported; somebody else's is, in a child process."""
+    from harness.describe import describe
 
     try:
-        cls = backend_class(name)
+        found = describe(name)
     except IsogradError as error:
         return About(name, error=str(error))
-    return About(name, cls.distribution, {table: tuple(getattr(cls, table)) for _, table, _ in support_rows()})
+    tables = {table: tuple(found.tables.get(table, ())) for _, table, _ in support_rows()}
+    return About(name, found.distribution, tables, found.error or ("" if found.tables else found.absent))
 
 
 # ---------------------------------------------------------------- what a scenario can ask for

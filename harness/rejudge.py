@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from harness.envelope import RUNS
 from harness.errors import ScenarioError, TraceError
 from harness.findings import check_source
 from harness.inputs import Inputs, fingerprint
-from harness.judging import FACTOR, drifts
+from harness.judging import FACTOR
 from harness.reference import make_reference
 from harness.scenario import Scenario
 from harness.trace import Mode, Trace
@@ -23,14 +22,15 @@ from harness.trace import Mode, Trace
 def rejudge(traces: Sequence[Trace], factor: float, noise: int) -> list[Cell]:
     """A cell for each trace; the reference of a scenario and mode is computed once."""
     assessors: dict[tuple[Scenario, str, Mode, int, str], Assessor] = {}
-    cells = []
+    cells, known = [], []
     for trace in traces:
         manifest = trace.manifest
         key = (_origin(trace)[0], manifest.fingerprint, manifest.mode, manifest.every, manifest.pattern)
         if key not in assessors:
             assessors[key] = assessor_of(trace, factor, noise)
-        cells.append(assessors[key].judged(trace))
-    return [_with_other_mode(cell, cells) for cell in cells]
+        known.append(assessors[key])
+        cells.append(known[-1].judged(trace))
+    return [_with_other_mode(cell, assessor, cells) for cell, assessor in zip(cells, known, strict=True)]
 
 
 def assessor_of(trace: Trace, factor: float = FACTOR, noise: int = RUNS) -> Assessor:
@@ -87,7 +87,7 @@ def _fit(scenario: Scenario, inputs: Inputs) -> bool:
     )
 
 
-def _with_other_mode(cell: Cell, cells: Sequence[Cell]) -> Cell:
+def _with_other_mode(cell: Cell, assessor: Assessor, cells: Sequence[Cell]) -> Cell:
     """DRIFTS needs both modes of one backend on one scenario."""
     assert cell.trace is not None
     if cell.mode == "resync":
@@ -96,5 +96,5 @@ def _with_other_mode(cell: Cell, cells: Sequence[Cell]) -> Cell:
         assert other.trace is not None
         same = other.backend == cell.backend and other.trace.manifest.fingerprint == cell.trace.manifest.fingerprint
         if same and other.mode == "resync":
-            return replace(cell, judgement=drifts(cell.judgement, other.judgement))
+            return assessor.beside(cell, other)
     return cell

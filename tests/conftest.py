@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import Report, run
-from harness.backend import backend_class, installed_version
+from harness import Report, explanation, run
+from harness.describe import describe
 from harness.pytest_plugin import asked_for
 
 pytest_plugins = ("pytester",)
+explanation.LOUD = True  # a search for causes that fails is a failed test, not a phrase in a report
 
 REFERENCE = "numpy"  # the one backend that a test may name: all others are compared with it
 
@@ -65,7 +66,7 @@ class Catalogue:
 @pytest.fixture(scope="session")
 def catalogue(pytestconfig: pytest.Config) -> Catalogue:
     """Run once a session; the reference is always there. What is not installed is for `isograd_backend` to tell."""
-    there = [name for name in asked_for(pytestconfig) if installed_version(backend_class(name))]
+    there = [name for name in asked_for(pytestconfig) if describe(name).version]
     before = set(sys.modules)
     report = run(backends=sorted({REFERENCE, *there}))  # as in the published report
     return Catalogue(report, frozenset(set(sys.modules) - before))

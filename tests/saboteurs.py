@@ -255,6 +255,34 @@ class RoundsDown(Honest):
         return after - 2 * np.spacing(abs(after))
 
 
+class ForgetsTwo(Honest):
+    """Two of four parameters keep values of their own."""
+
+    def loaded(self, run: Wrapper, state: Mapping[str, Array]) -> Mapping[str, Array]:
+        return {k: v + run.dtype(0.3) if k.startswith("hidden.") else v for k, v in state.items()}
+
+
+class ForgetsVelocity(Honest):
+    """Momentum of 0.9, whose velocity is gone once a state is loaded: the optimizer is made anew with it."""
+
+    def loaded(self, run: Wrapper, state: Mapping[str, Array]) -> Mapping[str, Array]:
+        run.memory = {}
+        return state
+
+    def updated(self, run: Wrapper, name: str, w: Array, g: Array) -> Array:
+        run.memory = run.memory or {}
+        run.memory[name] = run.dtype(0.9) * run.memory.get(name, run.dtype(0)) + g
+        return w - run.lr * run.memory[name]
+
+
+class ShadowWeights(Honest):
+    """Weights that are told in full, and kept in float16 for the next step."""
+
+    def returned(self, run: Wrapper, seen: Seen) -> Seen:
+        run._take({name: w.astype(np.float16).astype(w.dtype) for name, w in run.state.items()})
+        return seen
+
+
 # ---------------------------------------------------------------- wrong structure
 
 

@@ -12,14 +12,17 @@ import numpy as np
 import pytest
 
 import harness.envelope as enveloping
-from backends.numpy_manual import NumpyBackend
+from backends.numpy_manual import NumpyBackend, noise
 from backends.numpy_manual.arithmetic import exp, make_arithmetic
-from backends.numpy_manual.noisy import ACCURACY, EXACT, Noise, noise_scales, noisy
+from backends.numpy_manual.noise import Places, noise_scales
+from backends.numpy_manual.noisy import EXACT, Noise, noisy
+from backends.numpy_manual.rules import LAYERS
+from backends.numpy_manual.sizes import ACCURACY, LONG
 from harness import Scenario, Trace, Verdict, load_scenario
 from harness.catalogue import parse_scenario
 from harness.comparison import compare_traces
 from harness.dtypes import FORMATS
-from harness.envelope import TENTH, floored, make_envelope, noisy_runs, strayed
+from harness.envelope import TENTH, floored, how_many, make_envelope, noisy_runs, strayed
 from harness.inputs import make_inputs
 from harness.judging import FACTOR, judge
 from harness.recorder import record_here
@@ -84,7 +87,7 @@ def test_float64_is_off_by_one_unit_or_none(name: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", NARROW)
-@pytest.mark.parametrize("terms", [1, 2, 8, 100])
+@pytest.mark.parametrize("terms", [1, 2, 8, LONG])
 def test_a_dot_product_is_off_by_the_root_of_its_terms_times_their_absolute_sum(dtype: str, terms: int) -> None:
     a, b = RNG.uniform(0.5, 1, (2, terms)), RNG.uniform(-1, 1, (terms, 3))
     size = FORMATS[dtype].roundoff * np.sqrt(terms) * (np.abs(a) @ np.abs(b))
@@ -232,28 +235,130 @@ def test_in_the_second_kind_every_result_is_a_number_of_the_dtype(operation: Ope
 # ---------------------------------------------------------------- does that check see anything?
 
 
-def sized(times: float) -> Operation:
-    right = Noise._size
-    return lambda *arguments: times * right(*arguments)
+def sized(method: Operation, times: float) -> Operation:
+    return lambda *arguments: times * method(*arguments)
 
 
-def of_the_result(self: Noise, ufunc: Any, method: str, inputs: Any, options: Any, result: np.ndarray) -> np.ndarray:
+def of_the_result(self: Noise, ufunc: Any, inputs: Any, options: Any) -> np.ndarray:
     """As if nothing ever cancelled."""
-    return np.asarray(self.format.roundoff * np.abs(result))
+    return np.asarray(self.format.roundoff * np.abs(ufunc(*(side[:1] for side in inputs))))
 
 
-@pytest.mark.parametrize("sabotage", [sized(0.4), sized(1.5), sized(0.0)], ids=["too little", "too much", "none"])
+@pytest.mark.parametrize("times", [0.4, 1.5, 0.0], ids=["too little", "too much", "none"])
 @pytest.mark.parametrize("name", BASIC)
-def test_noise_of_another_size_is_seen(name: str, sabotage: Operation, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Noise, "_size", sabotage)
+def test_noise_of_another_size_is_seen(name: str, times: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Noise, "_unit", sized(Noise._unit, times))
     with pytest.raises(AssertionError):
         check_noise(BASIC[name], "float32", FORMATS["float32"].roundoff * np.abs(BASIC[name](A, B)), A, B)
+
+
+@pytest.mark.parametrize("times", [0.4, 1.5, 0.0], ids=["too little", "too much", "none"])
+def test_noise_of_another_size_in_a_product_of_matrices_is_seen(times: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Noise, "_size", sized(Noise._size, times))
+    with pytest.raises(AssertionError):
+        test_a_dot_product_is_off_by_the_root_of_its_terms_times_their_absolute_sum("float32", 8)
 
 
 def test_noise_that_knows_no_cancellation_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Noise, "_size", of_the_result)
     with pytest.raises(AssertionError):
         test_a_dot_product_that_cancels_keeps_the_noise_of_its_terms("float32")
+
+
+# ---------------------------------------------------------------- large tensors
+
+LARGE: dict[str, Operation] = {
+    **BASIC,
+    "exp": lambda a, b: exp(a - b),
+    "matmul": lambda a, b: a @ b.mT,
+    "sum": lambda a, b: (a + b).sum(axis=-1),
+    "transposed": lambda a, b: a.mT * b.mT,
+}
+WIDE = RNG.uniform(1, 4, (2, 30, 40)), RNG.uniform(-0.9, -0.1, (2, 30, 40))
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
+@pytest.mark.parametrize("name", LARGE)
+def test_what_is_moved_run_by_run_and_piece_by_piece_is_moved_as_much(
+    name: str, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    for small, piece in ((2**30, 2**18), (0, 1000)):
+        monkeypatch.setattr(noise, "SMALL", small)
+        monkeypatch.setattr(noise, "PIECE", piece)
+        arithmetic = noisy(dtype, 8, FACTOR, 0)
+        seen.append(np.asarray(LARGE[name](*map(arithmetic.array, WIDE))))
+    at_once, in_pieces = (np.abs(runs[1:] - runs[0]).reshape(2, 8, -1) for runs in seen)
+    np.testing.assert_array_equal(seen[0][0], seen[1][0])
+    for one, other in zip(at_once.max(axis=2).ravel(), in_pieces.max(axis=2).ravel(), strict=True):
+        assert one == other == 0 or 0.5 < one / other < 2
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
+@pytest.mark.parametrize("name", LARGE)
+def test_a_run_is_the_same_whether_those_of_the_other_kind_run_beside_it_or_not(name: str, dtype: str) -> None:
+    both, first, second = (
+        np.asarray(LARGE[name](*map(noisy(dtype, 4, FACTOR, 0, kind=kind).array, WIDE))) for kind in (0, 1, 2)
+    )
+    np.testing.assert_array_equal(both[:5], first)
+    np.testing.assert_array_equal(both[[0, 5, 6, 7, 8]], second)
+
+
+def test_two_operations_have_noise_of_their_own() -> None:
+    arithmetic = noisy("float32", 4, FACTOR, 0)
+    a, b = map(arithmetic.array, WIDE)
+    assert (np.asarray(a * b)[1:5] != np.asarray(a * b)[1:5]).mean() > 0.99
+
+
+def test_the_places_of_noise_come_again_late_and_not_in_step() -> None:
+    places = Places(1, 2, slice(None))
+    seen = [places.noise(1, np.ones(2)).ravel().tolist() for _ in range(noise.OPERATIONS + 1)]
+    assert seen[0] == seen[-1]
+    assert len({tuple(row) for row in seen}) == noise.OPERATIONS
+    assert all(noise.OPERATIONS % n for n in range(2, 64))
+
+
+@pytest.mark.parametrize(
+    ("size", "runs", "many"),
+    [(8, 16, 16), (2**16, 16, 16), (2**17, 16, 8), (2**22, 16, 4), (2**22, 64, 16), (2**22, 2, 2)],
+)
+def test_large_tensors_have_fewer_runs(size: int, runs: int, many: int) -> None:
+    weight = {"draw": "normal", "scale": 1.0}
+    layers = [{"name": "wide", "kind": "linear", "outputs": size // 8, "weight": weight}]
+    data = {"kind": "gaussian", "samples": 1, "features": 8, "target": "sum"}
+    loss = {"kind": "mse", "width_1_labels": "broadcast"}
+    scenario = small(layers=layers, data=data, loss=loss, batch_size=1)
+    inputs = replace(make_inputs(small()), batch_size=1)
+    assert how_many(scenario, inputs, runs) == many
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_envelope_of_large_tensors_is_made_side_by_side_or_one_after_the_other(
+    mode: Mode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same runs, whichever way: only the kinks that are put on the other side can be others."""
+    made = []
+    for block, crowded in ((2**30, 2**28), (1, 2**28), (1, 1)):
+        monkeypatch.setattr(enveloping, "BLOCK", block)
+        monkeypatch.setattr(enveloping, "CROWDED", crowded)
+        made.append(seeded(mode, 0))
+    at_once, side_by_side, one_by_one = made
+    np.testing.assert_array_equal(side_by_side, one_by_one)
+    if mode == "free":
+        np.testing.assert_array_equal(at_once, one_by_one)
+    assert (np.abs(np.log2(at_once / one_by_one)) < 3).all()
+
+
+def test_what_goes_wrong_in_one_kind_of_runs_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Noise, *arguments: Any) -> Any:
+        raise MemoryError("no more")
+
+    monkeypatch.setattr(enveloping, "BLOCK", 1)
+    known = reference_of(small())
+    monkeypatch.setattr(Noise, "operate", broken)
+    inputs, options = make_inputs(small()), {"runs": 4, "factor": FACTOR}
+    with pytest.raises(MemoryError, match="no more"):
+        make_envelope(small(), inputs, known.truth["free"], known.twin["free"], known.states, **options)
 
 
 # ---------------------------------------------------------------- narrower arithmetics
@@ -267,16 +372,24 @@ ANY: dict[str, tuple[Operation, float]] = {  # each with the error that rounding
 }
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("name", ANY)
-def test_bfloat16_rounds_every_operation_to_eight_digits(name: str) -> None:
-    arithmetic = make_arithmetic("bfloat16")
+def test_sixteen_bits_round_every_operation_once(name: str, dtype: str) -> None:
+    arithmetic = make_arithmetic(dtype)
     operands = [arithmetic.array(side) for side in (A, B)]
     operation, halves = ANY[name]
     found = np.asarray(operation(*operands))
     exact = operation(*(np.asarray(side, np.float64) for side in operands))
     assert found.dtype == np.float32
-    np.testing.assert_array_equal(found, found.astype(FORMATS["bfloat16"].dtype).astype(np.float32))
-    assert (np.abs(found - exact) <= halves * FORMATS["bfloat16"].spacing(exact) / 2).all()
+    np.testing.assert_array_equal(found, found.astype(FORMATS[dtype].dtype).astype(np.float32))
+    assert (np.abs(found - exact) <= halves * FORMATS[dtype].spacing(exact) / 2).all()
+
+
+def test_a_long_sum_of_like_terms_in_float16_is_off_by_its_last_rounding() -> None:
+    arithmetic = make_arithmetic("float16")
+    rows = np.full((4000, 3), 0.1)
+    found = np.asarray(arithmetic.array(rows).sum(axis=-2))
+    np.testing.assert_array_equal(found, np.float16(4000 * float(np.float16(0.1))))
 
 
 def test_bfloat16_takes_numbers_and_constants_in_with_eight_digits() -> None:
@@ -367,6 +480,49 @@ def test_an_exact_zero_is_on_one_side_of_a_kink() -> None:
 def test_a_number_without_noise_is_compared_once() -> None:
     z = noisy("float32", 16, FACTOR, 0).array(np.array([1e-30, 0.0, -1.0]))
     assert np.asarray(z > 0).tolist() == [[True, False, False]]
+
+
+def slopes(z: float, noise: float, runs: int = 16) -> np.ndarray:
+    """σ(z) in each run, of many z with noise of ± ``noise`` times 1.7 u in bfloat16."""
+    arithmetic = noisy("bfloat16", runs, FACTOR, 0)
+    size = noise / FORMATS["bfloat16"].roundoff / 2
+    a, b = np.array([[size + z, size]]), np.array([[1.0] * 300, [-1.0] * 300])
+    return np.asarray(LAYERS["sigmoid"].forward({}, arithmetic.array(a) @ arithmetic.array(b)))[:, 0]
+
+
+@pytest.mark.parametrize("z", [300.0, -300.0, 900.0])
+def test_where_rounding_carries_a_number_across_a_sigmoids_slope_a_run_is_on_it(z: float) -> None:
+    """By construction, and not by luck: of sixteen numbers spread over thousands, few are within the slope's ten."""
+    a = slopes(z, 1000.0)
+    half = a[1:9]
+    assert (np.abs(half - 0.5) < 0.3).any(axis=0).all()
+    assert (np.round(a[0]) == (z > 0)).all()
+
+
+@pytest.mark.parametrize("z", [300.0, -300.0])
+def test_where_rounding_does_not_carry_it_there_no_run_is_on_the_slope(z: float) -> None:
+    assert (np.abs(slopes(z, 10.0) - 0.5) > 0.3).all()
+
+
+def test_that_a_slope_is_left_to_luck_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Noise, "around", lambda self, z: z)
+    with pytest.raises(AssertionError):
+        test_where_rounding_carries_a_number_across_a_sigmoids_slope_a_run_is_on_it(300.0)
+
+
+def test_an_exponential_below_the_smallest_normal_number_may_be_zero() -> None:
+    arithmetic = noisy("float32", RUNS, 1.0, 0)
+    seen = np.asarray(exp(arithmetic.array(np.full(50, -90.0))))
+    assert seen[0, 0] == pytest.approx(8.19e-40, rel=1e-3)
+    assert np.abs(seen[1:] - seen[0]).max() > 0.95 * seen[0, 0]
+
+
+def test_an_infinity_stays_what_it_is_in_every_run() -> None:
+    arithmetic = noisy("float32", 4, FACTOR, 0)
+    z = arithmetic.array(np.array([np.inf, -np.inf, 1.0]))
+    with np.errstate(invalid="ignore", over="ignore"):
+        for seen in (z + 1, z * 2, (z * 2) + (z * 2), z - 1e38):
+            assert np.isinf(np.asarray(seen)[:, :2]).all()
 
 
 # ---------------------------------------------------------------- floors and strays
@@ -525,10 +681,8 @@ def seeded(mode: Mode, seed: int, name: str = "small") -> np.ndarray:
     scenario = small(name=name)
     inputs, known = make_inputs(scenario), reference_of(scenario)
     options: dict[str, Any] = {"runs": 4, "factor": FACTOR, "seed": seed}
-    envelope = make_envelope(
-        scenario, inputs, {mode: known.truth[mode]}, {mode: known.twin[mode]}, known.states, **options
-    )
-    return envelope[mode]["grad/hidden.weight"]
+    envelope = make_envelope(scenario, inputs, known.truth[mode], known.twin[mode], known.states, **options)
+    return envelope["grad/hidden.weight"]
 
 
 @pytest.mark.parametrize("mode", MODES)

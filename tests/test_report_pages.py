@@ -17,10 +17,11 @@ from harness.assess import Cell
 from harness.children import Answer
 from harness.comparison import Problem
 from harness.judging import Judgement, Verdict
-from harness.report.curves import POINTS, keep, loss_chart, numbers
+from harness.report.curves import loss_chart, numbers
 from harness.report.html import html
 from harness.report.markdown import markdown
 from harness.report.overview import MEANING, backends_of
+from harness.thinning import POINTS
 
 MODES = ("free", "resync")
 EVIL = "</script><!--<script>alert(1)</script>&\"'|\n`*_[x](y)\x1b[31m $1$ <img src=x onerror=alert(2)>"
@@ -275,20 +276,6 @@ def test_what_is_not_finite_is_null_in_the_curves_and_said_beside_them(report):
     assert not re.search(r"[:,\[](NaN|-?Infinity|inf|nan)\b", page.scripts[0])
 
 
-@pytest.mark.parametrize("curves", [1, 3, 7])
-def test_long_curves_keep_their_ends_and_extremes(curves):
-    rng = np.random.default_rng(curves)
-    values = rng.standard_normal((curves, 100_000)).cumsum(axis=1)
-    values[:, 77_777] = 1e9
-    values[0, 12_345] = -1e9
-    values[-1, 500:900] = np.nan
-    rows = keep(values)
-    assert 500 < len(rows) <= POINTS == len(keep(values[:, :POINTS]))
-    assert (np.diff(rows) > 0).all()
-    assert {0, 12_345, 77_777, 99_999} <= set(rows.tolist())
-    assert set(np.nanargmin(values, axis=1)) | set(np.nanargmax(values, axis=1)) <= set(rows.tolist())
-
-
 def test_a_long_run_is_drawn_with_few_points_and_says_so(report):
     result = report.results[1]
     rows = report.losses[(report.losses["scenario"] == MANY_STEPS) & (report.losses["mode"] == "free")]
@@ -304,7 +291,7 @@ def test_numbers_for_json():
     assert numbers(np.array([0.1234567, np.nan, np.inf, -np.inf, 0.0]), 3) == [0.123, None, None, None, 0.0]
 
 
-@pytest.mark.parametrize("module", ["curves", "html", "markdown", "section"])
+@pytest.mark.parametrize("module", ["html", "markdown", "section"])
 def test_examples(module):
     outcome = doctest.testmod(importlib.import_module(f"harness.report.{module}"))
     assert outcome.attempted

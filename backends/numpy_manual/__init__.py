@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,9 @@ class NumpyBackend(Backend):
     """Forward and backward by hand, in the scenario's dtype or in the ``arithmetic`` that its name gives.
 
     Args:
-        arithmetic: float16, bfloat16, tf32, float32, float64, mp50 (50 digits), rational (exact, from the decimal
-            digits that a person wrote; not for sigmoid) or exact (from the scenario's dtype's own numbers).
+        arithmetic: float16, bfloat16, tf32, float32, float64, extended (the machine's long double), mp50 (50 digits),
+            rational (exact, from the decimal digits that a person wrote; not for sigmoid), exact (from the scenario's
+            dtype's own numbers), or one made.
         rounded: return every quantity rounded to the scenario's dtype; the reference returns what it has.
     """
 
@@ -30,8 +31,8 @@ class NumpyBackend(Backend):
     optimizers = OPTIMIZERS
     dtypes = FORMATS
 
-    def __init__(self, arithmetic: str | None = None, rounded: bool = True) -> None:
-        self.arithmetic = arithmetic and make_arithmetic(arithmetic)
+    def __init__(self, arithmetic: str | Arithmetic | None = None, rounded: bool = True) -> None:
+        self.arithmetic = make_arithmetic(arithmetic) if isinstance(arithmetic, str) and arithmetic else arithmetic
         self.rounded = rounded
 
     def environment(self) -> dict[str, str]:
@@ -80,29 +81,39 @@ class NumpySession(Session):
 
     def step(self, x: Array, y: Array) -> Mapping[str, Array]:
         """One step, by the rules."""
+        return dict(self.walk(x, y))
+
+    def walk(self, x: Array, y: Array) -> Iterator[tuple[str, Array]]:
+        """One step, quantity by quantity as they are computed: so nobody has to hold them all. Not to be left early."""
+        told = self._told if self.convert else _as_it_is
         if self.convert:
             x, y = self.arithmetic.array(x), self.arithmetic.array(y)
-        q: dict[str, Any] = {"lr": self.lr}
+        yield "lr", told(self.lr)
         values = [x]
         for name, rule in self.rules:
             values.append(rule.forward(self.p[name], values[-1]))
-            q["forward/" + name] = values[-1]
-        q["loss"] = self.loss.value(values[-1], y)
+            yield "forward/" + name, told(values[-1])
+        yield "loss", told(self.loss.value(values[-1], y))
 
         gradients = {}
         d = self.loss.gradient(values[-1], y)
         for i in range(len(self.rules) - 1, -1, -1):
             name, rule = self.rules[i]
-            q["backward/" + name] = d
+            yield "backward/" + name, told(d)
             d, gradients[name] = rule.backward(self.p[name], values[i], values[i + 1], d)
+        yield from self.trained(gradients)
 
-        for name, grads in self.gradients(gradients).items():
-            p = self.p[name]
+    def trained(self, gradients: dict[str, Gradients]) -> Iterator[tuple[str, Array]]:
+        """The end of a step: each parameter's gradient, and what the update makes of it."""
+        told = self._told if self.convert else _as_it_is
+        gradients = self.gradients(gradients)
+        for name in list(gradients):
+            p, grads = self.p[name], gradients.pop(name)
             for param, g in grads.items():
                 key = f"{name}.{param}"
-                p[param] = q["weight/" + key] = self.updated(key, p[param], g)
-                q["grad/" + key] = g
-        return {name: self._told(value) for name, value in q.items()} if self.convert else q
+                yield "grad/" + key, told(g)
+                p[param] = self.updated(key, p[param], g)
+                yield "weight/" + key, told(p[param])
 
     def _told(self, value: Any) -> Array:
         """A quantity in the dtype that is told; fractions and 50 digits by way of float64."""
@@ -118,3 +129,7 @@ class NumpySession(Session):
     def updated(self, key: str, w: Any, g: Any) -> Any:
         """A parameter after the update."""
         return self.update(w, g, self.lr)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,19 @@ from harness.backend import Session
 from harness.dtypes import FORMATS
 from harness.inputs import Array, Inputs
 from harness.scenario import Scenario
+
+
+@dataclass(frozen=True)
+class Known:
+    """A step by the rules up to its gradients.
+
+    Attributes:
+        seen: its quantities so far.
+        gradients: of each layer.
+    """
+
+    seen: Mapping[str, Array]
+    gradients: Mapping[str, Gradients]
 
 
 class ChangedSession(NumpySession):
@@ -39,6 +53,7 @@ class ChangedSession(NumpySession):
         rounded: bool = True,
     ) -> None:
         self.change, self.outside = change, outside
+        self.known: Known | None = None
         self.run = Circumstances(scenario, inputs)
         chosen = arithmetic or change.arithmetic() or "float64"
         chosen = make_arithmetic(chosen) if isinstance(chosen, str) else chosen
@@ -65,6 +80,15 @@ class ChangedSession(NumpySession):
         self.run.step += 1
         return seen
 
+    def walk(self, x: Array, y: Array) -> Iterator[tuple[str, Array]]:
+        """One step; where it is known up to its gradients, from there on: a change of updates leaves that as it is."""
+        if self.known is None:
+            yield from super().walk(x, y)
+            return
+        yield "lr", self.lr
+        yield from self.known.seen.items()
+        yield from self.trained({layer: dict(of) for layer, of in self.known.gradients.items()})
+
     def gradients(self, gradients: dict[str, Gradients]) -> dict[str, Gradients]:
         """The gradients, changed."""
         flat = {f"{layer}.{param}": g for layer, of in gradients.items() for param, g in of.items()}
@@ -74,6 +98,20 @@ class ChangedSession(NumpySession):
     def updated(self, key: str, w: Any, g: Any) -> Any:
         """A parameter after the update, changed."""
         return self.change.updated(self.run, key, w, g, super().updated(key, w, g))
+
+
+class KnownSession(NumpySession):
+    """The rules, remembering each step up to its gradients."""
+
+    def known(self, x: Array, y: Array) -> Known:
+        """One step, up to its gradients."""
+        seen = {name: value for name, value in self.walk(x, y) if name.startswith(("forward/", "loss", "backward/"))}
+        return Known(seen, self.kept)
+
+    def gradients(self, gradients: dict[str, Gradients]) -> dict[str, Gradients]:
+        """As they are; the update takes them out of what it is given."""
+        self.kept = {layer: dict(of) for layer, of in gradients.items()}
+        return gradients
 
 
 class ChangedBackend(NumpyBackend):

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
-from backends.numpy_manual.rules import LayerRule, LossRule
+from backends.numpy_manual.rounded import Rounded, plain
+from backends.numpy_manual.rules import OPTIMIZERS, LayerRule, LossRule
 from harness.inputs import Array, Inputs
 from harness.scenario import GaussianData, InlineData, Linear, Scenario
 
@@ -26,6 +27,10 @@ Values = dict[str, Any]
 """Something for each parameter, by "layer.param"."""
 
 OPTIONS: Any = {"extra": "forbid", "frozen": True}
+
+
+EARLY = ("arithmetic", "layer", "loss", "samples", "labels", "loaded")
+"""Methods of a change that take hold before the gradients."""
 
 
 class Evidence(Protocol):
@@ -42,6 +47,10 @@ class Evidence(Protocol):
     @property
     def steps(self) -> list[int]:
         """The steps of which the trace's state is known, the first that is wrong first."""
+
+    @property
+    def looked_at(self) -> list[int]:
+        """Those of them at which a change must account for everything."""
 
     def state(self, step: int) -> Mapping[str, Array]:
         """The parameters before a step."""
@@ -60,6 +69,8 @@ class Change:
     Attributes:
         id: its stable name.
         sentence: what is different, in a sentence; `{at}` stands for where, and so on for the other options.
+        one: how the sentence calls the place.
+        every: how it calls all places together.
         formula: the formula with the change, the offending term between « and ».
         origin: where it usually comes from.
         solve: options that a trace can be solved for, each with the value that changes nothing.
@@ -70,6 +81,8 @@ class Change:
     sentence: ClassVar[str] = ""
     formula: ClassVar[str] = ""
     origin: ClassVar[str] = ""
+    one: ClassVar[str] = "{at}"
+    every: ClassVar[str] = "every parameter"
     solve: ClassVar[Mapping[str, float]] = {}
     remembers: ClassVar[bool] = False
 
@@ -81,7 +94,8 @@ class Change:
     def says(self) -> str:
         """The sentence with its options."""
         options = {f.name: getattr(self, f.name) for f in fields(self)}
-        return self.sentence.format(**options | {"at": options.get("at") or "every parameter"})
+        at = self.one.format(**options) if options.get("at") else self.every
+        return self.sentence.format(**options | {"at": at})
 
     @property
     def where(self) -> str:
@@ -97,6 +111,11 @@ class Change:
     def fitted(self, evidence: Evidence) -> Iterator[Self]:
         """Itself with options that are read off a trace (an order, an index); none where there is nothing to read."""
         yield from ()
+
+    @property
+    def late(self) -> bool:
+        """Whether it begins at the gradients: everything before the update is as the rules have it."""
+        return all(getattr(type(part), name) is getattr(Change, name) for part in self.parts for name in EARLY)
 
     @property
     def vague(self) -> bool:
@@ -223,9 +242,18 @@ class Both(Change):
         return self.second.gradients(run.part(1), self.first.gradients(run.part(0), g))
 
     def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:
-        """What each adds to the rule's update."""
+        """The first's update, and what the second adds to the rule's: a difference without rounding of its own.
+
+        Otherwise two changes would be allowed more rounding than one, and a second that does nothing would help.
+        """
         one = self.first.updated(run.part(0), key, w, g, after)
-        return one + self.second.updated(run.part(1), key, w, g, after) - after
+        w, g = plain(w), plain(g)
+        rule = OPTIMIZERS[run.scenario.optimizer.kind](w, g, run.lr)
+        two = self.second.updated(run.part(1), key, w, g, rule)
+        if two is rule:
+            return one
+        both = plain(one) + (plain(two) - rule)
+        return one.rounding.rounded(both) if isinstance(one, Rounded) else both
 
     def returned(self, run: Circumstances, seen: Values) -> Values:
         """One after the other."""
@@ -236,7 +264,20 @@ class Both(Change):
 class AtLayer(Change):
     """A change of one layer; `at` is its name, or none for every layer that it means something for."""
 
+    every: ClassVar[str] = "every layer"
+
     at: str = ""
+
+    @classmethod
+    def places(cls, scenario: Scenario) -> list[str]:
+        """The layers that it means something for."""
+        return [layer.name for layer in scenario.layers]
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """All of its places together, and each."""
+        places = cls.places(scenario)
+        yield from (cls(at=at) for at in [*([""] if len(places) > 1 else []), *places])
 
     def here(self, name: str) -> bool:
         """Whether it is that layer."""
@@ -272,7 +313,32 @@ class AtPartialBatch(Change):
 
 
 MOST = 10_000_000
-"""Of more products of rows, candidates and outputs, no order is read off a trace: it would need gigabytes."""
+"""Of more products of rows, candidates and outputs, no order is read off a trace: it would take seconds a step."""
+
+AT_ONCE = 2**18
+"""Distances that are computed at once: some megabytes."""
+
+
+def distances(a: Array, b: Array) -> Iterator[tuple[slice, Array]]:
+    """Σ|a_i − b_j| over the columns, for some rows i of the first at a time and all rows j of the second.
+
+    Args:
+        a: (n, columns).
+        b: (m, columns).
+
+    Yields:
+        Which rows of ``a``, and their distances, (rows, m).
+    """
+    rows = max(1, AT_ONCE // max(1, b.size))
+    for start in range(0, len(a), rows):
+        part = slice(start, start + rows)
+        yield part, np.abs(a[part, np.newaxis] - b).sum(axis=2)
+
+
+def nearest(far: Array, own: Rows) -> Rows:
+    """For each row of distances the nearest column; where it is as near, the one that it should be."""
+    there = far[np.arange(len(far)), own]
+    return np.asarray(np.where(there <= far.min(axis=1), own, far.argmin(axis=1)))
 
 
 def listed(order: tuple[int, ...], number: int = 12) -> str:

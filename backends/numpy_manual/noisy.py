@@ -1,44 +1,27 @@
-"""How far can rounding push each number? Many runs at once, each operation's result off by noise of rounding's size.
-
-Monte Carlo arithmetic: D. S. Parker, *Monte Carlo Arithmetic*, UCLA CSD-970002 (1997). Every array has a leading axis
-of runs; run 0 has no noise.
-"""
+"""What can rounding do to a result? Arithmetic in which every operation's result is moved by that much at random."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from backends.numpy_manual import sizes
 from backends.numpy_manual.arithmetic import Arithmetic
+from backends.numpy_manual.noise import PIECE, Places, is_small, noise_scales
 from backends.numpy_manual.rounded import Rounding, to_digits
 from harness.dtypes import FORMATS, Format
 from harness.inputs import Array
 
-# The largest error of an operation, in ULP of its result. The four basic ones and the square root are rounded correctly
-# (IEEE 754-2019, section 4.3), but for PaddlePaddle's square root. An elementary function is as inaccurate as the worst
-# of PyTorch 2.13.0, PaddlePaddle 3.3.1 and NumPy 2.4.6 on the CPU in float32, rounded up: measured against float64 with
-# `python -m tests.bench.functions`, whose table stands in docs/judging.md.
-BASIC = 0.5
-ACCURACY: dict[Any, float] = {
-    np.exp: 2.4,
-    np.log: 3.3,
-    np.tanh: 6.6,
-    np.sqrt: 3.7,
-}
 CORRECT = {np.add, np.subtract, np.multiply, np.divide}
 EXACT = {np.negative, np.absolute, np.minimum, np.maximum}
 
+MOST = np.finfo(np.float64).max
 
-@cache
-def noise_scales(runs: int, factor: float) -> NDArray[np.float64]:
-    """How many times rounding's size the noise of each of the first runs is; read-only."""
-    scales = np.geomspace(1.0, factor, runs)
-    scales.setflags(write=False)
-    return scales
+UNDERFLOWS = 1000.0
+"""An underflow costs the smallest number there is; it is left out where that is less than one part in so many of the
+rounding error."""
 
 
 class Noise(Rounding):
@@ -59,18 +42,30 @@ class Noise(Rounding):
         seed: of the noise.
         products: unit roundoff of matrix products, where it is not the dtype's.
         digits: if not 0, matrix products take their factors rounded to so many binary digits.
+        kind: 1 or 2 for the runs of that kind alone, beside the one without noise; 0 for both. Each run has the same
+            noise, whichever others there are.
     """
 
     def __init__(
-        self, dtype: str, runs: int, factor: float, seed: int, products: float | None = None, digits: int = 0
+        self,
+        dtype: str,
+        runs: int,
+        factor: float,
+        seed: int,
+        products: float | None = None,
+        digits: int = 0,
+        kind: int = 0,
     ) -> None:
         self.format: Format = FORMATS[dtype]
         self.digits = digits
         self.products = products or self.format.roundoff
-        self.runs = runs
         self.narrow = dtype != "float64"
         self.factor = factor
-        self.scales = noise_scales(runs, factor)
+        self.scales = noise_scales(runs, factor)[: 0 if kind == 2 else runs]
+        second = 0 if kind == 1 else runs
+        self.everywhere = np.append(self.scales, np.ones(second))
+        self.but_where_rules_round = np.append(self.scales, np.zeros(second))
+        self.places = Places(seed, 2 * runs, slice(0 if kind < 2 else runs, runs if kind == 1 else None))
         self.rng = np.random.Generator(np.random.SFC64(seed))
 
     def operate(self, ufunc: np.ufunc, method: str, inputs: Sequence[Any], options: dict[str, Any]) -> Array:
@@ -82,41 +77,78 @@ class Noise(Rounding):
             return self._either(result, *inputs)
         if ufunc in EXACT:
             return result
-        correct = ufunc in CORRECT and method == "__call__"
-        return self._noisy(result, self._size(ufunc, method, inputs, options, result), correct)
+        if ufunc is np.matmul or method == "reduce":
+            return self._noisy(result, self.everywhere, self._size(ufunc, inputs, options))
+        if ufunc in sizes.ACCURACY and sizes.is_flushed(result, self.format):
+            return self._noisy(result, self.everywhere, sizes.of_result(ufunc, result, self.format))
+        unit = self._unit(ufunc)
+        return self._noisy(result, self.but_where_rules_round if ufunc in CORRECT else self.everywhere, unit)
 
-    def _size(
-        self, ufunc: np.ufunc, method: str, inputs: Sequence[Any], options: dict[str, Any], result: Array
-    ) -> Array:
-        """How large the rounding error of each element of the result can be.
+    def _unit(self, ufunc: np.ufunc) -> float:
+        """How large the rounding error of an elementwise operation can be, over its result."""
+        return sizes.unit(ufunc, self.format)
 
-        A sum of n terms, and a dot product, is off by √n u Σ|terms| as a rule, n u Σ|terms| at most (Higham, *Accuracy
-        and Stability of Numerical Algorithms*, 2nd ed. 2002, sections 2.8, 3.1 and 4.2; Higham and Mary, *A new
-        approach to probabilistic rounding error analysis*, SIAM J. Sci. Comput. 41, 2019).
+    def _size(self, ufunc: np.ufunc, inputs: Sequence[Any], options: dict[str, Any]) -> Array:
+        """How large the rounding error of a sum or a product of matrices can be, of each element: (1, …).
+
+        Its terms are those of the run without noise: what the other runs' differ from them is of second order here.
         """
         if ufunc is np.matmul:
             a, b = inputs
-            return np.asarray(self.products * np.sqrt(a.shape[-1]) * (np.abs(a) @ np.abs(b)))
-        if method == "reduce":
-            total = ufunc.reduce(np.abs(inputs[0]), **options)
-            return np.asarray(self.format.roundoff * np.sqrt(inputs[0].size / max(total.size, 1)) * total)
-        return np.asarray((2 * ACCURACY.get(ufunc, BASIC) * self.format.roundoff) * np.abs(result))
+            return sizes.of_product(a[:1], b[:1], self.products, self.format)
+        return sizes.of_sum(inputs[0][:1], options, self.format)
 
-    def _noisy(self, result: Array, size: Array, correct: bool) -> Array:
-        size = size + self.format.smallest * (size != 0)  # an underflow; what is exactly 0 stays so
-        noise = self.rng.random((2 * self.runs + 1, *result.shape[1:]))
-        noise *= 2
-        noise -= 1
-        noise[1 : self.runs + 1] *= self._column(self.scales, noise.ndim)
-        rounded = noise[self.runs + 1 :]
-        if correct:
-            rounded[...] = 0
-        noise *= size
-        noise += result
-        noise[0] = result[0]  # 0 times the noise of an infinity is no number
-        if self.narrow:
-            rounded[...] = rounded.astype(self.format.dtype)
-        return noise
+    def _noisy(self, result: Array, scales: Array, size: Array | float) -> Array:
+        """All runs of a result, with noise of a size for each element, or of one relative to the result."""
+        given = np.ascontiguousarray(result).reshape(len(result), -1)
+        many, of_each = len(given) > 1, size.reshape(len(size), -1) if isinstance(size, np.ndarray) else None
+        out = given if many else np.empty((1 + len(scales), given.shape[1]))
+        out[0] = given[0]
+        if is_small(given.shape[1], len(scales)):
+            noise = self.places.noise(given.shape[1], scales)
+            noise *= self._with_underflow(
+                size * np.abs(given[-len(scales) :]) if of_each is None else of_each[-len(scales) :]
+            )
+            np.add(given[1:] if many else given, noise, out=out[1:])
+            self._round(out[1 + len(self.scales) :])
+            return out.reshape(len(out), *result.shape[1:])
+        of_each = of_each if of_each is None else self._with_underflow(of_each)
+        stretches = of_each is None and self.narrow and not self._underflows(given[0], float(size))
+        for run, piece, noise in self.places.pieces(given.shape[1], scales):
+            value, moved = given[run if many else 0, piece], out[run, piece]
+            if stretches:  # the same as below, in fewer passes; in float64 itself 1 holds no such noise
+                noise *= size
+                noise += 1.0
+                np.multiply(value, noise, out=moved)
+            else:
+                noise *= (
+                    self._with_underflow(size * np.abs(value))
+                    if of_each is None
+                    else of_each[run if len(of_each) > 1 else 0, piece]
+                )
+                np.add(value, noise, out=moved)
+            if run > len(self.scales):
+                self._round(moved)
+        return out.reshape(len(out), *result.shape[1:])
+
+    def _round(self, values: Array) -> None:
+        """Round to the dtype, in place; float64 is rounded already."""
+        if self.narrow and len(values):
+            values[...] = values.astype(self.format.dtype)
+
+    def _underflows(self, values: Array, unit: float) -> bool:
+        """Whether the smallest number is more than nothing beside the rounding error of any of these values."""
+        least = UNDERFLOWS * self.format.smallest
+        for start in range(0, len(values), PIECE):
+            errors = unit * np.abs(values[start : start + PIECE])
+            if errors.min() < least and ((errors < least) & (errors > 0)).any():
+                return True
+        return False
+
+    def _with_underflow(self, size: Array) -> Array:
+        """What is exactly 0 stays so; and an infinity stays one, whatever finite number is added."""
+        size = size + self.format.smallest * (size != 0)
+        return np.minimum(size, MOST, out=size)
 
     def _either(self, result: Array, *sides: Any) -> Array:
         """A comparison's answers; where rounding can decide it and no run of the first kind shows that, one is made to.
@@ -129,29 +161,48 @@ class Noise(Rounding):
         distance = np.subtract(*sides)
         if len(distance) == 1:
             return result
-        size = np.abs(distance[1 : self.runs + 1] - distance[:1]) / self._column(self.scales, distance.ndim)
-        reach = self.factor * size.max(axis=0)  # the bound of the number
-        shown = result[1 : self.runs + 1]
+        first = len(self.scales)
+        size = np.abs(distance[1 : first + 1] - distance[:1]) / self.scales.reshape(-1, *[1] * (distance.ndim - 1))
+        reach = self.factor * size.max(axis=0, initial=0.0)  # the bound of the number
+        shown = result[1 : first + 1]
         unclear = (np.abs(distance[0]) <= reach) & (reach > 0) & (shown == result[0]).all(axis=0)
         if unclear.any():
             result = np.array(result)
             where = np.nonzero(unclear)
-            run = self.rng.integers(1, 1 + max(1, self.runs // 2), len(where[0]))
+            run = self.rng.integers(1, 1 + max(1, first // 2), len(where[0]))
             result[run, *where] = ~result[0, *where]
         return result
 
-    @staticmethod
-    def _column(values: NDArray[np.float64], ndim: int) -> NDArray[np.float64]:
-        return values.reshape(-1, *[1] * (ndim - 1))
+    def around(self, z: Array) -> Array:
+        """``z``, with one run at 0 where rounding can carry it there and none that counts nearly in full is near it.
+
+        For a function whose slope is there, and flat all around: where z has large noise, few of sixteen runs would
+        see the slope, and some backend will.
+        """
+        first = len(self.scales)
+        if len(z) == 1 or not first:
+            return z
+        half = max(1, first // 2)  # as with a comparison
+        with np.errstate(invalid="ignore"):
+            size = np.abs(z[1 : first + 1] - z[:1]) / self.scales.reshape(-1, *[1] * (z.ndim - 1))
+            within = np.abs(z[0]) <= self.factor * size.max(axis=0)
+        unclear = within & ~(np.abs(z[: half + 1]) < 1).any(axis=0)
+        if unclear.any():
+            z = np.array(z)
+            where = np.nonzero(unclear)
+            z[self.rng.integers(1, 1 + half, len(where[0])), *where] = 0
+        return z
 
 
 def noisy(
-    dtype: str, runs: int, factor: float, seed: int, products: float | None = None, digits: int = 0
+    dtype: str, runs: int, factor: float, seed: int, products: float | None = None, digits: int = 0, kind: int = 0
 ) -> Arithmetic:
-    """Arithmetic of noisy runs; what it takes in has a leading axis of 1, what it gives one of 2 × runs + 1."""
-    return NoisyArithmetic(
-        "noisy", np.dtype(np.float64), np.float64, rounding=Noise(dtype, runs, factor, seed, products, digits)
-    )
+    """Arithmetic of noisy runs; what it takes in has a leading axis of 1, what it gives one of 2 × runs + 1.
+
+    With a ``kind``, 1 or 2, the runs of that kind only, and the one without noise before them.
+    """
+    rounding = Noise(dtype, runs, factor, seed, products, digits, kind)
+    return NoisyArithmetic("noisy", np.dtype(np.float64), np.float64, rounding=rounding)
 
 
 class NoisyArithmetic(Arithmetic):

@@ -206,7 +206,7 @@ def _reason(account: Account | None, change: Change, strange: Sequence[Trial]) -
         return f"{strange[0].id} is inside everywhere that was looked at, and not equivalent at every step"
     own = next((trial for trial in account.tried if trial.change.id == change.id), None)
     if own is None:
-        return "two changes together: " + ("not all pairs were tried" if account.out_of_time else "no pair is inside")
+        return "two changes together: " + ("not all pairs were tried" if account.skipped else "no pair is inside")
     if np.isinf(own.ratio):
         return "the change itself was tried, and does not look like the trace"
     return f"the change itself comes to {own.ratio:.3g} bounds at {own.worst[0]}, step {own.worst[1]}"

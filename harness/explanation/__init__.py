@@ -6,16 +6,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.explanation import free
 from harness.explanation.apart import telling_apart
 from harness.explanation.localise import Place, localise
 from harness.explanation.looks import pattern, worst_elements
-from harness.explanation.own import own_states
+from harness.explanation.own import Own, own_states
 from harness.explanation.search import Search
 from harness.explanation.trial import Trial
 from harness.inputs import Inputs
+from harness.judging import OwnSteps
 from harness.recorder import States
 from harness.scenario import Scenario
 from harness.trace import Trace
+
+LOUD = False
+"""Let out whatever the search raises. A report must not be lost by a search that fails, and a test must see that it
+does: isograd's own test suite sets this."""
 
 
 @dataclass(frozen=True)
@@ -28,19 +34,23 @@ class Account:
         causes: changes each of which accounts for everything; several cannot be told apart in this scenario.
         tried: all that were tried, the closest first.
         pattern: where nothing fits, what the difference looks like.
-        out_of_time: not all pairs of changes were tried.
+        skipped: what was not tried, as phrases.
         table: the worst elements of the first quantity: index, reference, trace.
         apart: of several causes, what altered in the scenario would tell them apart; a phrase.
+        structural: the first quantity that differs has another name, shape or dtype than it should; see `pattern`.
+        failed: what the search raised, if it did.
     """
 
     of: str
     place: Place
-    causes: tuple[Trial, ...]
-    tried: tuple[Trial, ...]
-    pattern: str
-    out_of_time: bool
-    table: tuple[tuple[str, float, float], ...]
+    causes: tuple[Trial, ...] = ()
+    tried: tuple[Trial, ...] = ()
+    pattern: str = ""
+    skipped: tuple[str, ...] = ()
+    table: tuple[tuple[str, float, float], ...] = ()
     apart: str = ""
+    structural: bool = False
+    failed: str = ""
 
     @property
     def ids(self) -> str:
@@ -50,9 +60,11 @@ class Account:
     @property
     def sentence(self) -> str:
         """The cause in a sentence, or plainly that there is none."""
+        if self.failed:
+            return f"the search for a cause failed: {self.failed}; please report this, with the trace"
+        more = f" (not tried: {', '.join(self.skipped)})" if self.skipped else ""
         if not self.causes:
-            more = " (not all pairs of changes were tried)" if self.out_of_time else ""
-            return f"no catalogued cause{more}: {self.pattern}"
+            return self.pattern if self.structural else f"no catalogued cause{more}: {self.pattern}"
         told = "; or ".join(trial.sentence for trial in self.causes)
         if len(self.causes) > 1:
             told += "; these cannot be told apart in this scenario"
@@ -63,23 +75,54 @@ class Account:
 def explain(scenario: Scenario, inputs: Inputs, trace: Trace, states: States) -> Account | None:
     """Find out why a trace leaves the rules; None where, from its own states, every step of it is inside.
 
+    A search that fails is an account that says so, never an exception: what was judged stays judged.
+
     Args:
         scenario: what was run.
         inputs: its numbers.
         trace: what came of it: a backend's, or what a source has printed.
         states: the states that it was given before each step, if it is of a resync run.
     """
-    own = own_states(scenario, inputs, trace, states)
-    place = localise(own) if len(own.steps) else None
-    if place is None:
-        return None
-    search, of = Search(own, place), trace.manifest.backend
+    place = Place(int(trace.steps[0]) if len(trace.steps) else 0, {}, "", ())
+    try:
+        own = own_states(scenario, inputs, trace, states)
+        found = localise(own) if len(own.steps) else None
+        if found is None:
+            return None
+        place = found
+        return _account(own, place)
+    except Exception as error:
+        if LOUD:
+            raise
+        return Account(trace.manifest.backend, place, failed=f"{type(error).__name__}: {error}")
+
+
+def own_steps(scenario: Scenario, inputs: Inputs, trace: Trace, factor: float) -> OwnSteps:
+    """Judge each step of a free run from the state that the run itself had before it.
+
+    Args:
+        scenario: what was run.
+        inputs: its numbers.
+        trace: what came of it, free.
+        factor: how many envelopes an element may be off.
+    """
+    try:
+        return free.own_steps(own_states(scenario, inputs, trace, {}), factor)
+    except Exception as error:
+        if LOUD:
+            raise
+        return OwnSteps(unchecked=f"judging its steps from its own states failed: {type(error).__name__}: {error}")
+
+
+def _account(own: Own, place: Place) -> Account:
+    """What accounts for the place where a trace leaves the rules, or what it looks like."""
+    search, of = Search(own, place), own.trace.manifest.backend
+    structural = not own.fits(place.first)
     if not search.has_something_to_explain():
-        return Account(of, place, (), (), pattern(own, place, search.rerun), False, ())
+        return Account(of, place, pattern=pattern(own, place, search.rerun), structural=structural)
     tried = search.single()
     causes = [trial for trial in tried if trial.fits] or [trial for trial in search.pairs() if trial.fits]
     looks = "" if causes else pattern(own, place, search.rerun)
     table = tuple(worst_elements(own, place, search.rerun))
-    names = search.rerun.names
-    apart = telling_apart(scenario, inputs, place.step, names, causes) if len(causes) > 1 else ""
-    return Account(of, place, tuple(causes), tuple(tried), looks, search.out_of_time, table, apart)
+    apart = telling_apart(own, place.step, search.rerun.told, causes) if len(causes) > 1 else ""
+    return Account(of, place, tuple(causes), tuple(tried), looks, search.skipped, table, apart, structural)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -14,19 +13,17 @@ from backends.numpy_manual import NumpyBackend
 from backends.numpy_manual.changed import ChangedBackend
 from backends.numpy_manual.changes import Change
 from harness.dtypes import FORMATS
-from harness.explanation.own import own_states
+from harness.explanation.effort import ALTERATIONS, effort_of
+from harness.explanation.own import Own, own_states
 from harness.explanation.rerun import Rerun
 from harness.explanation.trial import Trial
 from harness.inputs import Array, Inputs
-from harness.quantities import quantity_shapes
 from harness.recorder import record_here
 from harness.scenario import InlineData, Linear, MeanSquaredError, Scenario
 
 STEPS = 4
 """Steps of an altered scenario that are looked at, from the first at which the causes act."""
 
-SECONDS = 0.5
-"""Alterations are tried for this long."""
 
 MOST = 200_000
 """A scenario with more numbers in a batch's products than this is not altered: it would take too long to try."""
@@ -35,32 +32,38 @@ Altered = tuple[str, Scenario, Inputs]
 """What is altered, for people; and what then is to be run."""
 
 
-def telling_apart(scenario: Scenario, inputs: Inputs, step: int, names: Sequence[str], causes: Sequence[Trial]) -> str:
+def telling_apart(own: Own, step: int, names: Sequence[str], causes: Sequence[Trial]) -> str:
     """The smallest alteration after which no two of the causes do the same, or that there is none, as a phrase.
 
-    "" where it was not looked for: a large scenario, causes that are not run again, or no more time.
+    "" where it was not looked for: a large scenario, causes that are not run again, or no more trials.
 
     Args:
-        scenario: what was run.
-        inputs: its numbers.
+        own: the trace, with what was run and its numbers.
         step: where the causes begin to act.
         names: the quantities that were recorded.
         causes: what cannot be told apart; each is run in place of the rules.
     """
-    changes = [trial.change for trial in causes]
+    changes, scenario, inputs = [trial.change for trial in causes], own.scenario, own.inputs
     if any(change.precision() or change.vague for change in changes) or _too_large(inputs):
         return ""
-    deadline = time.monotonic() + SECONDS
-    for text, altered, numbers in alterations(scenario, inputs, set(quantity_shapes(scenario)) - set(names)):
+    spent = 0.0
+    for text, altered, numbers in alterations(scenario, inputs, set(own.shapes) - set(names)):
+        spent += _cost(altered, numbers, step, len(changes))
+        if spent > ALTERATIONS:
+            return ""
         if _possible(altered, numbers, step, changes):
             return f"{text} would tell them apart"
-        if time.monotonic() > deadline:
-            return ""
     return "nor in any near it that was tried"
 
 
 def _too_large(inputs: Inputs) -> bool:
     return inputs.batch_size * sum(value.size for value in inputs.initial.values()) > MOST
+
+
+def _cost(scenario: Scenario, inputs: Inputs, step: int, changes: int) -> float:
+    """What it costs to try an alteration: all steps up to the causes', with each of them, and those looked at."""
+    effort = effort_of(scenario, inputs)
+    return (1 + changes) * (step + STEPS) * effort.step + changes**2 * STEPS * effort.noisy
 
 
 def _possible(scenario: Scenario, inputs: Inputs, step: int, changes: Sequence[Change]) -> bool:

@@ -11,7 +11,7 @@ from backends.numpy_manual import NumpySession
 from backends.numpy_manual.noisy import noisy
 from harness.dtypes import FORMATS
 from harness.envelope import Floats
-from harness.explanation.own import RUNS, Own, outside, spread
+from harness.explanation.own import Own, envelope_of, outside, strays
 from harness.inputs import Array
 from harness.judging import FACTOR
 
@@ -33,24 +33,32 @@ class Place:
     guilty: tuple[str, ...]
 
 
-def localise(own: Own) -> Place | None:
-    """The first step outside, from the trace's own state; None where every step is inside."""
-    flags = outside(own.ratios, own.limit)
+def first_outside(own: Own, limit: float) -> tuple[int, str] | None:
+    """The row of the first step outside, from the trace's own state, and its first quantity; None if all are inside."""
+    flags = outside(own.ratios, limit)
     rows = [int(np.argmax(flag)) for flag in flags.values() if flag.any()]
     if not rows:
         return None
     row = min(rows)
+    return row, next(name for name, flag in flags.items() if flag[row])
+
+
+def localise(own: Own) -> Place | None:
+    """The first step outside, from the trace's own state; None where every step is inside."""
+    found = first_outside(own, own.limit)
+    if found is None:
+        return None
+    row, first = found
     step = int(own.steps[row])
-    first = next(name for name, flag in flags.items() if flag[row])
     ratios = {name: float(ratio[row]) / own.limit for name, ratio in own.ratios.items()}
     return Place(step, ratios, first, tuple(guilty(own, step)))
 
 
 def guilty(own: Own, step: int) -> Iterator[str]:
     """Quantities whose rule, fed with the trace's own numbers, gives something else than the trace has."""
-    found = [name for name, ratio in local_errors(own, step).items() if not (ratio <= own.limit).all()]
-    if not own.rate_is_right(step):
-        yield "lr"
+    found = {name for name, ratio in local_errors(own, step).items() if not (ratio <= own.limit).all()}
+    found |= {name for name in own.trace.columns if not own.fits(name)}  # whatever it was computed from
+    found |= set() if own.rate_is_right(step) else {"lr"}
     yield from sorted(found, key=list(own.trace.columns).index)
 
 
@@ -65,24 +73,25 @@ def local_errors(own: Own, step: int, digits: int = 0) -> dict[str, Floats]:
     """
     names = [layer.name for layer in own.scenario.layers]
     needed = {f"{kind}/{name}" for kind in ("forward", "backward") for name in names} | {"loss"}
-    if not all(name in own.trace.columns and own.fits(name) for name in needed):
+    if not all(own.fits(name) for name in needed):
         return {}
-    out = {}
-    for name, runs in _locally(own, step, digits):
-        value = FORMATS[own.scenario.dtype].held(runs[:1])
-        envelope = spread(runs[:, np.newaxis], value, own.scenario.dtype, name)
+    out, held = {}, FORMATS[own.scenario.dtype].held
+    found = strays((kind, _locally(own, step, digits, kind)) for kind in own.effort.kinds)
+    for name, (right, stray) in found.items():
+        value = held(right)
+        envelope = envelope_of(name, stray[np.newaxis], value[np.newaxis], own.scenario.dtype)[0]
         got = own.recorded(name, step)
-        alike = (got == value[0]) | (np.isnan(got) & np.isnan(value[0]))
+        alike = (got == value) | (np.isnan(got) & np.isnan(value))
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.where(alike, 0.0, np.abs(got - value[0]) / envelope[0])
+            ratio = np.where(alike, 0.0, np.abs(got - value) / envelope)
         out[name] = np.atleast_1d(np.where(np.isnan(ratio), np.inf, ratio)).ravel()
     return out
 
 
-def _locally(own: Own, step: int, digits: int) -> Iterator[tuple[str, Array]]:
+def _locally(own: Own, step: int, digits: int, kind: int) -> Iterator[tuple[str, Array]]:
     """Each operation of the step on the recorded results of those before it, with noise; in execution order."""
     dtype = "float32" if digits and own.scenario.dtype == "float64" else own.scenario.dtype
-    arithmetic = noisy(dtype, RUNS, FACTOR, 3, digits=digits)
+    arithmetic = noisy(dtype, own.effort.runs, FACTOR, 3, digits=digits, kind=kind)
     session = NumpySession(own.scenario, own.inputs, arithmetic, np.dtype(np.float64))
     session.load(own.state(step))
     array, rows = session.arithmetic.array, own.inputs.samples(step)
@@ -101,9 +110,9 @@ def _locally(own: Own, step: int, digits: int) -> Iterator[tuple[str, Array]]:
         above = np.asarray(dx)
         grads |= {f"{name}.{param}": g for param, g in of_layer.items()}
     for key, g in grads.items():
-        if f"grad/{key}" in own.trace.columns and own.trace.columns[f"grad/{key}"].shape[1:] == g.shape[1:]:
+        if own.fits(f"grad/{key}"):
             yield f"grad/{key}", np.asarray(g)
-            if f"weight/{key}" in own.trace.columns:
+            if own.fits(f"weight/{key}"):
                 layer, _, param = key.partition(".")
                 recorded = array(own.recorded(f"grad/{key}", step))
                 yield f"weight/{key}", np.asarray(session.updated(key, session.p[layer][param], recorded))

@@ -5,8 +5,8 @@ Errors of earlier steps are in that state already, so what differs is this step'
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from typing import Any
 
@@ -16,18 +16,17 @@ from numpy.typing import NDArray
 from backends.numpy_manual import NumpySession
 from backends.numpy_manual.arithmetic import make_arithmetic
 from harness.dtypes import FORMATS
-from harness.envelope import Floats, floored, noisy_runs, strayed
+from harness.envelope import Floats, floored, noisy_walks, strayed
+from harness.explanation.effort import Effort, effort_of
 from harness.inputs import Array, Inputs
 from harness.judging import FACTOR
 from harness.measure import Array as Column
 from harness.overflow import as_far_as_the_dtype_reaches
 from harness.quantities import quantity_shapes
 from harness.recorder import States
-from harness.scaled import scale
+from harness.scaled import Scaled, scale
 from harness.scenario import Scenario
-from harness.trace import Trace
-
-RUNS = 16
+from harness.trace import FLOATS, Trace
 
 
 @dataclass(frozen=True)
@@ -58,20 +57,31 @@ class Own:
         return int(np.searchsorted(self.trace.steps, step))
 
     def recorded(self, name: str, step: int) -> Column:
-        """What the trace has of a quantity at a step; of a smaller batch its own rows only."""
+        """What the trace has of a quantity at a step; of a smaller batch its own rows only, if it has rows."""
         value: Column = self.trace.columns[name][self.row(step)].astype(np.float64)
-        batch = len(self.inputs.samples(step))
-        return value[:batch] if name.startswith(("forward/", "backward/")) else value
+        rows = len(self.inputs.samples(step))
+        return value[:rows] if self.fits(name) and name.startswith(("forward/", "backward/")) else value
+
+    @cached_property
+    def effort(self) -> Effort:
+        """What a search in it costs, and has cost so far."""
+        return effort_of(self.scenario, self.inputs)
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of every quantity of the scenario, in execution order, the shape that it should have."""
+        batch = self.inputs.batch_size
+        return {name: tuple(n or batch for n in shape) for name, shape in quantity_shapes(self.scenario).items()}
 
     def fits(self, name: str) -> bool:
-        """Whether a quantity has the shape that the scenario gives it."""
-        shape = quantity_shapes(self.scenario).get(name)
-        batch = self.inputs.batch_size
-        return shape is not None and self.trace.columns[name].shape[1:] == tuple(n or batch for n in shape)
+        """Whether the trace has a quantity, in the shape that the scenario gives it and as numbers that round."""
+        return fits(self.trace.columns.get(name), self.shapes.get(name))
 
     def rate_is_right(self, step: int) -> bool:
         """Whether the learning rate that the trace tells is the scenario's."""
-        return "lr" not in self.trace.columns or float(self.recorded("lr", step)) == self.inputs.lr
+        return "lr" not in self.trace.columns or (
+            self.fits("lr") and float(self.recorded("lr", step)) == self.inputs.lr
+        )
 
     def state(self, step: int) -> dict[str, Array]:
         """The state before a step."""
@@ -80,29 +90,37 @@ class Own:
     @cached_property
     def ratios(self) -> dict[str, Floats]:
         """For each quantity the largest error over envelope at each of `steps`, from the trace's own state."""
-        out = {name: np.full(len(self.steps), 0.0 if self.fits(name) else np.inf) for name in self.trace.columns}
+        return {name: scaled.ratio for name, scaled in self.scaled.items()}
+
+    @cached_property
+    def scaled(self) -> dict[str, Scaled]:
+        """For each quantity its errors in envelopes at each of `steps`; infinite where it does not fit."""
+        out = {name: _no_errors(len(self.steps), 0.0 if self.fits(name) else np.inf) for name in self.trace.columns}
         for at, values, envelope in self._rules():
             rows = np.searchsorted(self.steps, at)
             for name in out:
                 if name in values and self.fits(name):
                     column = self.trace.columns[name][np.searchsorted(self.trace.steps, at)].astype(np.float64)
                     column = column[:, : values[name].shape[1]] if values[name].ndim > 1 else column
-                    out[name][rows] = scale(column, values[name], envelope[name]).ratio
+                    of_block = scale(column, values[name], envelope[name])
+                    for part in fields(Scaled):
+                        getattr(out[name], part.name)[rows] = getattr(of_block, part.name)
         return out
 
     def _rules(self) -> Iterator[tuple[Any, dict[str, Floats], dict[str, Floats]]]:
-        for at, seen in noisy_runs(
-            self.scenario, self.inputs, "resync", self.states, runs=RUNS, factor=FACTOR, seed=2, steps=self.steps
-        ):
+        """Some of `steps`, what is right there, and its envelope."""
+        options: dict[str, Any] = {"runs": self.effort.runs, "factor": FACTOR, "seed": 2, "steps": self.steps}
+        walks = partial(noisy_walks, self.scenario, self.inputs, "resync", self.states, **options)
+        for parts in zip(*(walks(kind=kind) for kind in self.effort.kinds), strict=True):
+            at, dtype = parts[0][0], self.scenario.dtype
+            found = strays((kind, walk) for kind, (_, walk) in zip(self.effort.kinds, parts, strict=True))
             right = {
-                name: np.broadcast_to(seen[name][0], (len(at), *seen[name].shape[2:])) for name in self._order(seen)
+                name: np.broadcast_to(found[name][0], (len(at), *found[name][0].shape[1:]))
+                for name in self.shapes
+                if name in found
             }
-            values = as_far_as_the_dtype_reaches(right, partial(self._twin, at), self.scenario.dtype)
-            envelope = {name: spread(seen[name], values[name], self.scenario.dtype, name) for name in values}
-            yield at, dict(values), envelope
-
-    def _order(self, seen: Mapping[str, Array]) -> list[str]:
-        return [name for name in quantity_shapes(self.scenario) if name in seen]
+            values = as_far_as_the_dtype_reaches(right, partial(self._twin, at), dtype)
+            yield at, dict(values), {name: envelope_of(name, found[name][1], values[name], dtype) for name in values}
 
     def _twin(self, at: Any) -> dict[str, Array]:
         """The rules in the scenario's dtype itself, from the trace's own states."""
@@ -116,12 +134,29 @@ class Own:
         return {name: np.stack([np.asarray(seen[name]) for seen in steps]) for name in steps[0]}
 
 
-def spread(runs: Array, right: Array, dtype: str, name: str) -> Floats:
-    """The envelope of noisy runs around what is right; with a leading axis of steps. A constant has none."""
-    if name == "lr":
-        return np.zeros(right.shape)
-    off = strayed(runs, right, FACTOR) if len(runs) > 1 else np.zeros(runs.shape[1:])
-    return floored(off, right, dtype)
+def _no_errors(steps: int, ratio: float) -> Scaled:
+    zeros, none = np.zeros(steps), np.zeros(steps, np.int64)
+    return Scaled(np.full(steps, ratio), none, zeros, zeros, zeros, none, np.zeros(steps, bool))
+
+
+Parts = Iterable[tuple[int, Iterable[tuple[str, Array]]]]
+"""Kinds of noisy runs (`backends.numpy_manual.noisy.Noise`), each with its quantities, (runs, …)."""
+
+
+def strays(parts: Parts) -> dict[str, tuple[Floats, Floats]]:
+    """For each quantity the run without noise, and how far the noisy ones stray from it; one kind after the other."""
+    out: dict[str, tuple[Floats, Floats]] = {}
+    for kind, quantities in parts:
+        for name, runs in quantities:
+            value, before = out.get(name) or (np.array(runs[0]), np.zeros(runs.shape[1:]))
+            off = strayed(runs, value, FACTOR, kind) if len(runs) > 1 else before
+            out[name] = value, np.maximum(before, off)
+    return out
+
+
+def envelope_of(name: str, stray: Floats, right: Array, dtype: str) -> Floats:
+    """The envelope around what is right, each with a leading axis of steps. A constant has none."""
+    return np.zeros(right.shape) if name == "lr" else floored(stray, right, dtype)
 
 
 def own_states(scenario: Scenario, inputs: Inputs, trace: Trace, states: States) -> Own:
@@ -129,10 +164,9 @@ def own_states(scenario: Scenario, inputs: Inputs, trace: Trace, states: States)
     dtype = FORMATS[scenario.dtype].dtype
     if trace.manifest.mode == "resync":
         return Own(scenario, inputs, trace, states, trace.steps)
-    names = [name for name in inputs.initial if _has_weight(trace, name, inputs.initial[name])]
-    if len(names) < len(
-        inputs.initial
-    ):  # a weight that was not recorded, or not in its layout: only the start is known
+    weights = {name: trace.columns.get(f"weight/{name}") for name in inputs.initial}
+    if not all(fits(weights[name], value.shape) for name, value in inputs.initial.items()):
+        # a weight that was not recorded, or not in its layout: only the start is known
         known = {name: np.broadcast_to(value, (inputs.steps, *value.shape)) for name, value in inputs.initial.items()}
         return Own(scenario, inputs, trace, known, trace.steps[trace.steps == 0])
     own = {}
@@ -145,9 +179,9 @@ def own_states(scenario: Scenario, inputs: Inputs, trace: Trace, states: States)
     return Own(scenario, inputs, trace, own, known_steps)
 
 
-def _has_weight(trace: Trace, name: str, value: Array) -> bool:
-    column = trace.columns.get(f"weight/{name}")
-    return column is not None and column.shape[1:] == value.shape
+def fits(column: Column | None, shape: tuple[int, ...] | None) -> bool:
+    """Whether a column is there, of floating-point numbers, and each step's tensor is of that shape."""
+    return column is not None and column.dtype in FLOATS and column.shape[1:] == shape
 
 
 def outside(ratios: Mapping[str, Floats], limit: float) -> dict[str, NDArray[np.bool_]]:

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.numpy_manual.arithmetic import Arithmetic
-from backends.numpy_manual.changed import ChangedSession
+from backends.numpy_manual.arithmetic import Arithmetic, make_arithmetic
+from backends.numpy_manual.changed import ChangedSession, Known, KnownSession
 from backends.numpy_manual.changes import Change
 from backends.numpy_manual.noisy import noisy
 from harness.dtypes import FORMATS
 from harness.envelope import Floats
-from harness.explanation.own import RUNS, Own, spread
+from harness.explanation.effort import HELD, SAMPLE
+from harness.explanation.own import Own, envelope_of, strays
 from harness.inputs import Array
 from harness.judging import FACTOR
 from harness.overflow import as_far_as_the_dtype_reaches
-from harness.quantities import quantity_shapes
 from harness.scaled import scale
 
 Steps = NDArray[np.int64]
+
+NoiseOf = Callable[[int], Arithmetic]
+"""Arithmetic for a kind of noisy runs."""
+
+FAR = 10.0
+"""An element's envelope is seldom so many times its tensor's typical one, but for a ReLU that goes either way."""
+
+FURTHEST = 64
+"""Elements of a large tensor that are looked at because they are furthest off."""
 
 ROUGHLY = 100.0
 """A change that is further off than so many bounds, without noise, is not looked at with noise."""
@@ -33,20 +42,22 @@ class Whole:
     """A step's quantities end to end, but for the learning rate.
 
     Attributes:
-        shapes: of each.
+        names: of each.
         sizes: how many elements each has.
         starts: where each begins.
         got: what the trace has.
         weight: one over the envelope, by the unchanged rules.
         largest: the largest element of each, by the unchanged rules.
+        typical: one over `FAR` times the typical envelope of each.
     """
 
-    shapes: dict[str, tuple[int, ...]]
+    names: list[str]
     sizes: Steps
     starts: Steps
     got: Floats
     weight: Floats
     largest: Floats
+    typical: Floats
 
 
 @dataclass(frozen=True)
@@ -65,38 +76,62 @@ class Rerun:
         self,
         change: Change,
         steps: Steps,
-        arithmetic: Arithmetic | None = None,
         names: list[str] | None = None,
+        *,
+        stop: bool = False,
+        noise: NoiseOf | None = None,
     ) -> tuple[float, tuple[str, int]]:
-        """The largest error in bounds of a change's noisy runs, and where."""
-        return max(self.ratios(change, steps, arithmetic, names), default=(0.0, ("", 0)))
+        """The largest error in bounds of a change's noisy runs, and where.
+
+        Args:
+            change: what is different from the rules.
+            steps: where.
+            names: quantities; None: all that the trace has.
+            stop: at the first step that is outside.
+            noise: another arithmetic's; None: the scenario's.
+        """
+        worst = (0.0, ("", 0))
+        for ratio in self.ratios(change, steps, names, noise=noise):
+            worst = max(worst, ratio)
+            if stop and not ratio[0] <= 1.0:
+                break
+        return worst
 
     def ratios(
-        self,
-        change: Change,
-        steps: Steps,
-        arithmetic: Arithmetic | None = None,
-        names: list[str] | None = None,
+        self, change: Change, steps: Steps, names: list[str] | None = None, *, noise: NoiseOf | None = None
     ) -> Iterator[tuple[float, tuple[str, int]]]:
         """The largest error in bounds at each of the steps, one after the other, and where."""
-        arithmetic = arithmetic or noisy(self.own.scenario.dtype, RUNS, FACTOR, 4)
-        for step, seen in self.run(change, steps, arithmetic):
-            yield max((self._ratio(name, step, seen[name]), (name, step)) for name in names or self.names)
+        for step, seen in self._strays(change, steps, noise or self.noise(4)):
+            yield max((self._ratio(name, step, seen[name]), (name, step)) for name in names or self.told)
 
-    def _ratio(self, name: str, step: int, seen: Array) -> float:
-        got = self.own.recorded(name, step)
+    def noise(self, seed: int, dtype: str = "", products: float | None = None) -> NoiseOf:
+        """Arithmetic with noise of the scenario's dtype, or another's, for each kind of noisy runs."""
+        dtype = dtype or self.own.scenario.dtype
+        return lambda kind: noisy(dtype, self.own.effort.runs, FACTOR, seed, products, kind=kind)
+
+    def _ratio(self, name: str, step: int, seen: tuple[Floats, Floats]) -> float:
+        got, (value, stray) = self.own.recorded(name, step), seen
+        if value.shape != got.shape:  # a change that turns a weight round accounts for just that shape
+            return float("inf")
         if name == "lr":  # a constant is right where it rounds to what was told
             dtype = FORMATS[self.own.scenario.dtype].dtype
-            return 0.0 if float(np.asarray(seen).astype(dtype)) == float(got) else float("inf")
-        value, envelope = self._spread(name, got, seen)
-        if value.shape[1:] != got.shape:
-            return float("inf")
-        return float(scale(got[np.newaxis], value, envelope).ratio[0]) / self.own.limit
+            return 0.0 if float(value.astype(dtype)) == float(got) else float("inf")
+        envelope = envelope_of(name, stray[np.newaxis], value[np.newaxis], self.own.scenario.dtype)
+        return float(scale(got[np.newaxis], value[np.newaxis], envelope).ratio[0]) / self.own.limit
 
-    def _spread(self, name: str, got: Array, seen: Array) -> tuple[Floats, Floats]:
-        """A quantity without noise, and its envelope, each with an axis of one step; a constant has one run only."""
-        runs = seen if seen.ndim > got.ndim else seen[np.newaxis]
-        return runs[:1], spread(runs[:, np.newaxis], runs[:1], self.own.scenario.dtype, name)
+    def _strays(
+        self, change: Change, steps: Steps, noise: NoiseOf
+    ) -> Iterator[tuple[int, dict[str, tuple[Floats, Floats]]]]:
+        """At each step, each quantity without noise, and how far noisy runs stray from it."""
+        runs = [(kind, self.run(change, steps, noise(kind))) for kind in self.own.effort.kinds]
+        for step in steps.tolist():
+            yield step, strays((kind, self._runs(next(run)[1])) for kind, run in runs)
+
+    def _runs(self, seen: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:
+        """Each quantity with a leading axis of runs; a constant has one."""
+        for name in self.told:
+            value = np.asarray(seen[name])
+            yield name, value if value.ndim > len(self.own.shapes[name]) else value[np.newaxis]
 
     def run(
         self, change: Change, steps: Steps, arithmetic: str | Arithmetic
@@ -111,18 +146,36 @@ class Rerun:
             at = session if step in wanted else before
             at.run.step = step
             at.run.loads = not (free and step)  # a free run loads a state once, and then has its own
-            rows = inputs.samples(step)
+            rows, plain = inputs.samples(step), at is before or arithmetic == "float64"
+            effort = self.own.effort
+            effort.spent += effort.step if plain else effort.noisy / len(effort.kinds)
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 at.load(self.own.state(step))
+                at.known = self._known(step) if plain and change.late else None
                 seen = at.step(inputs.x[rows], inputs.y[rows])
             if step in wanted:
                 yield step, self._as_told(seen, change, step)
 
+    def _known(self, step: int) -> Known:
+        """What the rules give up to the gradients, from the trace's own state; kept, as far as that is not too much."""
+        known = self._knowns.get(step)
+        if known is None:
+            own, rows = self.own, self.own.inputs.samples(step)
+            session = KnownSession(own.scenario, own.inputs, make_arithmetic("float64"), np.dtype(np.float64))
+            session.load(own.state(step))
+            known = session.known(*(values[rows].astype(np.float64) for values in (own.inputs.x, own.inputs.y)))
+            if len(self._knowns) * own.effort.numbers < HELD:
+                self._knowns[step] = known
+        return known
+
+    @cached_property
+    def _knowns(self) -> dict[int, Known]:
+        return {}
+
     def _as_told(self, seen: Mapping[str, Array], change: Change, step: int) -> Mapping[str, Array]:
         """A step's quantities as a trace could hold them: with its batch's rows, and within its dtype's range."""
         rows = len(self.own.inputs.samples(step))
-        shapes = quantity_shapes(self.own.scenario)
-        flat = {name: len(shape) for name, shape in shapes.items() if name in seen and name != "lr"}
+        flat = {name: len(shape) for name, shape in self.own.shapes.items() if name in seen and name != "lr"}
         told = {name: _of_a_batch(name, np.asarray(seen[name]), rows) for name in flat}
         runs = {name: value if value.ndim > flat[name] else value[np.newaxis] for name, value in told.items()}
         held = as_far_as_the_dtype_reaches(runs, partial(self._twin, change, step), self.own.scenario.dtype)
@@ -140,41 +193,48 @@ class Rerun:
         return {name: _of_a_batch(name, np.asarray(value), len(rows)) for name, value in seen.items()}
 
     def vector(self, change: Change, names: list[str], steps: Steps) -> Floats:
-        """All quantities of all steps in one vector, in float64."""
+        """All quantities of all steps in one vector, in float64; of large ones some elements (`_few`)."""
         runs = self.run(change, steps, "float64")
-        return np.concatenate([np.ravel(seen[name]) for _, seen in runs for name in names])
+        return _end_to_end(self._few(name, step, np.asarray(seen[name])) for step, seen in runs for name in names)
 
-    def roughly(self, change: Change, steps: Steps) -> tuple[float, tuple[str, int]]:
+    def roughly(self, change: Change, steps: Steps, strict: bool = False) -> tuple[float, tuple[str, int]]:
         """How near a change comes at the first of the steps, without noise; 1 is a hundred times its bound.
 
         Noise costs a hundred times as much, and most changes are wrong by far.
+
+        Args:
+            change: what is different from the rules.
+            steps: the first of them counts.
+            strict: by the typical envelope of a tensor. Where a ReLU can go either way the largest one is no measure.
         """
         step, seen = next(self.run(change, steps, "float64"))
         whole = self._whole(step)
-        for name, shape in whole.shapes.items():
-            if np.shape(seen[name]) != shape:
+        for name in self.told:
+            if np.shape(seen[name]) != self.own.recorded(name, step).shape:
                 return float("inf"), (name, step)
-        value = np.concatenate([np.ravel(seen[name]) for name in whole.shapes])
+        if not whole.names:
+            return 0.0, ("", step)
+        value = _end_to_end(self._few(name, step, np.asarray(seen[name])) for name in whole.names)
         alike = (whole.got == value) | (np.isnan(whole.got) & np.isnan(value))
         off = np.where(alike, 0.0, np.nan_to_num(np.abs(whole.got - value), nan=np.inf, posinf=np.inf))
         with np.errstate(divide="ignore", invalid="ignore"):  # larger numbers have a larger envelope
             larger = np.fmax(1.0, np.maximum.reduceat(np.abs(value), whole.starts) / whole.largest)
-        ratio = off * whole.weight / (self.own.limit * ROUGHLY * np.repeat(larger, whole.sizes))
+        weight = np.maximum(whole.weight, np.repeat(whole.typical, whole.sizes)) if strict else whole.weight
+        ratio = off * weight / (self.own.limit * ROUGHLY * np.repeat(larger, whole.sizes))
         worst = int(np.nan_to_num(ratio, nan=0.0, posinf=np.inf).argmax())
-        name = list(whole.shapes)[int(np.searchsorted(whole.starts, worst, side="right")) - 1]
+        name = whole.names[int(np.searchsorted(whole.starts, worst, side="right")) - 1]
         return float(np.nan_to_num(ratio[worst], nan=0.0, posinf=np.inf)), (name, step)
 
     def _whole(self, step: int) -> Whole:
         """All that changes of a step, in one piece."""
         if step not in self._wholes:
-            shapes = {name: self.own.recorded(name, step).shape for name in self.names if name != "lr"}
-            sizes = np.array([int(np.prod(shape)) for shape in shapes.values()])
-            at, names = np.array([step]), list(shapes)
+            at, names = np.array([step]), [name for name in self.names if name != "lr"]
+            sizes = np.array([len(self._few(name, step, self.own.recorded(name, step))) for name in names])
             largest = np.array([np.abs(self.ruled(name, step)).max(initial=0.0) for name in names])
             starts = np.cumsum(sizes) - sizes
-            self._wholes[step] = Whole(
-                shapes, sizes, starts, self.recorded(names, at), self.weights(names, at), largest
-            )
+            weight = self.weights(names, at)
+            typical = np.array([self._typical[step, name] for name in names])
+            self._wholes[step] = Whole(names, sizes, starts, self.recorded(names, at), weight, largest, typical)
         return self._wholes[step]
 
     @cached_property
@@ -193,28 +253,69 @@ class Rerun:
 
     def recorded(self, names: list[str], steps: Steps) -> Floats:
         """What the trace has, likewise."""
-        return np.concatenate([np.ravel(self.own.recorded(name, int(step))) for step in steps for name in names])
+        recorded = self.own.recorded
+        return _end_to_end(self._few(name, int(at), recorded(name, int(at))) for at in steps for name in names)
 
     def weights(self, names: list[str], steps: Steps) -> Floats:
         """One over the envelope of each element, of the unchanged rules; a constant outweighs all that rounds."""
-        return np.concatenate([self._envelopes[int(step)][name] for step in steps for name in names])
+        envelopes = self._envelopes
+        return _end_to_end(self._few(name, int(at), envelopes[int(at)][name]) for at in steps for name in names)
+
+    def _few(self, name: str, step: int, value: Array) -> Floats:
+        """A tensor end to end; of a large one some elements: evenly spread ones, and those that are the furthest off.
+
+        A change that accounts for these is compared with all of them. What is solved for from so many is known as
+        well as any element needs.
+        """
+        flat = np.ravel(value)
+        return flat if flat.size <= SAMPLE else flat[self._sample(name, step, flat.size)]
+
+    def _sample(self, name: str, step: int, size: int) -> Steps:
+        if (name, step) not in self._samples:
+            spread_out = np.linspace(0, size - 1, SAMPLE).astype(np.int64)
+            off = np.abs(self.own.recorded(name, step) - self.ruled(name, step)).ravel()
+            furthest = np.argpartition(np.nan_to_num(off, nan=np.inf), size - FURTHEST)[size - FURTHEST :]
+            self._samples[name, step] = np.union1d(spread_out, furthest)
+        return self._samples[name, step]
+
+    @cached_property
+    def _samples(self) -> dict[tuple[str, int], Steps]:
+        return {}
+
+    @cached_property
+    def _typical(self) -> dict[tuple[int, str], float]:
+        return {}
 
     @cached_property
     def _envelopes(self) -> dict[int, dict[str, Floats]]:
         spacing = FORMATS[self.own.scenario.dtype].spacing
         out: dict[int, dict[str, Floats]] = {}
-        for step, seen in self.run(Change(), self.steps, noisy(self.own.scenario.dtype, RUNS, FACTOR, 5)):
-            out[step] = {}
-            for name in self.names:
-                got = self.own.recorded(name, step)
-                envelope = self._spread(name, got, np.asarray(seen[name]))[1]
-                out[step][name] = 1 / np.ravel(envelope if name != "lr" else 1e-6 * spacing(got))
+        for step, seen in self._strays(Change(), self.steps, self.noise(5)):
+            out[step] = {"lr": np.ravel(1e6 / spacing(np.asarray(self.own.inputs.lr)))}
+            for name in [name for name in self.told if name != "lr"]:
+                value, stray = (side[np.newaxis] for side in seen[name])
+                typical = max(float(np.median(stray)), float(spacing(np.abs(value).max(initial=0.0))))
+                self._typical[step, name] = 1 / (FAR * typical)
+                out[step][name] = 1 / np.ravel(envelope_of(name, stray, value, self.own.scenario.dtype))
         return out
+
+    def bound(self, name: str, step: int) -> Floats:
+        """How far each element of a quantity may be off from the unchanged rules, in the shape that they give it."""
+        return np.asarray(self.own.limit / self._envelopes[step][name]).reshape(self.ruled(name, step).shape)
+
+    @cached_property
+    def told(self) -> list[str]:
+        """Quantities of the scenario that the trace has, in execution order."""
+        return [name for name in self.own.shapes if name in self.own.trace.columns]
 
     @cached_property
     def names(self) -> list[str]:
-        """Quantities of the scenario that the trace has, in execution order."""
-        return [name for name in quantity_shapes(self.own.scenario) if name in self.own.trace.columns]
+        """Those of them that can be compared element by element with what the rules give."""
+        return [name for name in self.told if self.own.fits(name)]
+
+
+def _end_to_end(values: Iterable[Array]) -> Floats:
+    return np.concatenate([np.zeros(0), *(np.ravel(value) for value in values)])
 
 
 def _of_a_batch(name: str, value: Array, rows: int) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, partial
@@ -12,6 +11,7 @@ import numpy as np
 
 from backends.numpy_manual.catalogue import CATALOGUE
 from backends.numpy_manual.changes import Both, Change
+from harness.explanation.effort import LEAST_SQUARES, PAIRS, SINGLES
 from harness.explanation.localise import Place
 from harness.explanation.own import Own
 from harness.explanation.rerun import Rerun, Steps
@@ -22,9 +22,6 @@ from harness.scenario import Scenario
 
 CONFIRM = 24
 """Further steps that a change must account for, spread over the run, beside the one after the first."""
-
-SECONDS = 1.0
-"""Pairs are tried for this long: so that a cell is explained in two seconds."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +46,11 @@ class Told:
         """Its numbers."""
         return self.rerun.own.inputs
 
+    @property
+    def looked_at(self) -> list[int]:
+        """Those of them at which a change must account for everything."""
+        return [step for step in self.rerun.steps.tolist() if step >= self.steps[0]]
+
     def state(self, step: int) -> Mapping[str, Array]:
         """The trace's parameters before a step."""
         return self.rerun.own.state(step)
@@ -56,7 +58,7 @@ class Told:
     def recorded(self, name: str, step: int) -> Array | None:
         """A quantity of the trace."""
         own = self.rerun.own
-        return own.recorded(name, step) if name in own.trace.columns and own.fits(name) else None
+        return own.recorded(name, step) if own.fits(name) else None
 
     def ruled(self, name: str, step: int) -> Array:
         """The same by the rules."""
@@ -76,15 +78,27 @@ class Search:
     place: Place
 
     def __post_init__(self) -> None:
+        self.effort = self.own.effort
+        self._steps_left_out = self._left_out = self._pairs_left_out = ""
+        self._until = np.inf
         self.rerun = Rerun(self.own, self._steps_to_confirm())
         self.trying = Trying(self.rerun, self.place, self.rerun.steps[:1])
-        self.out_of_time = False
         self._usual_at: dict[int, list[Change]] = {}
+
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """What was not tried, or not looked at, because it would have cost too much; as phrases."""
+        return tuple(filter(None, [self._steps_left_out, self._left_out, self._pairs_left_out]))
 
     def _steps_to_confirm(self) -> Steps:
         """The step, the next one, and some more; those that came out wrong before others."""
         known = self.own.steps[self.own.steps >= self.place.step]
-        return np.unique(np.concatenate([known[:2], _spread_out(self._wrong_steps), _spread_out(known)]))
+        further = self.effort.steps(CONFIRM + 2) - 2
+        chosen = [known[:2], _spread_out(self._wrong_steps, further // 2), _spread_out(known, further // 2)]
+        steps = np.unique(np.concatenate(chosen))
+        if further < CONFIRM and len(steps) < len(known):
+            self._steps_left_out = f"more than {len(steps)} of {len(known)} steps"
+        return steps
 
     @cached_property
     def _wrong_steps(self) -> Steps:
@@ -96,7 +110,7 @@ class Search:
 
         Otherwise a change that does nothing would be called a cause.
         """
-        known = self.place.first in self.rerun.names
+        known = self.place.first in self.rerun.told
         return known and self.rerun.compare(Change(), self.rerun.steps[:1])[0] > 1.0
 
     # ------------------------------------------------------------ one change
@@ -112,30 +126,58 @@ class Search:
                 yield from change.fitted(evidence)
 
     def single(self) -> list[Trial]:
-        """Every candidate, tried, the closest first; several can account for everything."""
-        trials = sorted((self.trying.trial(change) for change in self.candidates()), key=lambda trial: trial.ratio)
+        """Every candidate, tried, the closest first; several can account for everything.
+
+        What says more is kept: not another order or other values where anything else fits, and not a change of all
+        places where the same at one of them fits.
+        """
+        candidates = list(self.candidates())
+        if self.effort.dear:  # first those that cost the least
+            candidates.sort(key=lambda change: (not change.late, len(change.solve)))
+        trials = self._tried(candidates, strict=self.effort.dear)
+        if self.effort.dear and not any(trial.fits for trial in trials) and not self._left_out:
+            again = self._tried(candidates, strict=False)
+            trials = [*again, *trials[len(again) :]]
+        trials.sort(key=lambda trial: trial.ratio)
         if any(trial.fits and not trial.change.vague for trial in trials):
             trials = [trial for trial in trials if not trial.change.vague]
+        local = {trial.change.id for trial in trials if trial.fits and _place(trial.change)}
+        trials = [t for t in trials if not (t.fits and _place(t.change) == "" and t.change.id in local)]
         return list({trial.id: trial for trial in reversed(trials)}.values())[::-1]
+
+    def _tried(self, candidates: list[Change], strict: bool) -> list[Trial]:
+        """Changes tried one by one, as long as that does not cost more than `SINGLES`."""
+        trying, trials = replace(self.trying, strict=strict), []
+        self.rerun.weights(self.rerun.names, self.rerun.steps)  # needed once for all
+        until = self.effort.spent + SINGLES
+        for change in candidates:
+            if self.effort.spent > until:
+                break
+            trials.append(trying.trial(change))
+        left = len(candidates) - len(trials)
+        self._left_out = f"{left} of {len(candidates)} changes" if left else ""
+        return trials
 
     # ------------------------------------------------------------ two together
 
     def pairs(self) -> list[Trial]:
         """Two changes together, until some are found: one after the other, then those that meet in one quantity.
 
-        Stops after `SECONDS`, and says so in `out_of_time`.
+        Stops where they have cost `PAIRS`, and says so in `skipped`.
         """
-        deadline = time.monotonic() + SECONDS
+        self._until = self.effort.spent + PAIRS
         found: list[Trial] = []
         for way in (self._one_after_the_other, self._in_one_quantity):
-            for trial in way():
-                found += [trial] if trial.fits else []
-                if time.monotonic() > deadline:
-                    self.out_of_time = True
-                    return sorted(found, key=lambda trial: trial.ratio)
+            found += [trial for trial in way() if trial.fits]
             if found:
                 break
+        self._pairs_left_out = "all pairs of changes" if self._is_over else ""
         return sorted(found, key=lambda trial: trial.ratio)
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether pairs have cost enough."""
+        return self.effort.spent > self._until
 
     def _one_after_the_other(self) -> Iterator[Trial]:
         """One that puts right what differs first, and each other one beside it that moves what the first leaves wrong.
@@ -144,23 +186,29 @@ class Search:
         """
         firsts = [(fails, one) for one in self._firsts() if (fails := self._where_it_fails(one))]
         for (step, name), one in sorted(firsts, key=lambda row: (-row[0][0], len(row[1].solved))):
-            trying = self._trying_from(step)
-            left = self.rerun.vector(one.change, [name], trying.first)
+            trying, both = self._trying_from(step), partial(Both, one.change)
+            left = trying.rerun.vector(one.change, [name], trying.first)
             for other in self._usual(step):
-                both = partial(Both, one.change)
-                moved = self.rerun.vector(both(other), [name], trying.first)
-                if other.id == one.change.id or np.array_equal(moved, left, equal_nan=True):
+                if self._is_over:
+                    return
+                least = 0.0 if other.solve else self.own.limit / 2  # an option's usual value may be a small one
+                if other.id == one.change.id or not trying.moves(both(other), left, name, least):
                     continue
                 trial = trying.within(other, both)
+                if trial.fits and not trying.moves(trial.change, left, name, self.own.limit / 2):
+                    continue  # what it adds is not what was missing
                 yield replace(trial, solved={**one.solved, **trial.solved})
                 if trial.fits:
                     break  # with the first change fixed, one account is enough
 
     def _firsts(self) -> Iterator[Trial]:
         """Changes that put right all up to what differs first, whatever becomes of what comes after."""
-        names = self.rerun.names[: self.rerun.names.index(self.place.first) + 1]
+        names = self.rerun.told[: self.rerun.told.index(self.place.first) + 1]
+        numbers = [name for name in names if self.own.fits(name)]
         for change in self._usual():
-            change, solved = solved_for(self.rerun, change, names, self.trying.first)
+            if self._is_over:
+                return
+            change, solved = solved_for(self.rerun, change, numbers, self.trying.first)
             trial = Trial(change, *self.rerun.compare(change, self.trying.first, names=names), solved)
             if trial.tells and trial.fits:
                 yield trial
@@ -176,7 +224,7 @@ class Search:
 
     def _first_outside(self, change: Change, steps: Steps) -> tuple[int, str] | None:
         ratios = self.rerun.ratios(change, steps)
-        return next(((step, name) for ratio, (name, step) in ratios if ratio > 1.0), None)
+        return next(((step, name) for ratio, (name, step) in ratios if ratio > 1.0 or self._is_over), None)
 
     def _trying_from(self, step: int) -> Trying:
         if step == self.place.step:
@@ -187,20 +235,28 @@ class Search:
     def _in_one_quantity(self) -> Iterator[Trial]:
         """Two that both change what differs first, those first whose effects come nearest to it when they are added."""
         name, step = self.place.first, self.trying.first
+        if not self.own.fits(name):
+            return  # no numbers that could be added up
         weight = self.rerun.weights([name], step)
         right = self.rerun.vector(Change(), [name], step)
         wanted = np.nan_to_num((self.rerun.recorded([name], step) - right) * weight)
         effects = []
         for change in self._usual():
+            if self._is_over:
+                return
             effect = self.rerun.vector(change, [name], step)
             moved = (effect - right) * weight if effect.shape == right.shape else np.zeros(1)
             if np.isfinite(moved).all() and np.abs(moved).max() > 1.0:
                 effects.append((change, moved))
-        pairs = [(_left_over(wanted, a, b), i, j) for (i, a), (j, b) in combinations(enumerate(effects), 2)]
+        pairs = []
+        for (i, a), (j, b) in combinations(enumerate(effects), 2):
+            if a[0].id != b[0].id and not self._is_over:
+                pairs.append((_left_over(wanted, a, b), i, j))
+                self.effort.spent += LEAST_SQUARES * len(wanted)
         for _, i, j in sorted(pairs):
-            one, other = effects[i][0], effects[j][0]
-            if one.id != other.id:
-                yield self._together(one, other)
+            if self._is_over:
+                return
+            yield self._together(effects[i][0], effects[j][0])
 
     def _together(self, one: Change, other: Change) -> Trial:
         both, solved = solved_together(self.rerun, Both(one, other), [self.place.first], self.trying.first)
@@ -208,7 +264,10 @@ class Search:
         if not (trial.tells and trial.fits):
             return replace(trial, ratio=np.inf) if trial.fits else trial
         both, solved = solved_together(self.rerun, both, self.rerun.names, self.rerun.steps)
-        return Trial(both, *self.rerun.compare(both, self.rerun.steps), solved)
+        trial = Trial(both, *self.rerun.compare(both, self.rerun.steps), solved)
+        if trial.fits and any(self.rerun.compare(part, self.rerun.steps)[0] <= 1.0 for part in both.parts):
+            return replace(trial, ratio=np.inf)  # one of them is enough
+        return trial
 
     def _usual(self, step: int | None = None) -> list[Change]:
         """Candidates for a pair: a precision, or any other order or values, would hide the other one."""
@@ -218,13 +277,19 @@ class Search:
         return self._usual_at[at]
 
 
+def _place(change: Change) -> str | None:
+    """Where a change is; "" for all of its places, None if it has none."""
+    return getattr(change, "at", None)
+
+
 def _at_step(change: Change, step: int) -> Change:
     happens_once = any(f.name == "step" for f in fields(change))
     return replace(change, step=step) if happens_once else change  # type: ignore[call-arg]
 
 
-def _spread_out(steps: Steps) -> Steps:
-    return steps[np.unique(np.linspace(0, len(steps) - 1, CONFIRM // 2).astype(int))] if len(steps) else steps
+def _spread_out(steps: Steps, number: int) -> Steps:
+    """So many of the steps, the first and the last among them."""
+    return steps[np.unique(np.linspace(0, len(steps) - 1, number).astype(int))] if len(steps) else steps
 
 
 def _left_over(wanted: Array, one: tuple[Change, Array], other: tuple[Change, Array]) -> float:

@@ -14,6 +14,9 @@ from harness.explanation.rerun import Rerun, Steps
 ITERATIONS = 12
 """Gauss–Newton steps at most: one is enough where a parameter's effect is linear, as it is but behind activations."""
 
+FEW = 4
+"""The same for a large scenario."""
+
 SURE = 3.0
 """A solved parameter within so many standard errors of the value that changes nothing is none."""
 
@@ -94,6 +97,7 @@ def _solve(
         usual,
         rerun.recorded(names, steps),
         rerun.weights(names, steps),
+        FEW if rerun.own.effort.dear else ITERATIONS,
     )
     solved: list[dict[str, Solved]] = [{} for _ in parts]
     for (i, name), value, error in zip(where, found.tolist(), errors.tolist(), strict=True):
@@ -110,11 +114,11 @@ def _simplest(value: float, error: float) -> float:
 
 
 def _gauss_newton(
-    run: Callable[[Floats], Floats], values: Floats, got: Floats, weight: Floats
+    run: Callable[[Floats], Floats], values: Floats, got: Floats, weight: Floats, iterations: int
 ) -> tuple[Floats, Floats]:
     """Parameters that fit best, and their standard errors: weighted least squares, from the changes' usual values."""
     errors = np.full(len(values), np.inf)
-    for _ in range(ITERATIONS):
+    for _ in range(iterations):
         at, slopes = run(values), []
         for i, value in enumerate(values):
             width = max(abs(value), 1.0) * 1e-4

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 
 import numpy as np
 
 from backends.numpy_manual.catalogue.parameters import InitialLost
 from backends.numpy_manual.changes import Change
-from backends.numpy_manual.noisy import noisy
 from harness.dtypes import FORMATS
+from harness.envelope import Floats
 from harness.explanation.localise import Place, local_errors
-from harness.explanation.own import RUNS, Own
+from harness.explanation.own import Own
 from harness.explanation.rerun import Rerun, Steps
 from harness.explanation.solve import Solved, alone, solved_for
 from harness.judging import FACTOR
+
+ROUNDING = 1e-6
+"""In envelopes: what float64's own rounding can move."""
 
 MOST = 0.95
 """The share of numbers that must look like a narrower dtype's."""
@@ -30,12 +34,14 @@ class Trial:
         ratio: the largest error in bounds over all quantities and steps that were looked at: up to 1 it is a cause.
         worst: the quantity and step of that.
         solved: its parameters that were solved for.
+        words: what is different, where more is known than the change says; "" for its own sentence.
     """
 
     change: Change
     ratio: float
     worst: tuple[str, int]
     solved: Mapping[str, Solved] = field(default_factory=dict)
+    words: str = ""
 
     @property
     def fits(self) -> bool:
@@ -56,7 +62,7 @@ class Trial:
     def sentence(self) -> str:
         """What is different, with the values that were solved for."""
         values = [f"{name} = {solved}" for name, solved in self.solved.items()]
-        return self.change.says() + (f" ({'; '.join(values)})" if values else "")
+        return (self.words or self.change.says()) + (f" ({'; '.join(values)})" if values else "")
 
 
 @dataclass(frozen=True)
@@ -67,16 +73,32 @@ class Trying:
         rerun: the trace, and all steps that a change must account for.
         place: where the trace leaves the rules.
         first: the step that is looked at before the others, one element.
+        strict: changes that are far off by a tensor's typical envelope are not looked at any longer.
     """
 
     rerun: Rerun
     place: Place
     first: Steps
+    strict: bool = False
 
     @property
     def own(self) -> Own:
         """The trace."""
         return self.rerun.own
+
+    def moves(self, change: Change, left: Floats, name: str, least: float) -> bool:
+        """Whether a change moves some element of a quantity, at the first step, by more envelopes than ``least``.
+
+        Args:
+            change: what is run.
+            left: the quantity as it is without that change, end to end.
+            name: the quantity.
+            least: so many envelopes are no movement.
+        """
+        moved = self.rerun.vector(change, [name], self.first)
+        off = np.abs(moved - left) * self.rerun.weights([name], self.first)
+        alike = (moved == left) | (np.isnan(moved) & np.isnan(left))
+        return bool(np.where(alike, 0.0, np.nan_to_num(off, nan=np.inf)).max(initial=0.0) > max(least, ROUNDING))
 
     def trial(self, change: Change) -> Trial:
         """Solve for the change's parameter, if it has one; then compare all quantities, at the step and at others."""
@@ -95,14 +117,14 @@ class Trying:
 
     def _compared(self, trial: Trial, change: Change, within: Callable[[Change], Change]) -> Trial:
         rerun, others = self.rerun, np.setdiff1d(self.rerun.steps, self.first)
-        for compare in (rerun.roughly, rerun.compare):
+        for compare in (partial(rerun.roughly, strict=self.strict), rerun.compare):
             near = compare(trial.change, self.first)
             if near[0] > 1.0:
                 return replace(trial, ratio=near[0], worst=near[1])
         if len(others):
             change, solved = solved_for(rerun, change, rerun.names, rerun.steps, within)
             trial = replace(trial, change=within(change), solved=solved)
-            near = max(near, rerun.compare(trial.change, others))
+            near = max(near, rerun.compare(trial.change, others, stop=True))
         return replace(trial, ratio=near[0], worst=near[1])
 
     def _other_values(self, change: Change) -> Trial:
@@ -110,35 +132,44 @@ class Trying:
 
         They are told by the update: w = w′ + η g. That they are the given ones but for those named is part of it.
         """
-        own, ours = self.own, replace(self.own, states={k: np.array(v) for k, v in self.own.states.items()})
         nothing = Trial(change, np.inf, (self.place.first, self.place.step))
         if not self.place.first.startswith("forward/") or not self._updates_are_recorded():
             return nothing  # what comes before the loss is right, and so were the values
-        differs = set()
-        for step in self.rerun.steps.tolist():
-            for name, column in ours.states.items():
+        at, differs = getattr(change, "at", ""), list(self._had[1])
+        if differs != [at] and not (at == "" and (len(differs) > 1 or len(differs) == len(self.own.states))):
+            return nothing
+        ratio, where = Rerun(self._had[0], self.rerun.steps).compare(Change(), self.rerun.steps)
+        named = "every parameter" if len(differs) == len(self.own.states) > 1 else " and ".join(differs)
+        words = f"the values of {named} are not those that were loaded"
+        if self.own.trace.manifest.mode == "free" and self.place.step:
+            words = f"a step starts from other values of {named} than the step before has told"
+        # what an update tells of a value has the update's rounding besides
+        return Trial(change, ratio / 2, where, words=words)
+
+    @cached_property
+    def _had(self) -> tuple[Own, tuple[str, ...]]:
+        """The trace with the values that it must have had, w = w′ + η g; and the parameters of which they differ."""
+        own, states = self.own, {name: np.array(column) for name, column in self.own.states.items()}
+        differs = []
+        for name, column in states.items():
+            for step in self.rerun.steps.tolist():
                 after = own.recorded(f"weight/{name}", step)
                 had = after + own.inputs.lr * own.recorded(f"grad/{name}", step)
                 size = np.abs(had) + np.abs(column[step].astype(np.float64)) + np.abs(after - had)
                 ulp = FORMATS[own.scenario.dtype].spacing(size)
-                if (np.abs(had - column[step]) > FACTOR * ulp).any():
-                    differs.add(name)
+                if not (np.abs(had - column[step]) <= FACTOR * ulp).all():
+                    differs += [name] if name not in differs else []
                     column[step] = had
-        at = getattr(change, "at", "")
-        if differs != {at} and not (at == "" and (len(differs) > 1 or len(differs) == len(own.states))):
-            return nothing
-        ratio, where = Rerun(ours, self.rerun.steps).compare(Change(), self.rerun.steps)
-        return Trial(change, ratio / 2, where)  # what an update tells of a value has the update's rounding besides
+        return replace(own, states=states), tuple(differs)
 
     def _updates_are_recorded(self) -> bool:
-        columns, states = self.own.trace.columns, self.own.states
-        recorded = {f"{kind}/{name}": state for name, state in states.items() for kind in ("grad", "weight")}
-        return all(k in columns and columns[k].shape[1:] == state.shape[1:] for k, state in recorded.items())
+        return all(self.own.fits(f"{kind}/{name}") for name in self.own.states for kind in ("grad", "weight"))
 
     def _narrower(self, change: Change) -> Trial:
         """A precision accounts for a trace whose errors are within its rounding, and look like it."""
         dtype, products = change.precision() or ("", 0.0)
-        worst = self.rerun.compare(Change(), self.rerun.steps, noisy(dtype, RUNS, FACTOR, 6, products))
+        noise = self.rerun.noise(6, dtype, products)
+        worst = self.rerun.compare(Change(), self.rerun.steps, noise=noise)
         if worst[0] > 1.0:
             return Trial(change, *worst)
         looks = self._products_are_rounded() if getattr(change, "name", "") == "tf32" else self._has_few_digits(dtype)

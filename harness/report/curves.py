@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.assess import Cell, ScenarioResult
+from harness.assess import ScenarioResult
+from harness.thinning import keep
 from harness.trace import Mode
-
-POINTS = 2000
-"""A curve has at most this many: more than the pixels that it is drawn on."""
 
 DECADE = 10.0
 """Losses that span more than this are drawn on a logarithmic scale."""
@@ -53,12 +50,12 @@ def loss_chart(result: ScenarioResult, mode: Mode, losses: pd.DataFrame, backend
 
 def error_chart(result: ScenarioResult, mode: Mode, backends: Sequence[str]) -> Chart | None:
     """At each step the largest error over bound of all quantities, and which quantity it is that of."""
-    cells = {name: cell for name in backends if (cell := result.cells.get((name, mode))) and cell.judgement.ratios}
-    found = {name: _largest(cell) for name, cell in cells.items()}
-    frame = pd.DataFrame({name: ratios for name, (ratios, _) in found.items()})
+    courses = {name: cell.course for name in backends if (cell := result.cells.get((name, mode))) and cell.course}
+    found = {name: course for name, course in courses.items() if course is not None}
+    frame = pd.DataFrame({name: pd.Series(course.ratio, course.steps) for name, course in found.items()})
     if len(frame) < 2:
         return None
-    names = list(dict.fromkeys(quantity for _, which in found.values() for quantity in which))
+    names = list(dict.fromkeys(name for course in found.values() for name in course.names))
     steps, values = frame.index.to_numpy(), frame.to_numpy(dtype=np.float64).T
     rows = keep(values)
     series = [
@@ -66,47 +63,12 @@ def error_chart(result: ScenarioResult, mode: Mode, backends: Sequence[str]) -> 
             "label": name,
             "style": _places(backends)[name],
             "y": numbers(y[rows], 3),
-            "of": [names.index(quantity) for quantity in which.reindex(frame.index, fill_value=names[0]).iloc[rows]],
+            "of": [names.index(course.names[i]) for i in course.of_at(steps[rows])],
         }
-        for (name, (_, which)), y in zip(found.items(), values, strict=True)
+        for (name, course), y in zip(found.items(), values, strict=True)
     ]
     chart = {"x": steps[rows].tolist(), "log": True, "bound": True, "series": series, "quantities": names}
     return chart | _captions(dict(zip(found, values, strict=True)), steps, rows)
-
-
-def _largest(cell: Cell) -> tuple[pd.Series[Any], pd.Series[Any]]:
-    """By step: the largest ratio, and its quantity. A ratio that is NaN proves nothing, so it counts as infinite."""
-    assert cell.comparison is not None  # for mypy: where there are ratios there is a comparison
-    ratios: Mapping[str, Any] = cell.judgement.ratios or {}
-    table = np.nan_to_num(np.array(list(ratios.values())), nan=np.inf, posinf=np.inf)
-    index = pd.Index(cell.comparison.steps, name="step")
-    return pd.Series(table.max(axis=0), index), pd.Series(np.array(list(ratios))[table.argmax(axis=0)], index)
-
-
-def keep(curves: NDArray[np.float64], points: int = POINTS) -> NDArray[np.int64]:
-    """Rows to draw: all; of long curves the ends, and of each of equal stretches each curve's lowest and highest.
-
-    Args:
-        curves: shape (curves, steps); NaN is neither low nor high, an infinity is.
-        points: how many rows are few enough to keep them all.
-
-    Returns:
-        Ascending row numbers, ``points`` at most, the same for all curves, since they share an axis.
-
-    Example:
-        >>> keep(np.array([[0.0, 0, 9, 0, 0, 0, -9, 0, 0, 0]]), points=6).tolist()
-        [0, 2, 5, 6, 9]
-    """
-    steps = curves.shape[1]
-    if steps <= points:
-        return np.arange(steps)
-    stretches = max(1, (points - 2) // (2 * len(curves)))
-    edges = np.linspace(0, steps, stretches + 1).astype(np.int64)
-    low, high = np.where(np.isnan(curves), np.inf, curves), np.where(np.isnan(curves), -np.inf, curves)
-    rows = [np.array([0, steps - 1])]
-    for start, stop in pairwise(edges):
-        rows += [start + low[:, start:stop].argmin(axis=1), start + high[:, start:stop].argmax(axis=1)]
-    return np.unique(np.concatenate(rows))
 
 
 def numbers(values: NDArray[np.float64], digits: int) -> list[float | None]:

@@ -71,12 +71,13 @@ def _losses(result: ScenarioResult, mode: Mode) -> pd.DataFrame | None:
     truth = result.truth[mode]
     if "loss" not in truth.columns:
         return None
-    traces = {c.backend: c.trace for c in _ran(result, mode) if "loss" in c.trace.columns}
+    losses = {c.backend: (c.trace.columns.get("loss"), c.trace.steps) for c in _ran(result, mode)}
+    traces = {
+        backend: (loss, steps) for backend, (loss, steps) in losses.items() if loss is not None and loss.ndim == 1
+    }
     frame = pd.DataFrame(_run_columns(result, mode, truth.steps) | {"reference": truth.columns["loss"]})
-    for backend, trace in traces.items():
-        frame[backend] = (
-            pd.Series(trace.columns["loss"].astype(np.float64), trace.steps).reindex(truth.steps).to_numpy()
-        )
+    for backend, (loss, steps) in traces.items():  # of a wrong shape it is no number a step
+        frame[backend] = pd.Series(loss.astype(np.float64), steps).reindex(truth.steps).to_numpy()
     both = frame[list(traces)]
     frame.insert(5, "epoch_mean", frame.groupby("epoch")["reference"].transform("mean"))
     spread = both.max(axis=1, skipna=False) - both.min(axis=1, skipna=False)
@@ -99,10 +100,10 @@ def _weights(result: ScenarioResult, mode: Mode, name: str) -> pd.DataFrame:
     truth = result.truth[mode]
     ends = np.arange(1, result.scenario.epochs + 1) * result.inputs.steps_per_epoch - 1
     steps = np.intersect1d(ends, truth.steps)
-    sides = {"reference": truth.every(steps).columns[name]}
+    sides = {"reference": truth.every(steps, [name]).columns[name]}
     for cell in _ran(result, mode):
         if name in cell.trace.columns and np.isin(steps, cell.trace.steps).all():
-            column = cell.trace.every(steps).columns[name].astype(np.float64)
+            column = cell.trace.every(steps, [name]).columns[name].astype(np.float64)
             if column.shape == sides["reference"].shape:
                 sides[cell.backend] = column
     shape = truth.columns[name].shape[1:]

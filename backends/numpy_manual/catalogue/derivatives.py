@@ -31,14 +31,16 @@ class DerivativeLeftOut(AtLayer):
     """An activation's derivative is left out."""
 
     id = "derivative_left_out"
-    sentence = "the derivative of the activation {at} is left out"
+    sentence = "the derivative of {at} is left out"
     formula = "∂L/∂z = ∂L/∂a «· f′(z) is missing»"
     origin = "a hand-written backward pass; an activation applied to detached values"
+    one = "the activation {at}"
+    every = "every activation"
 
     @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """At each activation."""
-        yield from (cls(at=layer.name) for layer in scenario.layers if layer.kind in ACTIVATIONS)
+    def places(cls, scenario: Scenario) -> list[str]:
+        """Activations."""
+        return [layer.name for layer in scenario.layers if layer.kind in ACTIVATIONS]
 
     def layer(self, run: Circumstances, name: str, kind: str, rule: LayerRule) -> LayerRule:
         """∂L/∂z = ∂L/∂a."""
@@ -54,16 +56,17 @@ class DerivativeAtKink(AtLayer):
     sentence = "the derivative of {at} at exactly 0 is 1, not 0"
     formula = "∂L/∂z = ∂L/∂a · [z «≥» 0]   (not >)"
     origin = "a framework's convention for max(0, z), or one written with ≥"
+    every = "every ReLU"
 
     @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """At each ReLU."""
-        yield from (cls(at=layer.name) for layer in scenario.layers if layer.kind == "relu")
+    def places(cls, scenario: Scenario) -> list[str]:
+        """ReLUs."""
+        return [layer.name for layer in scenario.layers if layer.kind == "relu"]
 
     def layer(self, run: Circumstances, name: str, kind: str, rule: LayerRule) -> LayerRule:
         """∂L/∂z = ∂L/∂a · [z ≥ 0]."""
         changed = kind == "relu" and self.here(name)
-        return replace(rule, backward=lambda p, z, a, d: (np.where(z >= 0, d, 0), {})) if changed else rule
+        return replace(rule, backward=lambda p, z, a, d: (np.where(~(z < 0), d, 0), {})) if changed else rule
 
 
 @dataclass(config=OPTIONS)
@@ -99,12 +102,13 @@ class PathDetached(AtLayer):
     sentence = "no gradient flows back through {at}"
     formula = "∂L/∂x = «0»   (not ∂L/∂a · ∂a/∂x)"
     origin = "detach(), stop_gradient, no_grad, or a value that went through NumPy"
+    every = "any layer"
 
     @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """At each layer above another one with parameters."""
+    def places(cls, scenario: Scenario) -> list[str]:
+        """Layers above another one with parameters."""
         first = next((i for i, layer in enumerate(scenario.layers) if isinstance(layer, Linear)), 0)
-        yield from (cls(at=layer.name) for layer in scenario.layers[first + 1 :])
+        return [layer.name for layer in scenario.layers[first + 1 :]]
 
     def layer(self, run: Circumstances, name: str, kind: str, rule: LayerRule) -> LayerRule:
         """∂L/∂x = 0."""
@@ -158,12 +162,14 @@ class GradientTransposed(AtParameter):
     formula = "∂L/∂W ← «reshape(»(∂L/∂W)«ᵀ)»"
     origin = "a weight kept as (in, out) in one framework and (out, in) in the other"
 
+    every = "every weight"
+
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """At each weight that has two rows and two columns."""
+        """At each weight that has two rows and two columns, and at all of them."""
         widths = scenario.input_widths()
-        layers = (y for y in linear_layers(scenario) if widths[y.name] > 1 and y.units > 1)
-        yield from (cls(at=f"{y.name}.weight") for y in layers)
+        names = [f"{y.name}.weight" for y in linear_layers(scenario) if widths[y.name] > 1 and y.units > 1]
+        yield from (cls(at=at) for at in [*([""] if len(names) > 1 else []), *names])
 
     def gradients(self, run: Circumstances, g: Values) -> Values:
         """Transposed, in the shape that it had."""

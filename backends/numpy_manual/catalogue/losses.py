@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, Self
 
-import numpy as np
 from pydantic.dataclasses import dataclass
 
 from backends.numpy_manual.changes import OPTIONS, AtPartialBatch, Change, Circumstances
@@ -67,6 +66,13 @@ class LossScale(Change):
         return scaled(rule, k)
 
 
+OF_SQUARES: dict[str, Callable[[int], float]] = {
+    "half_squared_error": lambda n: 1 / (2 * n),
+    "mse": lambda n: 1 / (n * n),
+}
+"""What each loss, of (n, n) residuals, multiplies the sum of their squares by."""
+
+
 @dataclass(config=OPTIONS)
 class LabelsBroadcast(Change):
     """Each output is compared with the labels of all samples: (B, 1) against (B,) is (B, B)."""
@@ -82,18 +88,26 @@ class LabelsBroadcast(Change):
         yield from [cls()] if outputs_of(scenario) == 1 and scenario.batch_size > 1 else []
 
     def loss(self, run: Circumstances, rule: LossRule) -> LossRule:
-        """The rule on B × B residuals, each output's gradient the sum over its row; of several outputs as it is."""
+        """The squares of B × B residuals, by their sums: they themselves would take gigabytes for a large batch.
+
+        With the mean ȳ, Σ_ij (ŷ_i − y_j)² = B Σ_i (ŷ_i − ȳ)² + B Σ_j (y_j − ȳ)², and Σ_j (ŷ_i − y_j) = B ŷ_i − Σ_j y_j.
+        Of several outputs the rule as it is.
+        """
         if outputs_of(run.scenario) > 1:
             return rule
+        of_all = OF_SQUARES[run.scenario.loss.kind]
 
-        def crossed(yhat: Array, y: Array) -> tuple[Array, Array]:
+        def value(yhat: Array, y: Array) -> Any:
             n = samples(y)
-            return np.repeat(yhat, n, axis=-1), np.repeat(y.mT, n, axis=-2)
+            mean = y.sum(axis=-2, keepdims=True) / n
+            a, b = yhat - mean, y - mean
+            return ((a * a).sum(axis=(-2, -1)) + (b * b).sum(axis=(-2, -1))) * n * of_all(n)
 
-        return LossRule(
-            lambda yhat, y: rule.value(*crossed(yhat, y)),
-            lambda yhat, y: rule.gradient(*crossed(yhat, y)).sum(axis=-1, keepdims=True),
-        )
+        def gradient(yhat: Array, y: Array) -> Any:
+            n = samples(y)
+            return (n * yhat - y.sum(axis=-2, keepdims=True)) * (2 * of_all(n))
+
+        return LossRule(value, gradient)
 
 
 @dataclass(config=OPTIONS)

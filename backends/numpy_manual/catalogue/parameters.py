@@ -33,11 +33,13 @@ class WeightTransposed(AtLayer):
     formula = "z = x «W» + b   (not x Wᵀ + b)"
     origin = "PyTorch keeps a Linear's weight as (out, in), PaddlePaddle as (in, out)"
 
+    every = "every linear layer"
+
     @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """At each linear layer whose weight has more than one element."""
+    def places(cls, scenario: Scenario) -> list[str]:
+        """Linear layers whose weight has more than one element."""
         widths = scenario.input_widths()
-        yield from (cls(at=y.name) for y in linear_layers(scenario) if widths[y.name] * y.units > 1)
+        return [y.name for y in linear_layers(scenario) if widths[y.name] * y.units > 1]
 
     def layer(self, run: Circumstances, name: str, kind: str, rule: LayerRule) -> LayerRule:
         """The rule, with Wᵀ for W, where W is square."""
@@ -75,12 +77,14 @@ class WeightReshaped(AtLayer):
     formula = "W ← «reshape(»W«ᵀ)»"
     origin = "a checkpoint of a framework with the other layout, read into the shape that was asked for"
 
+    every = "every linear layer"
+
     @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """At each oblong weight of two rows and two columns at least; a square one is transposed."""
+    def places(cls, scenario: Scenario) -> list[str]:
+        """Layers with an oblong weight of two rows and two columns at least; a square one is transposed."""
         widths = scenario.input_widths()
         layers = (y for y in linear_layers(scenario) if min(widths[y.name], y.units) > 1)
-        yield from (cls(at=y.name) for y in layers if widths[y.name] != y.units)
+        return [y.name for y in layers if widths[y.name] != y.units]
 
     def loaded(self, run: Circumstances, state: Mapping[str, Array]) -> Mapping[str, Array]:
         """The numbers in the order of the other layout, in the shape of this one."""
@@ -159,10 +163,17 @@ class BiasScale(AtLayer):
 
     by: float = 2.0
 
+    every = "every linear layer"
+
+    @classmethod
+    def places(cls, scenario: Scenario) -> list[str]:
+        """Layers with a bias."""
+        return [y.name for y in linear_layers(scenario, bias=True)]
+
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """Twice and never, at each bias."""
-        yield from (cls(at=y.name, by=by) for y in linear_layers(scenario, bias=True) for by in (2.0, 0.0))
+        """Twice and never."""
+        yield from (replace(change, by=by) for change in super().variants(scenario) for by in (2.0, 0.0))
 
     def layer(self, run: Circumstances, name: str, kind: str, rule: LayerRule) -> LayerRule:
         """The rule, with k b for b."""
@@ -188,10 +199,12 @@ class BiasMean(AtLayer):
     formula = "∂L/∂b = «(1/B)» Σ_samples d"
     origin = "mean() for sum() in a hand-written backward pass"
 
+    every = "every linear layer"
+
     @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """At each bias, for batches of two or more."""
-        yield from (cls(at=y.name) for y in linear_layers(scenario, bias=True) if scenario.batch_size > 1)
+    def places(cls, scenario: Scenario) -> list[str]:
+        """Layers with a bias, for batches of two or more."""
+        return [y.name for y in linear_layers(scenario, bias=True) if scenario.batch_size > 1]
 
     def layer(self, run: Circumstances, name: str, kind: str, rule: LayerRule) -> LayerRule:
         """The rule, with the bias's gradient divided by B."""

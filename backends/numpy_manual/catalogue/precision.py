@@ -77,11 +77,13 @@ class NarrowConstant(AtLayer):
     formula = "a = «fl₃₂»(k) z"
     origin = "a framework that keeps a layer's settings in float32"
 
+    every = "every layer that has one"
+
     @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """In float64 runs, at each layer with a number among its settings."""
+    def places(cls, scenario: Scenario) -> list[str]:
+        """In float64 runs, layers with a number among their settings."""
         wide = scenario.layers if scenario.dtype == "float64" else ()
-        yield from (cls(at=y.name) for y in wide if any(isinstance(value, float) for _, value in y))
+        return [y.name for y in wide if any(isinstance(value, float) for _, value in y)]
 
     def layer(self, run: Circumstances, name: str, kind: str, rule: LayerRule) -> LayerRule:
         """The rule, with constants rounded to float32; parameters are arrays, and stay."""
@@ -108,11 +110,6 @@ class InfinityClipped(AtLayer):
     formula = "a ← «clip»(a, −a_max, a_max)"
     origin = "nan_to_num, a clamp against overflow in mixed precision, saturating conversions"
 
-    @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """At each layer."""
-        yield from (cls(at=layer.name) for layer in scenario.layers)
-
     def layer(self, run: Circumstances, name: str, kind: str, rule: LayerRule) -> LayerRule:
         """Clipped; NaN stays."""
         largest = FORMATS[run.scenario.dtype].largest
@@ -128,14 +125,21 @@ class NanToZero(AtLayer):
     id = "nan_to_zero"
     sentence = "{at} makes 0 of NaN"
     formula = "a = «[z > 0]» z   (0 where z is NaN)"
-    origin = "max written as a comparison, fmax, a compiler's fast-math"
+    origin = "max written as a comparison, fmax, a compiler's fast-math; PaddlePaddle 3.3.1's own ReLU on x86-64"
+
+    every = "every ReLU"
 
     @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """At each ReLU."""
-        yield from (cls(at=layer.name) for layer in scenario.layers if layer.kind == "relu")
+    def places(cls, scenario: Scenario) -> list[str]:
+        """ReLUs."""
+        return [layer.name for layer in scenario.layers if layer.kind == "relu"]
 
     def layer(self, run: Circumstances, name: str, kind: str, rule: LayerRule) -> LayerRule:
-        """0 where z > 0 does not hold."""
-        changed = kind == "relu" and self.here(name)
-        return replace(rule, forward=lambda p, z: np.where(z > 0, z, 0)) if changed else rule
+        """0 where z > 0 does not hold, and so its derivative, by which d is multiplied."""
+        if kind != "relu" or not self.here(name):
+            return rule
+        return replace(
+            rule,
+            forward=lambda p, z: np.where(z > 0, z, 0),
+            backward=lambda p, z, a, d: (np.where(z > 0, d, d * 0), {}),
+        )

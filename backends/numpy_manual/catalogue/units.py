@@ -9,7 +9,17 @@ from typing import ClassVar, Self
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from backends.numpy_manual.changes import MOST, OPTIONS, AtLayer, Circumstances, Evidence, linear_layers, listed
+from backends.numpy_manual.changes import (
+    MOST,
+    OPTIONS,
+    AtLayer,
+    Circumstances,
+    Evidence,
+    distances,
+    linear_layers,
+    listed,
+    nearest,
+)
 from harness.inputs import Array
 from harness.scenario import Scenario
 
@@ -21,22 +31,28 @@ class InOtherOrder(AtLayer):
     Without an order, it is the usual one of the change.
     """
 
+    every = "every linear layer"
     with_bias: ClassVar[bool] = True
 
     order: tuple[int, ...] = ()
 
     def fitted(self, evidence: Evidence) -> Iterator[Self]:
         """For each unit the one whose output it has, if that is an order."""
+        if not self.at:
+            return
         step = evidence.steps[0]
         got, right = evidence.recorded(f"forward/{self.at}", step), evidence.ruled(f"forward/{self.at}", step)
-        if got is None or got.size * got.shape[-1] > MOST:
+        if got is None:
             return
+        rows = MOST // got.shape[-1] ** 2  # of a large batch a few samples tell units apart as well
+        if not rows:
+            return
+        got, right = got[:rows], right[:rows]
         bias = evidence.state(step).get(f"{self.at}.bias")
         if bias is not None and not self.with_bias:
             got, right = got - bias, right - bias
-        far = np.abs(got[:, :, np.newaxis] - right[:, np.newaxis]).sum(axis=0)
-        own = np.arange(len(far))
-        order = np.where(np.diagonal(far) <= far.min(axis=1), own, far.argmin(axis=1))
+        own = np.arange(got.shape[1])
+        order = np.concatenate([nearest(far, own[part]) for part, far in distances(got.T, right.T)])
         if (np.sort(order) == own).all() and (order != own).any():
             yield replace(self, order=tuple(order.tolist()))
 
@@ -68,9 +84,9 @@ class UnitsSwapped(InOtherOrder):
     origin = "a checkpoint that was split, joined or sorted"
 
     @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """At each linear layer of two units or more."""
-        yield from (cls(at=y.name) for y in linear_layers(scenario) if y.units > 1)
+    def places(cls, scenario: Scenario) -> list[str]:
+        """Linear layers of two units or more."""
+        return [y.name for y in linear_layers(scenario) if y.units > 1]
 
     def loaded(self, run: Circumstances, state: Mapping[str, Array]) -> Mapping[str, Array]:
         """Rows in that order."""
@@ -90,9 +106,9 @@ class RowsSwapped(InOtherOrder):
     with_bias = False
 
     @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """At each linear layer of two units or more with a bias."""
-        yield from (cls(at=y.name) for y in linear_layers(scenario, bias=True) if y.units > 1)
+    def places(cls, scenario: Scenario) -> list[str]:
+        """Linear layers of two units or more with a bias."""
+        return [y.name for y in linear_layers(scenario, bias=True) if y.units > 1]
 
     def loaded(self, run: Circumstances, state: Mapping[str, Array]) -> Mapping[str, Array]:
         """Rows in that order."""
@@ -114,9 +130,14 @@ class UnitsPermuted(InOtherOrder):
     origin = "a pruned, merged or sorted checkpoint"
 
     @classmethod
+    def places(cls, scenario: Scenario) -> list[str]:
+        """Linear layers of two units or more below another."""
+        return [y.name for y in linear_layers(scenario)[:-1] if y.units > 1]
+
+    @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """At each linear layer of two units or more below another."""
-        yield from (cls(at=y.name) for y in linear_layers(scenario)[:-1] if y.units > 1)
+        """Each: an order of the units in one layer changes the layer above, too."""
+        yield from (cls(at=at) for at in cls.places(scenario))
 
     def usual(self, rows: list[int]) -> list[int]:
         """Backwards."""

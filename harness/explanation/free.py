@@ -1,0 +1,43 @@
+"""Is each step of a free run right from the state that the run itself had before it?
+
+A backend may keep more than its weights: momentum, weights in more digits than it tells. In resync that is gone
+with every state that is loaded; in free it is there, and a step does not follow from the weights alone.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from harness.explanation.localise import first_outside
+from harness.explanation.own import Own
+from harness.judging import FACTOR, OwnSteps
+
+
+@np.errstate(all="ignore")  # a trace that is wrong may hold anything
+def own_steps(own: Own, factor: float) -> OwnSteps:
+    """Judge every step of which the trace holds the state before.
+
+    Args:
+        own: a free run's trace.
+        factor: how many envelopes an element may be off; no less than `FACTOR`, with which causes are looked for.
+    """
+    limit = own.limit * max(1.0, factor / FACTOR)
+    found = first_outside(own, limit) if len(own.steps) else None
+    if found:
+        return OwnSteps(found[1], int(own.steps[found[0]]), _described(own, *found, limit))
+    checked, steps = len(own.steps), own.inputs.steps
+    if checked == steps:
+        return OwnSteps()
+    text = f"{checked} of {steps} steps could be judged from the run's own state (the others' was not recorded)"
+    return OwnSteps(unchecked=text)
+
+
+def _described(own: Own, row: int, name: str, limit: float) -> str:
+    """The element that is the most envelopes off."""
+    scaled, step = own.scaled[name], int(own.steps[row])
+    shape = own.recorded(name, step).shape
+    index = [int(i) for i in np.unravel_index(int(scaled.worst[row]), shape)] if shape else ""
+    got, expected = float(scaled.value[row]), float(scaled.other[row])
+    off = f"off by {abs(got - expected):.3g}, bound {limit * float(scaled.unit[row]):.3g}"
+    where = f"{name}{index} at step {step}"
+    return f"{where}: got {got:.9g}, expected {expected:.9g} from the state that the run itself had before ({off})"
