@@ -120,8 +120,9 @@ def record(
 ) -> None:
     """Record one scenario on one backend into a trace file."""
     from harness.api import record as record_trace
-    from harness.trace import save_trace
+    from harness.trace import check_place, save_trace
 
+    check_place(out_file)  # now, not after minutes of work
     options: dict[str, Any] = {"dtype": dtype, "mode": mode, "timeout": timeout, "every": every}
     trace = record_trace(scenario, backend, quantities=quantities, **options)
     save_trace(trace, out_file)
@@ -283,6 +284,9 @@ def main() -> None:
     for console in (out, err):
         console.fit()
     try:
+        if sys.argv[1:] == ["list"]:  # to read its arguments, of which there are none, typer would import pydantic
+            list_all()
+            _end(0)
         app(standalone_mode=True)
     except (IsogradError, OSError) as error:
         err.print(f"isograd: {error}", soft_wrap=True)

@@ -114,6 +114,23 @@ def save_trace(trace: Trace, path: str | Path) -> None:
     save_arrays(arrays, path, {KEY: stored.model_dump_json()})
 
 
+def check_place(path: str | Path) -> None:
+    """TraceError unless a trace file can be written there, as far as can be told beforehand."""
+    path = Path(path)
+    why = ""
+    try:
+        if not path.name or path.is_dir():
+            why = "expected the name of a file; this is a folder"
+        elif not path.parent.is_dir():
+            why = f"there is no folder {path.parent}"
+        elif not os.access(path.parent, os.W_OK):
+            why = f"no permission to write to the folder {path.parent}"
+    except (OSError, ValueError) as error:
+        why = str(getattr(error, "strerror", None) or error)
+    if why:
+        raise TraceError(f"{str(path)[:200]}: cannot be written: {why}")
+
+
 def load_trace(path: str | Path) -> Trace:
     """Read a trace file.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -14,7 +15,7 @@ import pandas as pd
 import pytest
 
 from harness.errors import ReportError
-from harness.report import staging
+from harness.report import exchange, staging
 from harness.report.mark import MARK, check_replaceable
 from harness.report.staging import Staging, staged
 from tests.conftest import REFERENCE, Outcome
@@ -112,6 +113,29 @@ def test_what_comes_in_while_the_report_is_made_is_put_back(tmp_path: Path) -> N
             run.publish({})
     assert (told(tmp_path / "out"), (tmp_path / "out" / "notes.txt").read_text()) == ("old", "the user's own")
     assert hidden(tmp_path) == []
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), KeyboardInterrupt()], ids=repr)
+@pytest.mark.parametrize("way", ["exchange", "renames"])
+def test_what_was_displaced_and_cannot_be_looked_into_is_never_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, way: str
+) -> None:
+    def no_exchange(*_: Path) -> None:
+        raise OSError(errno.ENOSYS, "no exchange here")
+
+    def not_now(folder: Path) -> str:
+        monkeypatch.setattr(staging, "foreign", staging_foreign)  # once
+        raise error
+
+    staging_foreign = staging.foreign
+    if way == "renames":
+        monkeypatch.setattr(exchange, "_renameat2", no_exchange)
+    with pytest.raises((ReportError, KeyboardInterrupt)), Staging(tmp_path / "out") as run:  # noqa: PT012
+        put(run.open() / "summary.csv", "new")
+        put(tmp_path / "out" / "notes.txt")
+        monkeypatch.setattr(staging, "foreign", not_now)
+        run.publish({})
+    assert [path.read_text() for path in tmp_path.rglob("notes.txt")] == ["the user's own"]
 
 
 def test_a_link_to_a_folder_stays_a_link(tmp_path: Path) -> None:
@@ -275,15 +299,15 @@ AT_ANY_LINE = '''
 
 import errno, json, os, signal, sys
 from pathlib import Path
-from harness.report import mark, staging
+from harness.report import exchange, mark, staging
 
-folder, how, exchange = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "exchange"
-FILES = {staging.__file__, mark.__file__}
+folder, how, at_once = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "exchange"
+FILES = {staging.__file__, mark.__file__, exchange.__file__}
 
-if not exchange:
+if not at_once:
     def without(one, other):
         raise OSError(errno.ENOSYS, "no exchange here")
-    staging._renameat2 = without
+    exchange._renameat2 = without
 
 
 def publish(text):
@@ -326,9 +350,9 @@ for n in range(1, 100_000):
             code = 1
         os._exit(code)
     ended = os.waitpid(child, 0)[1] != 0
-    at_once = told()
+    then = told()
     publish("next")
-    outcomes.append((at_once, told()))
+    outcomes.append((then, told()))
     if not ended:
         break
 print(json.dumps(outcomes))
@@ -337,10 +361,10 @@ print(json.dumps(outcomes))
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="children are made by fork")
 @pytest.mark.parametrize("how", ["exception", "kill"])
-@pytest.mark.parametrize("exchange", ["exchange", "renames"])
-def test_an_end_at_any_line_leaves_a_whole_report(tmp_path: Path, how: str, exchange: str) -> None:
+@pytest.mark.parametrize("way", ["exchange", "renames"])
+def test_an_end_at_any_line_leaves_a_whole_report(tmp_path: Path, how: str, way: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", AT_ANY_LINE, str(tmp_path / "out"), how, exchange],
+        [sys.executable, "-c", AT_ANY_LINE, str(tmp_path / "out"), how, way],
         capture_output=True,
         text=True,
         check=False,
@@ -350,7 +374,7 @@ def test_an_end_at_any_line_leaves_a_whole_report(tmp_path: Path, how: str, exch
     found = json.loads(done.stdout)
     assert len(found) > 100
     assert {after for _, after in found} == {"next"}
-    whole = {"old", "new"} | ({"nothing"} if (how, exchange) == ("kill", "renames") else set())
+    whole = {"old", "new"} | ({"nothing"} if (how, way) == ("kill", "renames") else set())
     assert {at_once for at_once, _ in found} <= whole
     assert found[-1] == ["new", "next"]
     for home in hidden(tmp_path):  # of runs that died before their lock had said a word

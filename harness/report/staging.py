@@ -11,7 +11,6 @@ Nothing else is ever deleted, and of these only what is provably a report of our
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import json
 import os
@@ -26,6 +25,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from harness.errors import ReportError
+from harness.report.exchange import alone, exchange
 from harness.report.mark import MARK, TRACES, check_replaceable, contents, foreign, read_mark, target_of, unmarked, why
 
 try:
@@ -36,9 +36,6 @@ except ImportError:  # Windows: no telling who is alive, and so nothing that oth
 MAGIC = "isograd: a report is put together here for "
 UNBORN = 60.0  # seconds after which a staging folder without a word in its lock was left by a run that is dead
 NAME = 180  # bytes of the target's name that the staging folder's has: with the rest it stays below 255
-
-_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # Linux, fcntl.h and fs.h
-_NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM)
 
 
 class Staging:
@@ -60,7 +57,7 @@ class Staging:
         self.home: Path | None = None
         self.lock: IO[str] | None = None
         self.kept: Path | None = None
-        self.mark = b""  # as it was written
+        self.new: tuple[int, int] | None = None  # which folder the new report is, whatever its name
 
     def __enter__(self) -> Self:
         return self
@@ -71,10 +68,7 @@ class Staging:
         traces = self.home and self.home / "new" / TRACES
         if error is not None and traces and self._is_new() and any(traces.rglob("*.safetensors")):
             self.kept = traces
-        elif self.home:
-            shutil.rmtree(self.home, ignore_errors=True)
-        if self.lock:
-            self.lock.close()  # and only now may others see a dead run in it
+        self._end()
 
     def open(self) -> Path:
         """The folder to write the report into; made, with what a dead run left half done mended, at the first call."""
@@ -87,7 +81,8 @@ class Staging:
                 self.lock.write(_word(self.target))
                 self.lock.flush()
                 (self.home / "new").mkdir()
-                with _alone(self.target.parent):
+                self.new = _identity(self.home / "new")
+                with alone(self.target.parent):
                     for home in _left_behind(self.target):
                         _mend(home, self.target)
         return self.home / "new"
@@ -115,14 +110,15 @@ class Staging:
             for part in new.rglob("*.part"):  # of a child that was killed while it wrote
                 part.unlink()
             whole = {"isograd": version("isograd"), **mark, "files": sorted({*contents(new), MARK})}
-            self.mark = encoded(json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
-            (new / MARK).write_bytes(self.mark)
-            with _alone(self.target.parent):
+            (new / MARK).write_bytes(encoded(json.dumps(whole, indent=1, ensure_ascii=False) + "\n"))
+            with alone(self.target.parent):
                 self._take_its_place(self.home)
-            remarks = self._remarks(new, mark)
+        remarks: list[str] = []
+        with suppress(OSError):  # it is there, and what is still to be said or swept takes nothing from it
+            remarks += self._remarks(new, mark)
             for home in _left_behind(self.target):
                 _sweep(home)
-        self.__exit__(None, None, None)  # nothing is to be put here any more
+        self._end()
         return remarks
 
     def _take_its_place(self, home: Path) -> None:
@@ -132,17 +128,26 @@ class Staging:
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-            _exchange(new, self.target, home / "old")
-            reason = foreign(new)
+            exchange(new, self.target, home / "old")
+            reason = _reason_to_keep(new)
             if reason:  # since it was looked at
-                _exchange(new, self.target, home / "old")
+                exchange(new, self.target, home / "old")
                 raise ReportError(f"{self.folder}: {reason}; what was there is unchanged") from None
 
     def _is_new(self) -> bool:
         """Whether in the new report's place is not yet what it has displaced."""
         assert self.home is not None
-        mark = self.home / "new" / MARK
-        return not mark.exists() or not self.mark or mark.read_bytes() == self.mark
+        return _identity(self.home / "new") in (None, self.new)
+
+    def _end(self) -> None:
+        """Remove what is not kept: the new report, if it is still here; or what it has displaced, if that is ours."""
+        if self.home and not self.kept:
+            old = self.home / "old"
+            displaced = [*([] if self._is_new() else [self.home / "new"]), *([old] if old.exists() else [])]
+            if not any(_reason_to_keep(folder) for folder in displaced):
+                shutil.rmtree(self.home, ignore_errors=True)
+        if self.lock:
+            self.lock.close()  # and only now may others see a dead run in it
 
     def _remarks(self, displaced: Path, mark: Mapping[str, Any]) -> list[str]:
         remarks = []
@@ -176,6 +181,23 @@ def staged(folder: str | Path, mark: Mapping[str, Any]) -> Iterator[Path]:
         staging.publish(mark)
 
 
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Which folder it is, whatever name it comes to have; None if there is none."""
+    try:
+        found = folder.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _reason_to_keep(folder: Path) -> str:
+    """Why what was displaced may not be deleted; "" if it may: it is a report, or empty."""
+    try:
+        return foreign(folder) if any(folder.iterdir()) else ""
+    except OSError as error:
+        return f"cannot be looked into ({why(error)})"
+
+
 def encoded(text: str) -> bytes:
     """UTF-8; what is no character (half of a surrogate pair, from a name that is no UTF-8) becomes an escape."""
     return text.encode("utf-8", "backslashreplace")
@@ -185,52 +207,6 @@ def _started(mark: Mapping[str, Any]) -> float | None:
     request = mark.get("request")
     started = request.get("started") if isinstance(request, dict) else None
     return started if isinstance(started, float) else None
-
-
-def _exchange(one: Path, other: Path, aside: Path) -> None:
-    """Let two folders take each other's place: in one step where the system can, otherwise by way of ``aside``."""
-    try:
-        _renameat2(one, other)
-    except OSError as error:
-        if error.errno not in _NO_EXCHANGE:
-            raise
-        _exchange_by_renaming(one, other, aside)
-
-
-def _exchange_by_renaming(one: Path, other: Path, aside: Path) -> None:
-    try:
-        other.rename(aside)
-        one.rename(other)
-        aside.rename(one)
-    except BaseException:
-        if not other.exists():
-            aside.rename(other)
-        raise
-
-
-def _renameat2(one: Path, other: Path) -> None:
-    """Linux' rename with RENAME_EXCHANGE (man 2 rename), in glibc since 2.28; OSError with ENOSYS elsewhere."""
-    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if os.name == "posix" else None
-    if rename is None:
-        raise OSError(errno.ENOSYS, "no renameat2")
-    if rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), str(one), None, str(other))
-
-
-@contextmanager
-def _alone(parent: Path) -> Iterator[None]:
-    """While no other run renames anything in this folder: it matters where one takes two steps for it."""
-    if not fcntl:
-        yield
-        return
-    folder = os.open(parent, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)
 
 
 # ---------------------------------------------------------------- what dead runs left

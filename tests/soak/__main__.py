@@ -1,7 +1,7 @@
 """Try for a long time: `python -m tests.soak [--seconds S] [NAME…]`, for every module here that has a `main`.
 
 A module's ``main(seconds)`` tries for so long and returns how often something failed, having said what; a number
-``tries`` in it says how much was tried.
+``tries`` in it says how much was tried, and a number ``share`` how much of the time it needs, where others have 1.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import sys
 import time
 from importlib import import_module
 from pkgutil import iter_modules
+from typing import Any
 
 import tests.soak
 
 HOUR = 3600.0
 
 
-def parts() -> dict[str, object]:
+def parts() -> dict[str, Any]:
     """The modules that can try something, by name."""
     names = [module.name for module in iter_modules(tests.soak.__path__) if not module.name.startswith("_")]
     modules = {name: import_module(f"tests.soak.{name}") for name in names}
@@ -34,10 +35,11 @@ def main() -> int:
     if unknown:
         parser.error(f"expected names of {', '.join(known)}; got {unknown[0]!r}")
     chosen = {name: known[name] for name in asked.names or known}
+    shares = {name: getattr(module, "share", 1.0) for name, module in chosen.items()}
     rows = []
     for name, module in chosen.items():
         start = time.monotonic()
-        failures = module.main(asked.seconds / len(chosen))
+        failures = module.main(asked.seconds * shares[name] / sum(shares.values()))
         rows.append((name, getattr(module, "tries", "?"), failures, time.monotonic() - start))
     print(f"\n{'part':<12}{'tries':>12}{'failures':>12}{'seconds':>12}")
     for name, tries, failures, seconds in rows:

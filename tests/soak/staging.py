@@ -21,11 +21,11 @@ AT_ONCE = 3
 # Reports without an end, each of files that say the same number, so that a mixed one is seen.
 WRITER = """
 import random, sys
-from harness.report import staging
+from harness.report import exchange, staging
 if sys.argv[2] == "renames":
     def without(one, other):
         raise OSError(38, "no exchange here")
-    staging._renameat2 = without
+    exchange._renameat2 = without
 while True:
     number = random.random()
     with staging.staged(sys.argv[1], {"request": {"started": number}}) as new:

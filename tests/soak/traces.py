@@ -27,6 +27,7 @@ from harness.trace import INPUTS, KEY, load_arrays, load_trace, save_trace
 from tests.soak.mutate import Rng, mutate, value
 
 tries = 0
+share = 5.0  # the most costly to try: what can be read is compared, judged, or explained
 reached: Counter[str] = Counter()
 """How often a mutated file came as far as each of: loaded, compared, judged, explained."""
 
