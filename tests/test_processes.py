@@ -127,11 +127,7 @@ ALIKE = ["a b", "a_b", "a/b", "a-b", "A B", "a.b", "a", "ä", "a" * 300, "a" * 3
 
 def test_no_two_jobs_share_a_trace_file() -> None:
     backends = ["b", "b-b", "b[c=1]", "b[c_1]", "b_c_1_"]
-    names = [
-        trace_name(*job)
-        for job in itertools.product(ALIKE, backends, ("float32", "float64"), ("free", "resync"))
-        if "\udc80" not in job[0]
-    ]
+    names = [trace_name(*job) for job in itertools.product(ALIKE, backends, ("float32", "float64"), ("free", "resync"))]
     assert len({name.lower() for name in names}) == len(names)
     assert all(len(name.encode()) < 200 and name.isascii() and "/" not in name for name in names)
 
