@@ -10,14 +10,16 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import pytest
 
 from harness import IsogradError, Scenario, load_scenario, load_trace, record, run
-from harness.backend import find_backend
-from harness.children import KEPT, Child
+from harness.backend import GROUP, WRAPPERS, backend_names, find_backend
+from harness.children import Child
 from harness.describe import describe
+from harness.pipes import KEPT
 from harness.plan import Plan, trace_name
 from harness.scratch import LOCK, scratch
 from harness.trace import save_trace
@@ -172,19 +174,7 @@ from tests.outside import Outside
 class Mine(Outside):
     pass
 """
-NAMES = [
-    "random",
-    "torch",
-    "paddle",
-    "numpy",
-    "json",
-    "pydantic",
-    "safetensors",
-    "harness",
-    "backends",
-    "scenarios",
-    "site",
-]
+NAMES = [*backend_names(), "random", "json", "pydantic", "safetensors", "harness", "backends", "scenarios", "site"]
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
@@ -234,6 +224,14 @@ def test_this_process_imports_nobody_elses_backend(
     if "exits" in module:
         with pytest.raises(IsogradError, match=r"the process ended with exit code 7 before it answered"):
             record(wrecked, name)
+
+
+def test_what_another_distribution_wraps_around_our_backend_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = {group: list(entry_points(group=group)) for group in (GROUP, WRAPPERS)}
+    points[WRAPPERS] += [EntryPoint(name, "isograd_test_exits:wrap", WRAPPERS) for name in ("theirs", "fault")]
+    monkeypatch.setattr("harness.backend.entry_points", lambda group: points[group])
+    assert find_backend(f"{REFERENCE}[fault=labels_shifted]").own
+    assert not find_backend(f"{REFERENCE}[theirs=1]").own
 
 
 # ---------------------------------------------------------------- what a child says
