@@ -256,15 +256,19 @@ def test_of_much_that_is_printed_the_end_is_kept() -> None:
         one.close()
 
 
-def test_a_child_is_ended_with_all_that_it_started_and_gives_back_what_it_took() -> None:
+def test_a_child_is_ended_with_all_that_it_started_and_gives_back_what_it_took(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mark = f"ISOGRAD_TEST_MARK={uuid.uuid4()}"
+    monkeypatch.setenv(*mark.split("="))
     open_before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(3):
         one = child()
         for fault in ("sleeper", "daemon", "stubborn"):
             assert ask(one, f"tests.misbehaving:Faulty[environment={fault}]") == ""
-        started = processes(f"ISOGRAD_TEST_OF={os.getpid()}")
+        assert len(processes(mark)) >= 2 + 3  # the watcher and the worker, and what it started
         one.close()
-        assert not [pid for pid in started if alive(pid)]
+        assert processes(mark) == []
         assert not one.pipes.reader.is_alive()
     assert len(list(Path("/proc/self/fd").iterdir())) == open_before
 
