@@ -290,6 +290,7 @@ Thread 0x1 (most recent call first):
 
 {current}0x2 (most recent call first):
   File "mine.py", line 3 in step
+  File "<frozen importlib._bootstrap>", line 241 in _call_with_frames_removed
   File "recorder.py", line 71 in record_here
 
 Extension modules: numpy._core._multiarray_umath (total: 1)
