@@ -44,6 +44,7 @@ ORDER = [
     "harness.reference",
     "harness.identity",
     "harness.child",
+    "harness.pipes",
     "harness.children",
     "harness.describe",
     "harness.pool",
