@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from harness.assess import Cell, between
-from harness.backend import backend_class, backend_names, installed_version, make_backend
+from harness.backend import backend_names, find_backend
 from harness.catalogue import find_scenarios, parse_scenario
+from harness.describe import describe
 from harness.envelope import RUNS
-from harness.errors import BackendError, BackendUnavailableError, IsogradError
+from harness.errors import BackendError, IsogradError
+from harness.inputs import fingerprint
 from harness.judging import FACTOR, Verdict
 from harness.plan import Plan, Progress
 from harness.quantities import quantity_shapes
 from harness.rejudge import assessor_of, rejudge
 from harness.report import Difference, Report
 from harness.scenario import Scenario
+from harness.scratch import scratch
 from harness.trace import MODES, Mode, Trace, load_trace
 
 
@@ -77,10 +79,14 @@ def run(
     _check_judging(repeat, noise, factor)
     judging: dict[str, Any] = {"repeat": repeat, "noise": noise, "factor": factor, "causes": causes}
     started = time.time()
-    with tempfile.TemporaryDirectory(prefix="isograd-") as folder:
-        plan = Plan(chosen, present, modes, every, quantities, Path(folder), Path(traces or folder), **judging)
+    with scratch() as folder:
+        plan = Plan(chosen, present, modes, every, quantities, folder, Path(traces or folder), **judging)
         plan.record(jobs or os.cpu_count() or 1, timeout, progress)
         asked_in_vain = absent if backends is not None else {}
+        absent |= plan.absent()
+        if backends is None:
+            plan.leave_out(absent)
+            _check_any(plan.backends, absent)
         results = tuple(plan.assessor(scenario).assess(plan.runs(scenario), asked_in_vain) for scenario in chosen)
     request = {"modes": list(modes), "every": every, "quantities": quantities, "traces": traces, "started": started}
     return Report(results, absent, request | judging | {"seconds": time.time() - started})
@@ -128,24 +134,29 @@ def _modes(mode: str) -> tuple[Mode, ...]:
 
 
 def _backends(asked: Sequence[str] | None) -> tuple[list[str], dict[str, str]]:
-    """The backends to run, and those that are not installed, each with what to do about it."""
+    """The backends to run, and those that are not installed, each with what to do about it.
+
+    Of somebody else's, only that the module is there: the rest is for its child to say.
+    """
     if asked is not None and not asked:
         raise BackendError("expected at least one backend; got none")
     present, absent = [], {}
     for name in dict.fromkeys(asked if asked is not None else backend_names()):
-        try:
-            cls = backend_class(name)
-        except BackendUnavailableError as error:
-            absent[name] = str(error)
+        about = describe(name) if find_backend(name).own else None
+        if about and about.absent:
+            absent[name] = about.absent
             continue
-        if installed_version(cls) is None:
-            absent[name] = f"not installed; try pip install {cls.distribution}"
-        else:
-            make_backend(name)  # an option that it does not have is a wrong request, not a failed run
-            present.append(name)
-    if not present and asked is None:
-        raise BackendError(f"none of {', '.join(absent)} is installed")
+        if about and about.error:  # an option that it does not have is a wrong request, not a failed run
+            raise BackendError(about.error)
+        present.append(name)
+    if asked is None:
+        _check_any(present, absent)
     return present, absent
+
+
+def _check_any(present: Sequence[str], absent: Iterable[str]) -> None:
+    if not present:
+        raise BackendError(f"none of {', '.join(absent)} is installed")
 
 
 def record(
@@ -185,15 +196,15 @@ def record(
     present, absent = _backends([backend])
     if absent:
         raise BackendError(f"backend {backend!r}: {absent[backend]}")
-    with tempfile.TemporaryDirectory(prefix="isograd-") as folder:
-        plan = Plan(chosen, present, modes, every, quantities, Path(folder), Path(folder))
+    with scratch() as folder:
+        plan = Plan(chosen, present, modes, every, quantities, folder, folder)
         plan.record(1, timeout, None)
         run = plan.runs(chosen[0])[backend, modes[0]]
         if run.answer.unsupported:
             raise BackendError(f"backend {backend!r} has no row for {', '.join(run.answer.unsupported)}")
         if run.answer.error:
             raise BackendError("\n".join(filter(None, [f"backend {backend!r}: {run.answer.error}", run.answer.tail])))
-        return load_trace(run.path)
+        return run.trace(backend, modes[0], fingerprint(chosen[0], plan.inputs[chosen[0].name]))
 
 
 def compare(a: str | Path | Trace, b: str | Path | Trace) -> Difference:

@@ -24,6 +24,7 @@ from harness.quantities import quantity_shapes
 from harness.recorder import record_here, recorded_steps
 from harness.reference import Reference
 from harness.scenario import Scenario
+from harness.stored import in_memory, left_in_file
 from harness.thinning import Course, course_of, thinned
 from harness.trace import Mode, Trace, bits, load_trace
 
@@ -34,6 +35,15 @@ class Run:
 
     answer: Answer
     path: Path
+
+    def trace(self, backend: str, mode: Mode, fingerprint: str) -> Trace:
+        """The trace; TraceError where there is none, or one of another job."""
+        trace = load_trace(self.path)
+        came = (trace.manifest.backend, trace.manifest.mode, trace.manifest.fingerprint)
+        for what, expected, got in zip(("backend", "mode", "inputs"), (backend, mode, fingerprint), came, strict=True):
+            if got != expected:
+                raise TraceError(f"{self.path}: expected the trace of this job; it is of other {what}: {got}")
+        return trace
 
 
 @dataclass(frozen=True)
@@ -178,14 +188,14 @@ class Assessor:
 
         def own() -> OwnSteps:
             assert free.trace is not None  # it was judged
-            return own_steps(self.scenario, self.inputs, free.trace, self.factor)
+            return own_steps(self.scenario, self.inputs, in_memory(free.trace), self.factor)
 
         return replace(free, judgement=drifts(free.judgement, resync.judgement, own))
 
     def account(self, cell: Cell) -> Account | None:
         """Why a cell diverges; where a source's printed numbers are the truth, why they do."""
         assert cell.trace is not None
-        trace, states = cell.trace, self.reference.states
+        trace, states = in_memory(cell.trace), self.reference.states
         if cell.verdict is Verdict.EXPECTED and self.scenario.truth == "published":
             trace = published_trace(self.scenario, "free", self._recorded(self.reference.truth[cell.mode]))
         return explain(self.scenario, self.inputs, trace, states)
@@ -206,14 +216,14 @@ class Assessor:
             text = f"no row for {', '.join(answer.unsupported)}"
             return Cell(backend, mode, Judgement(Verdict.UNSUPPORTED, message=text), answer=answer)
         try:
-            trace = load_trace(run.path)
+            trace = run.trace(backend, mode, self.reference.truth[mode].manifest.fingerprint)
         except TraceError as error:
             return Cell(backend, mode, Judgement(Verdict.ERROR, message=str(error)), answer=answer)
-        cell = replace(self.judged(trace), backend=backend, answer=answer)
+        cell = replace(self.judged(trace), backend=backend, answer=answer, trace=left_in_file(trace, run.path))
         if not answer.differs:
             return cell
         text = f"two runs of it differ: {answer.differs}"
-        first, _, step = answer.differs.partition(" at step ")
+        first, _, step = answer.differs.rpartition(" at step ")
         judgement = replace(cell.judgement, verdict=Verdict.NONDETERMINISTIC, first=first, step=int(step), message=text)
         return replace(cell, judgement=judgement)
 
@@ -225,7 +235,7 @@ class Assessor:
         truth = published_trace(self.scenario, mode, truth) if published else truth
         envelope = self.reference.envelope[mode]
         comparison = compare_traces(trace, truth, envelope, partial=published, dtype=self.scenario.dtype)
-        same = identical(trace, self._recorded(self.reference.twin[mode]))
+        same = not published and identical(trace, self._recorded(self.reference.twin[mode]))
         judgement = settle(self._judge(comparison), self.scenario.expect, same)
         few, judged = thinned(comparison, judgement)
         whole = course_of(comparison, judgement) if few is not comparison else None
@@ -255,7 +265,7 @@ class Assessor:
         dtype = "float64" if backend == "reference" else self.scenario.dtype
         finer = FORMATS[dtype].roundoff / FORMATS[self.scenario.dtype].roundoff  # the reference rounds in float64
         envelope = {name: finer * self.reference.envelope["resync"][name] for name in mean.columns}
-        comparison = compare_traces(trace.every(mean.steps), mean, envelope, partial=True, dtype=dtype)
+        comparison = compare_traces(trace.every(mean.steps, mean.columns), mean, envelope, partial=True, dtype=dtype)
         judged = judge(comparison, dtype, factor=self.factor)
         for name, m in comparison.measures.items():
             row, ratio = int(np.argmax(m.max_abs)), float((judged.ratios or {})[name].max())

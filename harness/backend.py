@@ -8,16 +8,22 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, entry_points, version
-from typing import Any, ClassVar
+from importlib.metadata import PackageNotFoundError, distribution, entry_points, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.errors import BackendError, BackendUnavailableError
-from harness.inputs import Array, Inputs
-from harness.scenario import Scenario
+from harness.words import said_of
 
+if TYPE_CHECKING:
+    from harness.inputs import Array, Inputs
+    from harness.scenario import Scenario
+
+OURS = "isograd"  # the distribution whose own backends may be imported anywhere
 GROUP = "isograd.backends"
 WRAPPERS = "isograd.wrappers"  # option name → function of a backend and all options, which gives a backend
-TABLES = ("distribution", "layers", "losses", "optimizers", "dtypes")  # what a Backend says of itself
+TABLES = ("layers", "losses", "optimizers", "dtypes")  # what a Backend says that it has
 
 
 class Session(ABC):
@@ -103,12 +109,26 @@ def backend_names() -> list[str]:
     return sorted({point.name for point in entry_points(group=GROUP)})
 
 
-def backend_class(name: str) -> type[Backend]:
-    """The class of a registered name or of ``module:Class``; imports the backend's file, and no framework.
+@dataclass(frozen=True)
+class Target:
+    """Where a backend's class is.
+
+    Attributes:
+        text: ``module:Class``.
+        own: it is one of isograd's own, which may be imported in any process; every other one in a child only.
+        folder: where a module of somebody else's was found; "" where it is for the child to look.
+    """
+
+    text: str
+    own: bool
+    folder: str = ""
+
+
+def find_backend(name: str) -> Target:
+    """Where the class of a registered name or of ``module:Class`` is; nothing is imported.
 
     Raises:
-        BackendError: no such name or module, or something that is not a Backend.
-        BackendUnavailableError: its file is there, but cannot be imported.
+        BackendError: no such name, or no such module.
     """
     base = parse_name(name).base
     target = base
@@ -116,14 +136,56 @@ def backend_class(name: str) -> type[Backend]:
         found = [point.value for point in entry_points(group=GROUP) if point.name == base]
         if not found:
             raise BackendError(f"backend {base!r}: expected one of {', '.join(backend_names())}, or module:Class")
-        target = found[0]
+        target = next((value for value in found if value in _own()), found[0])
+    return Target(target, True) if target in _own() else Target(target, False, _folder(base, target))
+
+
+def _own() -> set[str]:
+    try:
+        return {point.value for point in distribution(OURS).entry_points if point.group == GROUP}
+    except PackageNotFoundError:  # not installed, and so nothing is registered
+        return set()
+
+
+def _folder(base: str, target: str) -> str:
+    """Where this process finds the outermost package: looked for only, so that none of its code is run."""
+    top = target.partition(":")[0].partition(".")[0]
+    try:
+        spec = find_spec(top)
+    except (ImportError, ValueError):  # no name of a module; or one that was not imported from anywhere
+        spec = None
+    if spec is None:
+        raise BackendError(f"backend {base!r}: no module {top!r}; is its folder on PYTHONPATH?")
+    if not spec.has_location or spec.origin is None:
+        return ""
+    origin = Path(spec.origin).absolute()
+    return str(origin.parent.parent if spec.submodule_search_locations else origin.parent)
+
+
+def backend_class(name: str, target: str | None = None) -> type[Backend]:
+    """The class of a registered name or of ``module:Class``; imports the backend's file, and no framework.
+
+    In any process but a child this is for isograd's own backends: of others use `harness.describe`.
+
+    Args:
+        name: the backend's name.
+        target: where its class is, if that is known.
+
+    Raises:
+        BackendError: no such name or module, or something that is not a Backend.
+        BackendUnavailableError: its file is there, but cannot be imported.
+    """
+    base = parse_name(name).base
+    target = find_backend(name).text if target is None else target
     module, _, attribute = target.partition(":")
     cls = getattr(_import(base, module), attribute, None)
     if not (isinstance(cls, type) and issubclass(cls, Backend)):
         raise BackendError(f"backend {base!r}: expected {target} to be a subclass of harness.Backend; got {cls!r}")
-    lacking = [name for name in TABLES if getattr(cls, name, None) is None]
+    lacking = [name for name in ("distribution", *TABLES) if getattr(cls, name, None) is None]
     if lacking:
         raise BackendError(f"backend {base!r}: expected {target} to have the class attribute {lacking[0]!r}")
+    if not isinstance(cls.distribution, str) or not cls.distribution:
+        raise BackendError(f"backend {base!r}: distribution: expected a package's name; got {cls.distribution!r}")
     return cls
 
 
@@ -133,18 +195,18 @@ def _import(base: str, module: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name and f"{module}.".startswith(f"{error.name}."):
             raise BackendError(f"backend {base!r}: no module {error.name!r}; is its folder on PYTHONPATH?") from None
-        raise BackendUnavailableError(f"{module} cannot be imported: {error}") from error
+        raise BackendUnavailableError(f"{module} cannot be imported: {said_of(error, named=False)}") from error
     except Exception as error:  # somebody else's file: whatever it raises is for the report
-        raise BackendUnavailableError(f"{module} cannot be imported: {type(error).__name__}: {error}") from error
+        raise BackendUnavailableError(f"{module} cannot be imported: {said_of(error)}") from error
 
 
-def make_backend(name: str) -> Backend:
+def make_backend(name: str, target: str | None = None) -> Backend:
     """The backend of that name, with its options; BackendError for an option that it does not have.
 
     An option that is the name of a wrapper, as in ``torch[fault=gradient_scale,by=2]``, wraps the plain backend, and
-    takes the other options.
+    takes the other options. As for `backend_class`, others' backends are made in a child only.
     """
-    cls, options = backend_class(name), dict(parse_name(name).options)
+    cls, options = backend_class(name, target), dict(parse_name(name).options)
     points = {point.name: point for point in entry_points(group=WRAPPERS)}
     wrapper = next((points[key] for key in options if key in points), None)
     try:
@@ -153,7 +215,7 @@ def make_backend(name: str) -> Backend:
         made: Backend = wrapper.load()(cls(), options)
         return made
     except (TypeError, ValueError) as error:
-        raise BackendError(f"backend {name!r}: {error}") from None
+        raise BackendError(f"backend {name!r}: {said_of(error, named=False)}") from None
 
 
 def installed_version(cls: type[Backend]) -> str | None:

@@ -1,7 +1,7 @@
 """The child process: one backend and its variants, one job after another; the only place where a framework is imported.
 
-Run as ``python -m harness.child BACKEND``. Jobs come as JSON lines on standard input, answers go as JSON lines to what
-was standard output; whatever the framework prints goes to standard error, where the parent keeps it.
+Started by `harness.watch`. Jobs come as JSON lines from a descriptor of their own, answers go as JSON lines to another;
+whatever the framework prints goes to the log, of which the parent keeps the end.
 """
 
 from __future__ import annotations
@@ -9,91 +9,173 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, NoReturn
 
-from harness.backend import Backend, make_backend
+from harness.backend import TABLES, Backend, backend_class, installed_version, make_backend
 from harness.catalogue import parse_scenario
+from harness.errors import BackendError, BackendUnavailableError, IsogradError
 from harness.inputs import Inputs
-from harness.recorder import record_here
+from harness.recorder import environment_of, record_here
 from harness.trace import first_difference, load_arrays, save_trace
+from harness.words import LONG, clean, clipped, said_of
 
 SECOND_RUN = 1.0  # seconds: a job that takes less is run twice unasked
 
+MANY = 100  # of what is missing is enough to say
 
-def main() -> None:
-    """Make the backend, say that it is ready, then answer jobs until standard input ends."""
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # a framework that prints must not write into the answers
-    backend = _answer(answers, lambda: _ready(sys.argv[1]))
-    if backend is None:
-        sys.exit(1)
-    variants = {sys.argv[1]: backend}
-    for line in sys.stdin:
-        _answer(answers, partial(_run, variants, json.loads(line)))
-    answers.flush()
-    sys.stderr.flush()
+Said = dict[str, Any]
+
+
+def main(jobs: BinaryIO, answers: int, log: int, start: dict[str, Any]) -> NoReturn:
+    """Answer jobs until there are no more.
+
+    Args:
+        jobs: lines of JSON, one a job.
+        answers: the descriptor that answers are written to.
+        log: the descriptor of the log, whatever becomes of standard error.
+        start: ``target``, where the backend's class is, and ``pin``, the folder where its module was found.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+    if start["pin"]:
+        sys.meta_path.insert(0, Pinned(start["target"].partition(":")[0].partition(".")[0], start["pin"]))
+    talk = Talk(answers, log)
+    os.register_at_fork(after_in_child=partial(talk.leave, jobs.fileno()))
+    child = Child(start["target"], talk)
+    for line in jobs:
+        job = json.loads(line)
+        talk.answer(job, {"describe": child.describe, "environment": child.environment}.get(job["kind"], child.run))
     os._exit(0)  # everything is written; a framework's own teardown takes a second and has nothing to add
 
 
-def _end_with(parent: int) -> None:
-    """End when the parent is gone: one that was killed cannot end its children, and a hang sees nothing else."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
+class Pinned:
+    """Imports one top-level module from the folder where the parent found it, and leaves all others alone."""
+
+    def __init__(self, name: str, folder: str) -> None:
+        self.name, self.folder = name, folder
+
+    def find_spec(self, name: str, path: Sequence[str] | None = None, target: Any = None) -> ModuleSpec | None:
+        """The module, if it is this one."""
+        return PathFinder.find_spec(name, [self.folder]) if name == self.name else None
 
 
-def _answer(answers: TextIO, work: Callable[[], tuple[dict[str, Any], Any]]) -> Any:
-    """Do ``work`` and write down what came of it; an exception is an answer too."""
-    start = time.perf_counter()
-    try:
-        answer, result = work()
-    except Exception as error:  # noqa: BLE001  # whatever a framework raises becomes an ERROR cell, with its words
-        traceback.print_exc()
-        answer, result = {"error": f"{type(error).__name__}: {error}"}, None
-    answers.write(json.dumps(answer | {"seconds": time.perf_counter() - start}) + "\n")
-    return result
+@dataclass
+class Talk:
+    """How the child speaks to its parent, and that nobody else does: a backend may fork, and return twice."""
+
+    answers: int
+    log: int
+    pid: int = field(default_factory=os.getpid)
+
+    def answer(self, job: Said, work: Callable[[Said], Said]) -> None:
+        """Do ``work`` and write down what came of it; whatever it raises is an answer too."""
+        start = time.perf_counter()
+        try:
+            said = work(job)
+        except BaseException as error:  # noqa: BLE001  # an ERROR cell with its words, for SystemExit too
+            self.must_be_the_child()
+            self.show(error)
+            plain = isinstance(error, IsogradError)
+            said = {"error": clipped(clean(str(error)), LONG) if plain else said_of(error)}
+            said |= {"absent": True} if isinstance(error, BackendUnavailableError) else {}
+        self.must_be_the_child()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(Exception):  # a backend may have closed it, or put something else there
+                stream.flush()
+        seconds = time.perf_counter() - start
+        self._write(self.answers, json.dumps(said | {"job": job["job"], "seconds": seconds}).encode() + b"\n")
+
+    def show(self, error: BaseException) -> None:
+        """Write an exception's traceback to the log."""
+        with suppress(Exception):
+            lines = "".join(traceback.format_exception(error)).split("\n")
+            self._write(self.log, "\n".join(map(clipped, lines)).encode(errors="backslashreplace"))
+
+    def must_be_the_child(self) -> None:
+        """End this process, if it is a copy that a backend made of the child."""
+        if os.getpid() != self.pid:
+            os._exit(0)
+
+    def leave(self, jobs: int) -> None:
+        """What a copy does first: it has no part in the talk, and must not keep it open."""
+        for number in (jobs, self.answers):
+            with suppress(OSError):
+                os.close(number)
+
+    @staticmethod
+    def _write(number: int, data: bytes) -> None:
+        while data:
+            data = data[os.write(number, data) :]
 
 
-def _ready(name: str) -> tuple[dict[str, Any], Backend]:
-    backend = make_backend(name)
-    return {"environment": backend.environment()}, backend
+class Child:
+    """One backend's class and its variants, each made once."""
+
+    def __init__(self, target: str, talk: Talk) -> None:
+        self.target, self.talk = target, talk
+        self.variants: dict[str, Backend] = {}
+
+    def describe(self, job: Said) -> Said:
+        """What a backend says of itself without its framework; if it is to be made, whether its name's options are."""
+        cls = backend_class(job["backend"], self.target)
+        version = installed_version(cls)
+        if version is None:
+            raise BackendUnavailableError(f"not installed; try pip install {cls.distribution}")
+        refused = self._refusal(job["backend"]) if job["make"] else ""
+        about = {"distribution": cls.distribution, "version": version, "refused": refused}
+        return {"about": about | {"tables": {table: _kinds(getattr(cls, table)) for table in TABLES}}}
+
+    def environment(self, job: Said) -> Said:
+        """What could change a variant's numbers; imports its framework."""
+        return {"environment": environment_of(self._variant(job["backend"]))}
+
+    def run(self, job: Said) -> Said:
+        """Record one scenario in one mode into a trace file, and see whether a second run is the same."""
+        scenario = parse_scenario(job["scenario"])
+        backend = self._variant(job["backend"])
+        said = {"environment": environment_of(backend)}
+        missing = _words(backend.missing(scenario))
+        if missing:
+            return said | {"unsupported": missing}
+        inputs = Inputs.from_arrays(load_arrays(Path(job["inputs"]))[0])
+        states = load_arrays(Path(job["states"]))[0] if job["states"] else None
+        options = {"states": states, "every": job["every"], "quantities": job["quantities"]}
+        recorded = partial(record_here, backend, job["backend"], scenario, inputs, **options)
+        start = time.perf_counter()
+        trace = recorded()
+        self.talk.must_be_the_child()  # before it writes what the child is writing
+        save_trace(trace, job["out"])
+        cheap = time.perf_counter() - start < SECOND_RUN
+        again = (recorded() for _ in range((job["repeat"] or (2 if cheap else 1)) - 1))
+        return said | {"differs": next((text for other in again if (text := first_difference(trace, other))), "")}
+
+    def _refusal(self, name: str) -> str:
+        try:
+            self._variant(name)
+        except Exception as error:  # noqa: BLE001  # somebody else's `__init__`
+            return str(error) if isinstance(error, IsogradError) else said_of(error)
+        return ""
+
+    def _variant(self, name: str) -> Backend:
+        if name not in self.variants:
+            self.variants[name] = make_backend(name, self.target)
+        return self.variants[name]
 
 
-def _run(variants: dict[str, Backend], job: dict[str, Any]) -> tuple[dict[str, Any], None]:
-    scenario = parse_scenario(job["scenario"])
-    if job["backend"] not in variants:
-        variants[job["backend"]] = make_backend(job["backend"])
-    backend = variants[job["backend"]]
-    said = {"environment": backend.environment()}
-    missing = backend.missing(scenario)
-    if missing:
-        return said | {"unsupported": missing}, None
-    inputs = Inputs.from_arrays(load_arrays(Path(job["inputs"]))[0])
-    states = load_arrays(Path(job["states"]))[0] if job["states"] else None
-    recorded = partial(
-        record_here,
-        backend,
-        job["backend"],
-        scenario,
-        inputs,
-        states=states,
-        every=job["every"],
-        quantities=job["quantities"],
-    )
-    start = time.perf_counter()
-    trace = recorded()
-    save_trace(trace, job["out"])
-    cheap = time.perf_counter() - start < SECOND_RUN
-    again = (recorded() for _ in range((job["repeat"] or (2 if cheap else 1)) - 1))
-    return said | {"differs": next((text for other in again if (text := first_difference(trace, other))), "")}, None
+def _kinds(table: Any) -> list[str] | str:
+    """A table's kinds; what it is, where it is no table."""
+    return [clipped(clean(str(kind))) for kind in table] if isinstance(table, Mapping) else clipped(repr(table))
 
 
-if __name__ == "__main__":
-    main()
+def _words(missing: Any) -> list[str]:
+    if not isinstance(missing, (list, tuple)) or not all(isinstance(word, str) for word in missing):
+        raise BackendError(f"missing(): expected a list of what is missing, each a text; got {clipped(repr(missing))}")
+    return [clipped(clean(word)) for word in missing[:MANY]]

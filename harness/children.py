@@ -1,208 +1,322 @@
-"""How are child processes started, timed, and buried? A child's crash or hang is an answer like any other."""
+"""How is a child process started, asked, and ended? Its crash or hang is an answer like any other."""
 
 from __future__ import annotations
 
 import json
 import os
 import queue
+import select
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Annotated, Any
 
-TAIL = 12  # lines of what a failed child said that are worth showing
-LINE = 1000  # characters of each, and of an exception's message
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from harness.backend import Target
+from harness.watch import GRACE, PATIENCE, descendants
+from harness.words import LINE, LONG, clean, clipped, last_words
+
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+KEPT = 1 << 17  # bytes of what a child says, the last; whatever it says in all
+ANSWER = 1 << 20  # bytes of an answer; ours are shorter
+LONGEST = 1e8  # seconds, which a lock can wait for
+BLOCK = 1 << 16  # bytes read at a time: what a pipe holds
+FOREIGN = "what came was no answer: a backend wrote to the descriptor of the answers"
 
 
-@dataclass
-class Job:
-    """One scenario in one mode on one backend, as the child is asked for it.
+def _valid(text: Any, limit: int = LINE) -> Any:
+    return clipped(clean(text), limit) if isinstance(text, str) else text
 
-    ``request`` may hold callables without arguments: they are called when the job's turn comes, so that a job can wait
-    for what the parent is still computing.
+
+Word = Annotated[str, BeforeValidator(_valid)]
+Words = Annotated[str, BeforeValidator(lambda text: _valid(text, LONG))]
+
+
+class About(BaseModel):
+    """What a backend says of itself, without its framework.
+
+    Attributes:
+        distribution: the package whose version is the framework's.
+        version: that version.
+        tables: ``layers``, ``losses``, ``optimizers`` and ``dtypes``, the kinds in each; or its ``repr``, if no table.
+        refused: why there is no backend with the options of its name; "" if there is.
     """
 
-    request: dict[str, Any]
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    distribution: Word
+    version: Word
+    tables: dict[Word, list[Word] | Word]
+    refused: Words = ""
+
+
+class _Said(BaseModel):
+    """An answer as it comes: from a process in which somebody else's code runs, and so of any form."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    job: int
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    unsupported: Annotated[list[Word], Field(max_length=200)] = []
+    error: Words = ""
+    environment: Annotated[dict[Word, Word], Field(max_length=200)] = {}
+    differs: Annotated[Word, Field(pattern=r"^$|^[^\n]+ at step \d{1,18}$")] = ""
+    absent: bool = False
+    about: About | None = None
 
 
 @dataclass(frozen=True)
 class Answer:
     """What came of a job: all well, or ``unsupported`` rows, or an ``error`` with the child's last lines.
 
-    ``differs`` says where a second run of the job first differed from the first, as in "loss at step 3".
+    ``differs`` says where a second run of the job first differed from the first, as in "loss at step 3"; ``absent``
+    that the error is a backend that is not installed or cannot be imported. All text is valid and of bounded length.
     """
 
     seconds: float = 0.0
     unsupported: tuple[str, ...] = ()
     error: str = ""
     tail: str = ""
-    environment: dict[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
     differs: str = ""
+    absent: bool = False
+    about: About | None = None
 
 
 class Child:
-    """One child process: started at once, so that it imports its framework while the parent has other things to do."""
+    """One child process: started at once, so that it imports its framework while the parent has other things to do.
 
-    def __init__(self, backend: str, log: Path) -> None:
-        self.log: BinaryIO = log.open("w+b")
-        paths = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
+    Needs POSIX: pipes that can be polled, and ``fork`` in the child (`harness.watch`).
+
+    Args:
+        backend: a backend's name, for whoever looks at the list of processes.
+        target: where its class is.
+    """
+
+    def __init__(self, backend: str, target: Target) -> None:
+        self.pipes = Pipes()
         # One thread, unless the user says otherwise: the order of a sum must not depend on the number of cores.
-        env = dict.fromkeys(THREADS, "1") | {"PYTHONFAULTHANDLER": "1"} | dict(os.environ) | {"PYTHONPATH": paths}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "harness.child", backend],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.log,
-            env=env,
-            start_new_session=True,  # Ctrl-C is the parent's; it ends its children itself
-        )
-        self.answers: queue.Queue[bytes] = queue.Queue()
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def ask(self, request: dict[str, Any], timeout: float) -> Answer:
-        """Send one job and wait for the answer, for ``timeout`` seconds at most."""
-        assert self.process.stdin is not None
+        env = dict.fromkeys(THREADS, "1") | dict(os.environ)
+        # -P: neither the working directory nor this folder may stand before what is installed
+        command = [sys.executable, "-P", str(Path(__file__).with_name("watch.py")), backend]
         try:
-            self.process.stdin.write(json.dumps(request).encode() + b"\n")
-            self.process.stdin.flush()
-        except OSError:  # it died in between; waiting finds out how
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=self.pipes.ends[0],
+                stderr=self.pipes.ends[1],
+                env=env,
+                bufsize=0,
+                start_new_session=True,  # Ctrl-C is the parent's; it ends its children itself
+            )
+        finally:
+            self.pipes.started()
+        self.number = 0
+        os.set_blocking(self._jobs(), False)
+        self._send(_start(target), time.monotonic() + PATIENCE)
+
+    def ask(self, request: Mapping[str, Any], timeout: float) -> Answer:
+        """Send one job and wait for the answer, for ``timeout`` seconds at most.
+
+        A child that ends, says nothing in time, or says what is no answer is ended, and the answer is an error.
+        """
+        self.number += 1
+        end = time.monotonic() + min(timeout, LONGEST)
+        self._send({"kind": "run"} | dict(request) | {"job": self.number}, end)
+        noise = self.number == 1  # what was printed while the interpreter and the backend's file were loaded
+        while (line := self.pipes.answer(end - time.monotonic())) and noise and not line.startswith(b"{"):
             pass
-        return self.wait(timeout)
-
-    def wait(self, timeout: float) -> Answer:
-        """The next answer; an error where the child ends, or says nothing in time, in which case it is ended."""
-        try:
-            line = self.answers.get(timeout=timeout)
-        except queue.Empty:
-            self.end()
-            return Answer(timeout, error=f"no answer within {timeout:g} s; see --timeout", tail=self._said())
+        if line is None:
+            self._abort()
+            return Answer(timeout, error=f"no answer within {timeout:g} s; see --timeout", tail=self._tail(hung=True))
         if not line:
-            return Answer(error=self._how_it_ended(), tail=self._said())
-        raw = json.loads(line)
-        return Answer(
-            raw["seconds"],
-            tuple(raw.get("unsupported", ())),
-            _clipped(raw.get("error", "")),
-            self._said() if "error" in raw else "",
-            raw.get("environment", {}),
-            raw.get("differs", ""),
-        )
+            return Answer(error=self._how_it_ended(), tail=self._tail())
+        answer = self._read(line)
+        if answer is None:
+            self.end()
+            return Answer(error=FOREIGN, tail=self._tail())
+        return answer
 
     def end(self) -> None:
         """End the child and all that it started, now."""
-        if hasattr(os, "killpg"):
-            with suppress(ProcessLookupError):  # nothing is left of it
-                os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.kill()
-        self.process.wait()
+        self.process.terminate()
+        try:
+            self.process.wait(2 * PATIENCE)
+        except subprocess.TimeoutExpired:  # a backend has stopped the watcher
+            for pid in descendants(self.process.pid):
+                with suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+            self.process.kill()
+            self.process.wait()
+
+    def close(self) -> None:
+        """End it, and give back what it took here; for the thread that asks it."""
+        self.end()
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.pipes.close()
 
     @property
     def alive(self) -> bool:
         """Whether it can take another job."""
         return self.process.poll() is None
 
-    def _listen(self) -> None:
-        assert self.process.stdout is not None
-        with self.process.stdout as lines:
-            for line in lines:
-                self.answers.put(line)
-        self.answers.put(b"")
+    def _jobs(self) -> int:
+        assert self.process.stdin is not None
+        return self.process.stdin.fileno()
 
-    def _said(self) -> str:
-        self.log.flush()
-        lines = Path(self.log.name).read_text(errors="replace").rstrip().splitlines()
-        return "\n".join(_clipped(line) for line in lines[-TAIL:])
+    def _send(self, job: Mapping[str, Any], end: float) -> None:
+        """Write a line to the child; what is not taken in time, or by nobody any more, is found out by waiting."""
+        line = memoryview(json.dumps(job).encode() + b"\n")
+        poll = select.poll()
+        poll.register(self._jobs(), select.POLLOUT)
+        with suppress(BrokenPipeError):
+            while line and poll.poll(_milliseconds(end - time.monotonic())):
+                with suppress(BlockingIOError):
+                    line = line[os.write(self._jobs(), line[:BLOCK]) :]
+
+    def _read(self, line: bytes) -> Answer | None:
+        """The answer that a line is; None if it is none, or one to another question."""
+        try:
+            said = _Said.model_validate(json.loads(line))
+        except (ValueError, RecursionError):  # no UTF-8, no JSON, or of another form
+            return None
+        if said.job != self.number:
+            return None
+        tail = self._tail() if said.error else ""
+        given = (said.seconds, tuple(said.unsupported), said.error, tail, said.environment)
+        return Answer(*given, said.differs, said.absent, said.about)
+
+    def _tail(self, *, hung: bool = False) -> str:
+        return last_words(self.pipes.said(), hung=hung)
+
+    def _abort(self) -> None:
+        """End a child that hangs; first it writes down where."""
+        with suppress(subprocess.TimeoutExpired, OSError):
+            self.process.send_signal(signal.SIGABRT)
+            self.process.wait(1 + GRACE)
+        self.end()
 
     def _how_it_ended(self) -> str:
-        code = self.process.wait()
-        self.end()  # what it started may still run
+        try:
+            code = self.process.wait(2 * PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.end()
+            return "it closed the descriptor of the answers before it answered"
         if code >= 0:
             return f"the process ended with exit code {code} before it answered"
-        name = signal.Signals(-code).name
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
         memory = "; out of memory is the usual reason" if name == "SIGKILL" else ""
         return f"the process was killed by {name}{memory}"
 
 
-def _clipped(text: str) -> str:
-    return text if len(text) <= LINE else f"{text[:LINE]}… ({len(text)} characters)"
+def _start(target: Target) -> dict[str, Any]:
+    """What a child must know before it can import anything: where this package is, and where to look last."""
+    package = sys.modules[__name__.rpartition(".")[0]]
+    return {
+        "package": package.__name__,
+        "file": package.__file__,
+        "folders": list(package.__path__),
+        "paths": [str(Path(path).absolute()) for path in sys.path],
+        "target": target.text,
+        "pin": target.folder,
+    }
 
 
-class Children:
-    """All children of a run: each takes its jobs one after another, and is started anew if it ends before they do."""
+def _milliseconds(seconds: float) -> int:
+    return int(min(max(seconds, 0.0), 1e6) * 1000)
 
-    def __init__(self, folder: Path, jobs: int, timeout: float) -> None:
-        self.folder = folder
-        self.timeout = timeout
-        self.running: set[Child] = set()
-        self.stopped = False
-        self.pool = ThreadPoolExecutor(jobs)
-        self.work: list[Future[None]] = []
 
-    def submit(self, backend: str, jobs: Iterable[Job], done: Callable[[Job, Answer], None]) -> None:
-        """Run a backend's jobs as soon as a place is free; ``done`` is called with each answer, from another thread."""
-        self.work.append(self.pool.submit(self._work, backend, list(jobs), done))
+class Pipes:
+    """Where a child's answers and its words arrive; a thread reads both, so that a child waits for nobody."""
 
-    def wait(self) -> None:
-        """Until every job is answered; raises what went wrong in this process, if anything did."""
-        for work in self.work:
-            work.result()
-        self.pool.shutdown()
+    def __init__(self) -> None:
+        (self.answers, answers), (self.log, log) = os.pipe(), os.pipe()
+        self.ends = (answers, log)
+        self.lines: queue.Queue[bytes] = queue.Queue(maxsize=8)
+        self.kept = b""
+        self.lock = threading.Lock()
+        self.closed = False
+        for end in (self.answers, self.log):
+            os.set_blocking(end, False)
+        self.reader = threading.Thread(target=self._listen, daemon=True)
 
-    def stop(self) -> None:
-        """End every child, now; what was not answered is not answered any more."""
-        self.stopped = True
-        for child in list(self.running):
-            child.end()
-        self.pool.shutdown(wait=False, cancel_futures=True)
+    def started(self) -> None:
+        """The child has its ends, or could not be started: from now on only it keeps them open."""
+        for end in self.ends:
+            os.close(end)
+        self.reader.start()
 
-    def _work(self, backend: str, jobs: list[Job], done: Callable[[Job, Answer], None]) -> None:
-        child: Child | None = None
-        broken: Answer | None = None  # a backend that cannot even start is not started for every job again
-        environment: dict[str, str] = {}
+    def answer(self, seconds: float) -> bytes | None:
+        """The next line; b"" if there will be none, None if none came in time."""
         try:
-            for job in jobs:
-                if self.stopped:
-                    break
-                if broken is None and (child is None or not child.alive):
-                    self._bury(child)
-                    child, ready = self._start(backend)
-                    broken, environment = (ready if ready.error else None), ready.environment
-                answer = broken or self._ask(child, job, environment)
-                if not self.stopped:
-                    done(job, answer)
-        finally:
-            self._bury(child)
+            return self.lines.get(timeout=max(0.0, seconds))
+        except queue.Empty:
+            return None
 
-    def _start(self, backend: str) -> tuple[Child, Answer]:
-        number = f"{time.monotonic_ns()}"
-        child = Child(backend, self.folder / f"child-{number}.log")
-        self.running.add(child)
-        if self.stopped:  # it was started while `stop` ended the others
-            child.end()
-        return child, child.wait(self.timeout)
+    def said(self) -> str:
+        """The last of what the child has written to its log, up to now."""
+        self._hear()
+        return self.kept.decode(errors="replace")
 
-    def _ask(self, child: Child | None, job: Job, environment: dict[str, str]) -> Answer:
-        assert child is not None
-        request = {key: value() if callable(value) else value for key, value in job.request.items()}
-        answer = child.ask(request, self.timeout)
-        return replace(answer, environment=answer.environment or environment)
+    def close(self) -> None:
+        """Stop reading, though somebody that cannot be ended may still hold the other ends."""
+        self.closed = True
+        self.reader.join(PATIENCE)
 
-    def _bury(self, child: Child | None) -> None:
-        if child is None:
-            return
-        assert child.process.stdin is not None
+    def _listen(self) -> None:
+        poll, line, open_ends = select.poll(), b"", {self.answers, self.log}
+        for end in open_ends:
+            poll.register(end, select.POLLIN)
+        while open_ends and not self.closed:
+            for end, _ in poll.poll(500):
+                more = self._hear() if end == self.log else None
+                if end == self.answers:
+                    line, more = self._take(line)
+                if not more:
+                    poll.unregister(end)
+                    open_ends.remove(end)
+        with self.lock:
+            for end in (self.answers, self.log):
+                os.close(end)
+            self.answers = self.log = -1
+
+    def _take(self, line: bytes) -> tuple[bytes, bool]:
+        """Read answers; the line that is not yet whole, and whether there can be more."""
         try:
-            child.process.stdin.close()
-            child.process.wait(timeout=5)
-        except (OSError, subprocess.TimeoutExpired):
-            child.end()
-        self.running.discard(child)
-        child.log.close()
+            data = os.read(self.answers, BLOCK)
+        except BlockingIOError:
+            return line, True
+        *whole, line = (line + data).split(b"\n")
+        try:
+            for text in filter(None, whole):
+                self.lines.put_nowait(text)
+            if not data:
+                self.lines.put_nowait(b"")
+            elif len(line) > ANSWER:
+                self.lines.put_nowait(line[:ANSWER])
+        except queue.Full:  # nobody that is asked one thing at a time says so much
+            return b"", False
+        return line, bool(data) and len(line) <= ANSWER
+
+    def _hear(self) -> bool:
+        """Read what there is of the log, and keep its end; whether there can be more."""
+        with self.lock:
+            for _ in range(KEPT // BLOCK * 4):  # not for ever: a child may write faster than this reads
+                try:
+                    data = os.read(self.log, BLOCK)
+                except BlockingIOError:
+                    return True
+                except OSError:  # closed
+                    return False
+                if not data:
+                    return False
+                self.kept = (self.kept + data)[-KEPT:]
+        return True

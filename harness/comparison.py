@@ -83,7 +83,8 @@ def compare_traces(
             problems += [problem] if problem else []
             if not problem:
                 measures[name] = measure(a.columns[name], expected)
-                scaled[name] = scale(a.columns[name], expected, envelope[name][common])
+                unit = envelope[name] if len(envelope[name]) == len(common) else envelope[name][common]
+                scaled[name] = scale(a.columns[name], expected, unit)
                 shapes[name] = expected.shape[1:]
     return Comparison(tuple(common.tolist()), measures, scaled, shapes, tuple(problems))
 

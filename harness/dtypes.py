@@ -33,6 +33,16 @@ class Format:
         """2⁻ᵖ for p digits."""
         return 2.0**-self.digits
 
+    @property
+    def normal(self) -> float:
+        """The smallest number with all its digits; below it, some libraries give 0."""
+        return self.smallest * 2.0 ** (self.digits - 1)
+
+    @property
+    def accumulates(self) -> bool:
+        """Whether libraries add up long sums in this very format: 16-bit numbers are added up in float32."""
+        return self.dtype.itemsize > 2
+
     def spacing(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """One ULP of each value: the distance between neighbours in the binade that it lies in; at 0 the smallest."""
         exponent = np.frexp(values)[1]

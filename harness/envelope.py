@@ -34,7 +34,7 @@ LARGE = 2**16
 """Elements of a tensor from which on there are fewer runs: as many more elements, so many fewer runs, down to a
 quarter. The largest stray of a tensor is then one of very many, and a tenth of that is the floor of each."""
 
-CROWDED = 2**28
+CROWDED = 2**27
 """Bytes of a tensor in all runs of a kind from which on the kinds run one after the other, and not side by side."""
 
 TENTH = 0.1
@@ -59,14 +59,15 @@ def largest(scenario: Scenario, inputs: Inputs) -> int:
 def make_envelope(
     scenario: Scenario,
     inputs: Inputs,
-    truth: Mapping[Mode, Trace],
-    twin: Mapping[Mode, Trace],
+    truth: Trace,
+    twin: Trace,
     states: States,
     *,
     runs: int = RUNS,
     factor: float,
     seed: int = 0,
-) -> dict[Mode, dict[str, Floats]]:
+    told: Callable[[float], None] = lambda share: None,
+) -> dict[str, Floats]:
     """The largest distance to the truth of noisy runs, and of the rules in the dtype itself; floored.
 
     The rules are the hand-written ones, in `backends.numpy_manual.noisy`'s arithmetic. In free the noise accumulates
@@ -75,24 +76,23 @@ def make_envelope(
     Args:
         scenario: what is run.
         inputs: its numbers.
-        truth: for each mode that is wanted, the reference's trace of every step.
+        truth: the reference's trace of every step.
         twin: likewise, the same rules in the scenario's dtype: one more run that is right.
         states: the state before each step, for resync.
         runs: how many noisy runs of each kind, where tensors are not large.
         factor: how many envelopes an element may be off.
         seed: of the noise, with the scenario's name.
+        told: told of each share of the work that is done, 1 in all; from several threads, one at a time.
     """
-    runs = how_many(scenario, inputs, runs)
+    runs, mode = how_many(scenario, inputs, runs), truth.manifest.mode
     size = largest(scenario, inputs) * (1 + runs)
     kinds = [(0,)] if 2 * size <= BLOCK else [(1, 2)] if 8 * size <= CROWDED else [(1,), (2,)]
-    out = {}
-    for mode, trace in truth.items():
-        strays = Strays(trace, factor)
-        walks = partial(noisy_walks, scenario, inputs, mode, states, runs=runs, factor=factor, seed=seed)
-        for together in kinds:
-            strays.look(walks, together)
-        out[mode] = strays.envelope(twin[mode], scenario.dtype)
-    return out
+    number = len(truth.steps) * sum(map(len, kinds))
+    strays = Strays(truth, factor, lambda steps: told(steps / number))
+    walks = partial(noisy_walks, scenario, inputs, mode, states, runs=runs, factor=factor, seed=seed)
+    for together in kinds:
+        strays.look(walks, together)
+    return strays.envelope(twin, scenario.dtype)
 
 
 class Strays:
@@ -101,10 +101,11 @@ class Strays:
     Args:
         truth: the reference's trace of every step.
         factor: how many envelopes an element may be off.
+        told: told of each number of steps that is done; one at a time.
     """
 
-    def __init__(self, truth: Trace, factor: float) -> None:
-        self.truth, self.factor = truth, factor
+    def __init__(self, truth: Trace, factor: float, told: Callable[[int], None]) -> None:
+        self.truth, self.factor, self.told = truth, factor, told
         self.columns = {name: np.zeros(column.shape) for name, column in truth.columns.items()}
         self.lock, self.stopped = threading.Lock(), threading.Event()
 
@@ -128,6 +129,8 @@ class Strays:
                 if self.stopped.is_set():
                     return
                 self._keep(self.columns[name], at, runs, self.truth.columns[name][at], kind)
+            with self.lock:
+                self.told(at.stop - at.start if isinstance(at, slice) else len(at))
 
     def _keep(self, column: Floats, at: Any, runs: Array, truth: Array, kind: int) -> None:
         """Take the rows ``at`` in; a smaller batch has some of their rows only."""
@@ -177,14 +180,17 @@ def strayed(runs: Array, truth: Array, factor: float, kind: int = 0) -> Floats:
 
 
 def _strayed_far(runs: Array, truth: Array, scales: Floats) -> Floats:
-    """The same, run by run."""
-    largest, off = np.zeros(truth.shape), np.empty(truth.shape)
-    for run, scale in zip(runs[1:], scales, strict=True):
-        np.abs(np.subtract(run, truth, out=off), out=off)
-        off /= scale
-        if not np.isfinite(off.sum()):
-            off[~np.isfinite(off)] = 0.0
-        np.maximum(largest, off, out=largest)
+    """The same, piece by piece and run by run."""
+    largest = np.zeros(truth.shape)
+    flat, right, out = runs.reshape(len(runs), -1), truth.reshape(-1), largest.reshape(-1)
+    for start in range(0, len(right), BLOCK):
+        piece = slice(start, start + BLOCK)
+        for run, scale in zip(flat[1:, piece], scales, strict=True):
+            off = np.abs(run - right[piece])
+            off /= scale
+            if not np.isfinite(off.sum()):
+                off[~np.isfinite(off)] = 0.0
+            np.maximum(out[piece], off, out=out[piece])
     return largest
 
 

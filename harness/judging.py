@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
 
 import numpy as np
 
@@ -130,13 +129,14 @@ def judge(comparison: Comparison, dtype: str, sides: int = 1, factor: float = FA
         return replace(found, verdict=Verdict.DIVERGES, message=text)
     if not _anything_proven(comparison):
         size = f"{len(comparison.measures)} quantities over {len(comparison.steps)} steps"
-        text = f"{size}, and not one number other than zero or NaN"
+        text = f"{size}, and not one number other than zero or NaN{_not_compared(comparison)}"
         return replace(found, verdict=Verdict.VACUOUS, message=text)
     outside = [(int(rows[0]), name) for name, r in ratios.items() if len(rows := np.flatnonzero(~(r <= 1.0)))]
     if not outside:
-        return found
+        return replace(found, message=_not_compared(comparison).removeprefix("; "))
     row, name = min(outside, key=lambda pair: pair[0])  # of one step the first in order: dicts keep it, min is stable
-    text = describe(comparison, name, row, limit) + _remark(comparison, ratios, name, row, dtype)
+    text = describe(comparison, name, row, limit) + _underflow(comparison, name, row, dtype)
+    text += _remark(comparison, ratios, name, row, dtype)
     return replace(found, verdict=Verdict.DIVERGES, first=name, step=comparison.steps[row], message=text)
 
 
@@ -158,6 +158,29 @@ def describe(comparison: Comparison, name: str, row: int, limit: float) -> str:
     return f"{where}: got {got:.9g}, expected {expected:.9g} ({off}{others})"
 
 
+def _not_compared(comparison: Comparison) -> str:
+    """That a run overflows, where, and how many elements nothing is said about for it; "" if it does not."""
+    rows = [(int(np.flatnonzero(s.open)[0]), name) for name, s in comparison.scaled.items() if s.open.any()]
+    if not rows:
+        return ""
+    row, name = min(rows, key=lambda pair: pair[0])
+    left, of = (
+        sum(int(column.sum()) for column in columns)
+        for columns in ([s.open for s in comparison.scaled.values()], [m.size for m in comparison.measures.values()])
+    )
+    return (
+        f"; the run overflows at {name}, step {comparison.steps[row]}, and right runs do so in different places: "
+        f"{left:,} of {of:,} elements not compared"
+    )
+
+
+def _underflow(comparison: Comparison, name: str, row: int, dtype: str) -> str:
+    """That a number is so small that some arithmetics make 0 of it; "" if it is not."""
+    s, normal = comparison.scaled[name], FORMATS[dtype].normal
+    larger = max(abs(s.value[row]), abs(s.other[row]))
+    return f"; an underflow: below {normal:.3g} {dtype} loses digits" if 0 < larger < normal else ""
+
+
 def _remark(comparison: Comparison, ratios: Mapping[str, Floats], name: str, row: int, dtype: str) -> str:
     """What else a person would want to know at once: that the run overflows, or that the loss is right all the same."""
     largest = FORMATS[dtype].largest
@@ -171,10 +194,13 @@ def _remark(comparison: Comparison, ratios: Mapping[str, Floats], name: str, row
 
 
 def settle(judgement: Judgement, expect: Expect | None, identical: bool) -> Judgement:
-    """The verdict, once it is known what the scenario expects, and whether all bits are the reference backend's."""
+    """The verdict, once it is known what the scenario expects, and whether all bits are the reference backend's.
+
+    Without an expectation a run that is the reference backend's, bit for bit, is right whatever its bound.
+    """
     if expect is None:
-        same = identical and judgement.verdict is Verdict.EQUIVALENT
-        return replace(judgement, verdict=Verdict.IDENTICAL) if same else judgement
+        same = identical and judgement.verdict is not Verdict.VACUOUS and not judgement.structural
+        return replace(judgement, verdict=Verdict.IDENTICAL, first="", step=None) if same else judgement
     if judgement.verdict is Verdict.VACUOUS or judgement.structural:  # what was not compared shows nothing expected
         return judgement
     if judgement.verdict is not Verdict.DIVERGES:
@@ -225,6 +251,10 @@ def drifts(free: Judgement, resync: Judgement, own: Callable[[], OwnSteps] = Own
 
 
 def _anything_proven(comparison: Comparison) -> bool:
-    """Whether there is one finite number other than zero on either side; the learning rate does not count."""
-    seen: list[Any] = [m for name, m in comparison.measures.items() if name != "lr"]
-    return any(((m.magnitude > 0) | (m.max_abs > 0)).any() for m in seen)
+    """Whether some finite number other than zero, on either side, was compared; the learning rate does not count."""
+    for name, m in comparison.measures.items():
+        s = comparison.scaled[name]
+        shown = np.where(s.open > 0, s.shown, (m.magnitude > 0) | (m.max_abs > 0))
+        if name != "lr" and shown.any():
+            return True
+    return False

@@ -10,22 +10,17 @@ from rich.table import Table
 from rich.text import Text
 
 from backends.numpy_manual.catalogue import CATALOGUE
-from harness.backend import Backend, backend_class, backend_names, installed_version
+from harness.backend import backend_names
 from harness.catalogue import find_scenarios
-from harness.errors import BackendError
+from harness.describe import Description, describe
 from harness.scenario import LayerSpec, Loss, Optimizer
 from harness.spec import DType, Spec
 
 
 def listing() -> RenderableType:
     """Four tables; no framework is imported."""
-    classes, broken = {}, {}
-    for name in backend_names():
-        try:
-            classes[name] = backend_class(name)
-        except BackendError as error:
-            broken[name] = str(error)
-    return Group(_scenarios(), _backends(classes, broken), _support(classes), _faults())
+    found = [describe(name) for name in backend_names()]
+    return Group(_scenarios(), _backends(found), _support(found), _faults())
 
 
 def _scenarios() -> Table:
@@ -37,26 +32,24 @@ def _scenarios() -> Table:
     return table
 
 
-def _backends(classes: dict[str, type[Backend]], broken: dict[str, str]) -> Table:
+def _backends(found: list[Description]) -> Table:
     table = Table(title="backends", title_justify="left", header_style="bold")
     for column in ("name", "package", "version"):
         table.add_column(column)
-    for name, cls in classes.items():
-        version = installed_version(cls)
-        table.add_row(name, cls.distribution, version or Text("not installed", "red"))
-    for name, why in broken.items():
-        table.add_row(name, "", Text(why, "red"))
+    for about in found:
+        table.add_row(about.name, about.distribution, about.version or Text(about.absent or about.error, "red"))
     return table
 
 
-def _support(classes: dict[str, type[Backend]]) -> Table:
+def _support(found: list[Description]) -> Table:
+    found = [about for about in found if about.tables]
     table = Table(title="support", title_justify="left", header_style="bold")
     table.add_column("row")
-    for name in classes:
-        table.add_column(name, justify="center")
+    for about in found:
+        table.add_column(about.name, justify="center")
     for what, attribute, kinds in support_rows():
         for kind in kinds:
-            marks = ["yes" if kind in getattr(cls, attribute) else "[dim]no[/]" for cls in classes.values()]
+            marks = ["yes" if kind in about.tables[attribute] else "[dim]no[/]" for about in found]
             table.add_row(f"{what} {kind}", *marks)
     return table
 

@@ -1,13 +1,17 @@
-"""What is right where a number is beyond the dtype's range? What the rules come to in the dtype itself."""
+"""What is right where a number is beyond the dtype's range? What the rules come to in the dtype, in whatever order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.dtypes import FORMATS
 from harness.inputs import Array
+
+Columns = Mapping[str, Array]
 
 
 def as_far_as_the_dtype_reaches(
@@ -38,3 +42,80 @@ def as_far_as_the_dtype_reaches(
         held[name] = np.where(np.isinf(column) | follows, own, column)
         after = after | infinite[name]
     return held
+
+
+def is_near(columns: Iterable[Array], terms: int, dtype: str) -> bool:
+    """Whether anything that a step computes may be beyond half of the dtype's range.
+
+    All that the rules compute are a step's quantities, sums of products of two of them, and sums of squares of a
+    difference of two: less than 4 M² a term, where none is beyond M.
+
+    Args:
+        columns: all numbers of a run: what goes into it, and its quantities.
+        terms: how many a sum has at most.
+        dtype: the scenario's.
+    """
+    largest = np.max([_peak(column) for column in columns])  # NaN where there is one
+    with np.errstate(over="ignore"):
+        return not 8 * terms * np.square(np.float64(largest)) < FORMATS[dtype].largest
+
+
+def _peak(column: Array) -> float:
+    """The largest absolute value, at least 1; NaN where there is one."""
+    return float(np.maximum(column.max(initial=1.0), -column.min(initial=-1.0)))
+
+
+def left_open(
+    envelope: Columns,
+    truth: Columns,
+    others: Iterable[tuple[Any, Columns]],
+    factor: float,
+    dtype: str,
+    free: bool = False,
+) -> None:
+    """Give an infinite envelope to each element that right runs do not agree about: is it finite, infinite, or NaN?
+
+    And where a bound reaches beyond the range, to all that follows: rounding can carry the run there.
+
+    Args:
+        envelope: of each quantity, in execution order; it is written to.
+        truth: each quantity.
+        others: some steps, and each quantity there of other right runs, (runs, steps, ...); of a smaller batch its own
+            rows only.
+        factor: how many envelopes an element may be off.
+        dtype: the scenario's.
+        free: each step follows from the one before.
+    """
+    _open_beyond(envelope, truth, factor, FORMATS[dtype].largest, free)
+    for at, other in others:
+        for name, runs in other.items():
+            part = (at, *map(slice, runs.shape[2:]))
+            differs = ~same_class(runs.astype(np.float64), truth[name][part]).all(axis=0)
+            envelope[name][part] = np.where(differs, np.inf, envelope[name][part])
+
+
+def _open_beyond(envelope: Columns, truth: Columns, factor: float, largest: float, free: bool) -> None:
+    """Open what follows a number that rounding can carry beyond the range, in its step or, in free, at any later."""
+    names = [name for name in envelope if name != "lr"]
+    beyond = {name: _reaches(truth[name], envelope[name], factor, largest) for name in names}
+    after = np.zeros(len(next(iter(truth.values()))), bool)
+    if free:
+        after[1:] = np.logical_or.accumulate(np.logical_or.reduce(list(beyond.values())))[:-1]
+    for name in names:
+        after |= beyond[name]
+        envelope[name][after] = np.inf
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _reaches(truth: Array, envelope: Array, factor: float, largest: float) -> NDArray[np.bool_]:
+    """At which steps some element's bound does, though the element itself is within the range."""
+    if _peak(truth) + factor * _peak(envelope) < largest:
+        return np.zeros(len(truth), bool)
+    bound = factor * envelope
+    beyond = np.isfinite(truth) & (np.abs(truth) + bound >= largest)
+    return np.asarray(beyond.reshape(len(truth), -1).any(axis=1))
+
+
+def same_class(a: Array, b: Array) -> NDArray[np.bool_]:
+    """Whether both are finite, both NaN, or both the same infinity."""
+    return np.asarray(np.isfinite(a) & np.isfinite(b) | np.isnan(a) & np.isnan(b) | (np.isinf(a) & (a == b)))

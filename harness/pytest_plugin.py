@@ -47,12 +47,12 @@ def isograd_backend(request: pytest.FixtureRequest) -> str:
     A backend whose framework is not installed skips with its reason; one that was asked for by name fails, and so does
     every one where ``CI`` is set and no names were given.
     """
-    from harness.backend import backend_class, installed_version
+    from harness.describe import describe
 
     name = str(request.param)
-    cls = backend_class(name)
-    if installed_version(cls) is None:
-        reason = f"backend {name}: {cls.distribution} is not installed"
+    absent = describe(name).absent
+    if absent:
+        reason = f"backend {name}: {absent}"
         if request.config.getoption("--isograd-backends") or os.environ.get("CI") == "true":
             pytest.fail(f"{reason}, and it was asked for")
         pytest.skip(reason)

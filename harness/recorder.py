@@ -13,14 +13,19 @@ from harness.backend import Backend
 from harness.inputs import Array, Inputs, fingerprint
 from harness.quantities import quantity_shapes
 from harness.scenario import Scenario
-from harness.trace import Manifest, Mode, Trace
+from harness.trace import FLOATS, INPUTS, STEPS, Manifest, Mode, Trace
+from harness.words import clean, clipped, said_of
+
+NAMES = 10_000  # quantities of a step
+NAME = 200  # characters of a quantity's name
+FACTS = 200  # lines of an environment
 
 States = Mapping[str, Array]
 """Resync: "layer.param" to the state before each step, (steps, *shape), in the scenario's dtype."""
 
 
 class RecordError(Exception):
-    """A backend that changes, from one step to the next, what it returns."""
+    """A backend that returns what is no quantity, or changes from one step to the next what it returns."""
 
 
 def recorded_steps(steps: int, every: int) -> NDArray[np.int64]:
@@ -40,6 +45,9 @@ def record_here(
 ) -> Trace:
     """Run ``scenario`` on ``backend`` in this process, and keep what it returns.
 
+    The backend is given copies, of the inputs once and of each step's batch and state: what it writes into them is in
+    its own next numbers, and neither in what is stored nor in what another step or run is given.
+
     Args:
         backend: the backend; its framework is imported here.
         name: the backend's name, for the manifest.
@@ -50,15 +58,16 @@ def record_here(
         quantities: globs, parted by commas, of the quantities to keep.
 
     Raises:
-        RecordError: a quantity comes, goes, or changes its shape or dtype between steps.
+        RecordError: a step returns something else than named arrays of floats; or a quantity comes, goes, or changes
+            its shape or dtype between steps.
     """
     steps = recorded_steps(inputs.steps, every)
-    session = backend.session(scenario, inputs)
+    session = backend.session(scenario, _copied(inputs))
     columns = Columns(scenario, quantities, len(steps), inputs.batch_size)
     wanted, row = set(steps.tolist()), 0
     for step, (x, y) in enumerate(inputs.batches()):
         if states is not None:
-            session.load({key: column[step] for key, column in states.items()})
+            session.load({key: np.array(column[step]) for key, column in states.items()})
         seen = session.step(x, y)
         if step in wanted:
             columns.keep(row, step, seen)
@@ -66,6 +75,22 @@ def record_here(
     manifest = manifest_of(backend, name, scenario, inputs, "free" if states is None else "resync")
     manifest = manifest.model_copy(update={"every": every, "pattern": quantities})
     return Trace(columns.frozen(), steps, manifest, inputs)
+
+
+def _copied(inputs: Inputs) -> Inputs:
+    return Inputs.from_arrays({name: np.array(values) for name, values in inputs.arrays().items()})
+
+
+def environment_of(backend: Backend) -> dict[str, str]:
+    """What a backend says of its environment, as text that a file can hold.
+
+    Raises:
+        RecordError: it is no mapping from text to text.
+    """
+    said = backend.environment()
+    if not isinstance(said, Mapping) or not all(isinstance(text, str) for pair in said.items() for text in pair):
+        raise RecordError(f"environment(): expected a dict from text to text; got {clipped(repr(said), NAME)}")
+    return {clipped(clean(key)): clipped(clean(value)) for key, value in list(said.items())[:FACTS]}
 
 
 def manifest_of(backend: Backend, name: str, scenario: Scenario, inputs: Inputs, mode: Mode) -> Manifest:
@@ -77,7 +102,7 @@ def manifest_of(backend: Backend, name: str, scenario: Scenario, inputs: Inputs,
         dtype=scenario.dtype,
         mode=mode,
         steps=inputs.steps,
-        environment=backend.environment(),
+        environment=environment_of(backend),
         platform=platform.platform(),
         spec=scenario.model_dump(mode="json"),
     )
@@ -99,13 +124,15 @@ class Columns:
 
     def keep(self, row: int, step: int, seen: Mapping[str, Array]) -> None:
         """Copy the step's quantities into row ``row``."""
+        if not isinstance(seen, Mapping):
+            raise RecordError(f"step {step}: expected a dict from quantity to array; got {type(seen).__name__}")
         if not row:
-            self._allocate(seen)
+            self._allocate(step, seen)
         if seen.keys() != self.returned:
-            changed = sorted(seen.keys() ^ self.returned)
-            raise RecordError(f"step {step}: {changed[0]} was {'lost' if changed[0] in self.returned else 'added'}")
+            changed = min(map(str, seen.keys() ^ self.returned))
+            raise RecordError(f"step {step}: {changed} was {'lost' if changed in self.returned else 'added'}")
         for name, column in self.columns.items():
-            value = np.asarray(seen[name])
+            value = _array(step, name, seen[name])
             if value.dtype != column.dtype:
                 raise RecordError(f"step {step}: {name} became {value.dtype}; it was {column.dtype}")
             if value.shape == column.shape[1:]:
@@ -121,14 +148,36 @@ class Columns:
             column.setflags(write=False)
         return self.columns
 
-    def _allocate(self, seen: Mapping[str, Array]) -> None:
+    def _allocate(self, step: int, seen: Mapping[str, Array]) -> None:
         self.returned = frozenset(seen)
         extra = [name for name in seen if name not in quantity_shapes(self.scenario)]
-        for name in [*self.expected, *extra]:
+        if len(extra) > NAMES:
+            raise RecordError(f"step {step}: expected the quantities of a step; got {len(seen)}")
+        for name in [*self.expected, *map(_extra, extra)]:
             if name in seen:
-                value = np.asarray(seen[name])
+                value = _array(step, name, seen[name])
+                if value.dtype not in FLOATS:
+                    floats = ", ".join(str(dtype) for dtype in FLOATS)
+                    raise RecordError(f"step {step}: {name}: expected an array of {floats}; got {value.dtype}")
                 self.columns[name] = np.zeros((self.rows, *value.shape), value.dtype)
 
     def _is_smaller_batch(self, name: str, value: Array) -> bool:
         shape = self.expected.get(name, ())
         return bool(shape) and shape[0] is None and len(value) < self.batch_size
+
+
+def _array(step: int, name: str, value: object) -> Array:
+    try:
+        return np.asarray(value)
+    except Exception as error:  # whatever a framework says that cannot give an array
+        kind = type(value).__name__
+        raise RecordError(f"step {step}: {name}: expected an array; got {kind}: {said_of(error)}") from error
+
+
+def _extra(name: object) -> str:
+    """The name of a quantity that the scenario does not have, if a file can hold one of that name."""
+    if isinstance(name, str) and 0 < len(name) <= NAME and name.isprintable() and clean(name) == name:
+        taken = name == STEPS or name.startswith((INPUTS, "__"))  # those have a meaning in a trace file
+        if not taken:
+            return name
+    raise RecordError(f"expected names of quantities, as in 'grad/hidden.weight'; got {clipped(repr(name), NAME)}")

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from backends.numpy_manual import NumpyBackend
 from backends.numpy_manual.arithmetic import has_extended
+from backends.numpy_manual.early import early
+from backends.numpy_manual.late import LateBackend
 from harness.dtypes import FORMATS
-from harness.envelope import RUNS, Floats, make_envelope
+from harness.envelope import RUNS, Floats, make_envelope, noisy_runs
 from harness.inputs import Array, Inputs
-from harness.overflow import as_far_as_the_dtype_reaches
+from harness.overflow import as_far_as_the_dtype_reaches, is_near, left_open
 from harness.recorder import Columns, States, manifest_of, record_here
 from harness.scenario import Scenario
+from harness.stored import on_disk
 from harness.trace import Mode, Trace
 
 # float64 has 29 bits more than float32, so its own rounding is invisible there; for float64 itself, 50 digits.
@@ -54,7 +60,15 @@ class Reference:
 
 @np.errstate(over="ignore", invalid="ignore")  # a run that overflows is for the judge, who can name where
 def make_reference(
-    scenario: Scenario, inputs: Inputs, modes: tuple[Mode, ...], *, factor: float, runs: int = RUNS
+    scenario: Scenario,
+    inputs: Inputs,
+    modes: tuple[Mode, ...],
+    *,
+    factor: float,
+    runs: int = RUNS,
+    ready: Callable[[States], None] = lambda states: None,
+    folder: Path | None = None,
+    told: Callable[[Mode, float], None] = lambda mode, share: None,
 ) -> Reference:
     """Run the reference, in this process: it needs NumPy only.
 
@@ -64,26 +78,68 @@ def make_reference(
         modes: free, resync or both.
         factor: how many envelopes an element may be off; see `harness.envelope`.
         runs: how many noisy runs of each kind make the envelope.
+        ready: told of resync's states as soon as they are known, long before the envelope is.
+        folder: where to put what is large, an empty folder; None: all is kept in memory.
+        told: told of each share of a mode's work that is done, 1 in all.
     """
+    parts: dict[Mode, tuple[Trace, Trace, Mapping[str, Floats]]] = {}
     with threadpool_limits(1, "blas"):  # as in a child: no sum may depend on how many processors there are
-        return _make_reference(scenario, inputs, modes, factor, runs)
+        arithmetic = truth_arithmetic(scenario, inputs)
+        wide = NumpyBackend(arithmetic, rounded=False)
+        states: States = {}
+        for mode in sorted(modes, reverse=True):  # resync first: others wait for its states
+            if mode == "resync":
+                states, truth = resync(wide, scenario, inputs)
+                ready(states)
+            else:
+                truth = record_here(wide, "reference", scenario, inputs)
+            given = states if mode == "resync" else None
+            twin = record_here(NumpyBackend(), "reference", scenario, inputs, states=given)
+            truth = _held(truth, twin, scenario.dtype)
+            envelope = make_envelope(
+                scenario, inputs, truth, twin, states, runs=runs, factor=factor, told=partial(told, mode)
+            )
+            others = _other_runs(scenario, inputs, truth, twin, states)
+            left_open(envelope, truth.columns, others, factor, scenario.dtype, mode == "free")
+            parts[mode] = truth, twin, envelope
+            if folder is not None:
+                parts[mode] = _on_disk(folder, *parts[mode])
+    truths, twins, envelopes = ({mode: parts[mode][i] for mode in modes} for i in range(3))
+    return Reference(arithmetic, truths, twins, states, envelopes)  # type: ignore[arg-type]  # each has one type
 
 
-def _make_reference(scenario: Scenario, inputs: Inputs, modes: tuple[Mode, ...], factor: float, runs: int) -> Reference:
-    arithmetic = truth_arithmetic(scenario, inputs)
-    wide, same = NumpyBackend(arithmetic, rounded=False), NumpyBackend()
-    truth: dict[Mode, Trace] = {}
-    twin: dict[Mode, Trace] = {}
-    states: States = {}
-    if "free" in modes:
-        truth["free"] = record_here(wide, "reference", scenario, inputs)
-        twin["free"] = record_here(same, "reference", scenario, inputs)
-    if "resync" in modes:
-        states, truth["resync"] = resync(wide, scenario, inputs)
-        twin["resync"] = record_here(same, "reference", scenario, inputs, states=states)
-    truth = {mode: _held(trace, twin[mode], scenario.dtype) for mode, trace in truth.items()}
-    envelope = make_envelope(scenario, inputs, truth, twin, states, runs=runs, factor=factor)
-    return Reference(arithmetic, truth, twin, states, envelope)
+def _on_disk(folder: Path, truth: Trace, twin: Trace, envelope: Mapping[str, Floats]) -> Any:
+    """The same, with what is large in files."""
+    mode = truth.manifest.mode
+    return (
+        replace(truth, columns=on_disk(truth.columns, folder / f"truth-{mode}")),
+        replace(twin, columns=on_disk(twin.columns, folder / f"twin-{mode}")),
+        on_disk(envelope, folder / f"envelope-{mode}"),
+    )
+
+
+OTHERS = 4
+"""Noisy runs that are asked whether they overflow, too, where one does."""
+
+
+def _other_runs(
+    scenario: Scenario, inputs: Inputs, truth: Trace, twin: Trace, states: States
+) -> Iterator[tuple[Any, Mapping[str, Array]]]:
+    """Where something may overflow, right runs that do so elsewhere: an early one, a late one, the twin, noisy ones."""
+    numbers = [inputs.x, inputs.y, *inputs.initial.values(), *states.values(), *truth.columns.values()]
+    terms = max(inputs.batch_size, *(column[0].size for column in truth.columns.values()))
+    if not is_near(numbers, terms, scenario.dtype):
+        return
+    mode = truth.manifest.mode
+    given = states if mode == "resync" else None
+    soonest, last = NumpyBackend(early(scenario.dtype), rounded=False), LateBackend()
+    first = record_here(soonest, "early", scenario, inputs, states=given).columns
+    if all(np.isfinite(column).all() for column in [*first.values(), *twin.columns.values()]):
+        return
+    for columns in (first, twin.columns, record_here(last, "late", scenario, inputs, states=given).columns):
+        yield slice(None), {name: column[np.newaxis] for name, column in columns.items()}
+    for at, seen in noisy_runs(scenario, inputs, mode, states, runs=OTHERS, factor=1.0, seed=3, kind=2):
+        yield at, {name: runs[1:] for name, runs in seen.items() if len(runs) > 1}  # they round as the dtype does
 
 
 def _held(truth: Trace, twin: Trace, dtype: str) -> Trace:

@@ -25,6 +25,8 @@ class Scaled:
         value: ``a`` there.
         other: ``b`` there.
         unit: its unit.
+        open: elements with an infinite unit, for which anything is right.
+        shown: whether some other element is a finite number but 0, on either side; told where some are open only.
     """
 
     ratio: Floats
@@ -32,6 +34,8 @@ class Scaled:
     value: Floats
     other: Floats
     unit: Floats
+    open: NDArray[np.int64]
+    shown: NDArray[np.bool_]
 
 
 def scale(a: Array, b: Array, unit: Array) -> Scaled:
@@ -40,7 +44,7 @@ def scale(a: Array, b: Array, unit: Array) -> Scaled:
     Args:
         a: (steps, ...), of any floating-point dtype.
         b: what it should be, of the same shape.
-        unit: the unit of each element, of the same shape; 0 where nothing may be off.
+        unit: the unit of each element, of the same shape; 0 where nothing may be off, inf where anything may be.
 
     Example:
         >>> scale(np.array([[1.0, 2.5]]), np.array([[1.0, 2.0]]), np.array([[0.1, 0.25]])).ratio
@@ -48,18 +52,29 @@ def scale(a: Array, b: Array, unit: Array) -> Scaled:
     """
     steps, size = len(a), math.prod(a.shape[1:])
     if not size:
-        nothing = np.zeros(steps)
-        return Scaled(nothing, np.zeros(steps, np.int64), nothing, nothing, nothing)
+        nothing, none = np.zeros(steps), np.zeros(steps, np.int64)
+        return Scaled(nothing, none, nothing, nothing, nothing, none, np.zeros(steps, bool))
     rows = max(1, BLOCK // size)
     sides = [side.reshape(steps, size) for side in (a, b, unit)]
     ratio, worst = np.empty(steps), np.empty(steps, np.int64)
+    count, shown = np.empty(steps, np.int64), np.zeros(steps, bool)
     for start in range(0, steps, rows):
         block = slice(start, start + rows)
-        ratios = _ratios(*(side[block].astype(np.float64, copy=False) for side in sides))
+        x, y, e = (side[block].astype(np.float64, copy=False) for side in sides)
+        ratios, anything = _ratios(x, y, e), np.isinf(e)
+        count[block] = np.count_nonzero(anything, axis=1)
+        if count[block].any():
+            ratios[anything] = 0.0
+            shown[block] = (~anything & (_number(x) | _number(y))).any(axis=1)
         worst[block] = ratios.argmax(axis=1)
         ratio[block] = np.take_along_axis(ratios, worst[block, np.newaxis], axis=1)[:, 0]
     at = np.arange(steps), worst
-    return Scaled(ratio, worst, *(side[at].astype(np.float64) for side in sides))
+    value, other, own = (side[at].astype(np.float64) for side in sides)
+    return Scaled(ratio, worst, value, other, own, count, shown)
+
+
+def _number(values: Floats) -> NDArray[np.bool_]:
+    return np.asarray(np.isfinite(values) & (values != 0))
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")

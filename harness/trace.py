@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -73,12 +73,13 @@ class Trace:
     manifest: Manifest
     inputs: Inputs | None = None
 
-    def every(self, steps: NDArray[np.int64], names: Iterable[str] | None = None) -> Self:
+    def every(self, steps: NDArray[np.int64], names: Collection[str] | None = None) -> Self:
         """The trace at ``steps`` only, all of which it must hold, and of the quantities ``names`` only."""
-        if names is None and np.array_equal(steps, self.steps):
+        whole = names is None or set(names) == set(self.columns)
+        if whole and np.array_equal(steps, self.steps):
             return self
-        rows = np.searchsorted(self.steps, steps)
         chosen = self.columns if names is None else {name: self.columns[name] for name in names}
+        rows = slice(None) if np.array_equal(steps, self.steps) else np.searchsorted(self.steps, steps)
         return replace(self, columns={name: column[rows] for name, column in chosen.items()}, steps=steps)
 
 

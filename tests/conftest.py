@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness import Report, explanation, run
-from harness.backend import backend_class, installed_version
+from harness.describe import describe
 from harness.pytest_plugin import asked_for
 
 pytest_plugins = ("pytester",)
@@ -66,7 +66,7 @@ class Catalogue:
 @pytest.fixture(scope="session")
 def catalogue(pytestconfig: pytest.Config) -> Catalogue:
     """Run once a session; the reference is always there. What is not installed is for `isograd_backend` to tell."""
-    there = [name for name in asked_for(pytestconfig) if installed_version(backend_class(name))]
+    there = [name for name in asked_for(pytestconfig) if describe(name).version]
     before = set(sys.modules)
     report = run(backends=sorted({REFERENCE, *there}))  # as in the published report
     return Catalogue(report, frozenset(set(sys.modules) - before))

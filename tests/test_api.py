@@ -21,6 +21,7 @@ from harness import IsogradError, Report, Trace, compare, load_scenario, load_tr
 from harness.children import Answer
 from harness.envelope import RUNS
 from harness.judging import FACTOR
+from harness.plan import trace_name
 from tests.conftest import REFERENCE, SMALL, SMALL_STEPS
 from tests.test_architecture import OURS, name_of
 
@@ -105,7 +106,8 @@ def test_progress_is_told_of_every_job(scenario_file: Written) -> None:
 def test_traces_are_kept_where_they_are_wanted(scenario_file: Written, tmp_path: Path) -> None:
     report = run(scenario_file(), backends=[REFERENCE], mode="free", traces=tmp_path / "kept")
     (path,) = (tmp_path / "kept").iterdir()
-    assert path.name == f"small-{REFERENCE}-float32-free.safetensors"
+    assert path.name == trace_name("small", REFERENCE, "float32", "free")
+    assert path.name.startswith(f"small-{REFERENCE}-float32-free-")
     trace, kept = report.results[0].cells[REFERENCE, "free"].trace, load_trace(path)
     assert trace is not None
     assert trace.manifest == kept.manifest
@@ -158,7 +160,7 @@ def test_a_report_shows_itself_in_a_line(scenario_file: Written) -> None:
 def test_a_wrong_request_is_refused_before_any_child_is_started(
     monkeypatch: pytest.MonkeyPatch, request_: dict[str, Any], words: str
 ) -> None:
-    monkeypatch.setattr("harness.children.Child", lambda *_: pytest.fail("a child was started"))
+    monkeypatch.setattr("harness.pool.Child", lambda *_: pytest.fail("a child was started"))
     with pytest.raises(IsogradError) as refused:
         run(**({"scenarios": "article/single_neuron", "backends": [REFERENCE]} | request_))
     assert words in str(refused.value)

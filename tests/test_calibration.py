@@ -10,13 +10,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from backends.numpy_manual import NumpyBackend
 from backends.numpy_manual.catalogue import make_change
+from backends.numpy_manual.changed import ChangedBackend
 from harness import run
 from harness.calibration import Calibration, calibrate, share
 from harness.calibration.causes import Causes
+from harness.calibration.overflows import makes_numbers_of_nan, overflowing_scenarios, overflows
 from harness.calibration.report import write
 from harness.calibration.same import equivalent, is_seeded
 from harness.calibration.scenarios import SCALES, random_scenarios
+from harness.calibration.tables import table_scenarios
 from harness.calibration.tools import assert_close, mean_difference, means
 from harness.catalogue import parse_scenario
 from harness.dtypes import FORMATS
@@ -25,7 +29,9 @@ from harness.explanation.solve import Solved
 from harness.explanation.trial import Trial
 from harness.inputs import make_inputs
 from harness.judging import FACTOR, FALSE_ALARMS, factor_of
+from harness.recorder import record_here
 from tests.conftest import REFERENCE
+from tests.test_overflow import BLOWS_UP
 from tests.test_sabotage import SQUARE
 
 
@@ -50,7 +56,7 @@ def test_faults_are_run_alone_before_they_are_judged(small: Calibration) -> None
 
 def test_too_few_cells_reach_no_goal(small: Calibration) -> None:
     assert not small.green
-    assert small.goals.reached.tolist() == [False, False, True]
+    assert small.goals.reached.tolist() == [False, False, True, False, False, False]
 
 
 def test_a_judge_that_passes_a_fault_is_counted(small: Calibration) -> None:
@@ -71,11 +77,65 @@ def test_the_curve_falls_with_the_factor(small: Calibration) -> None:
 def test_the_report_is_written_whole(small: Calibration, tmp_path: Path) -> None:
     folder = write(small, tmp_path / "out")
     assert {path.name for path in folder.iterdir()} == {
-        *("README.md", "curve.svg", "curve.csv", "clean.csv", "faults.csv", "run.json")
+        *("README.md", "curve.svg", "run.json"),
+        *("curve.csv", "clean.csv", "faults.csv", "tables.csv", "planted.csv", "overflows.csv"),
     }
     page = (folder / "README.md").read_text("utf-8")
     assert "right runs of backends judged not green | 0 of ≥ 2,000 | 0 of 4 | ❌" in page
     assert "assert_close, every step" in page
+
+
+def test_tables_and_overflows_are_counted(small: Calibration) -> None:
+    outside = small.outside
+    assert set(outside.tables.verdict) | set(outside.overflows.verdict) <= {"IDENTICAL", "VACUOUS"}
+    assert not outside.planted[outside.planted.above_rounding].green.any()
+    assert len(outside.tables) == len(outside.overflows) == 2
+    assert outside.red.empty
+
+
+def test_a_judge_that_is_wrong_there_is_told(small: Calibration, tmp_path: Path) -> None:
+    outside = small.outside
+    wrong = replace(
+        outside,
+        tables=outside.tables.assign(verdict="DIVERGES"),
+        planted=outside.planted.assign(green=True, above_rounding=True),
+        overflows=outside.overflows.assign(verdict="DIVERGES"),
+    )
+    came = [goal[2] for goal in wrong.goals]
+    assert came == ["2 of 2", f"{len(outside.planted)} of {len(outside.planted)}", "2 of 2"]
+    assert len(wrong.red) == 4
+    page = write(replace(small, outside=wrong), tmp_path / "out") / "README.md"
+    assert "right, but DIVERGES: table/float32/" in page.read_text("utf-8")
+
+
+def test_a_relu_that_makes_numbers_of_nan_is_told_apart(small: Calibration) -> None:
+    wrong = small.outside.overflows.assign(verdict="DIVERGES", makes_numbers_of_nan=True)
+    assert replace(small.outside, overflows=wrong).goals[2][2] == "0 of 0"
+
+
+@pytest.mark.parametrize("dtype", SCALES)
+def test_tables_are_the_same_each_time_long_and_fit_their_dtype(dtype: str) -> None:
+    one, again = (next(table_scenarios(dtype, 1)) for _ in range(2))
+    assert one == again
+    inputs = make_inputs(one)
+    assert 1000 <= inputs.batch_size <= 10_000
+    assert np.abs(inputs.x.astype(np.float64)).max() < FORMATS[dtype].largest
+
+
+@pytest.mark.parametrize("dtype", SCALES)
+def test_overflowing_scenarios_are_the_same_each_time_and_overflow(dtype: str) -> None:
+    one, again = (next(overflowing_scenarios(dtype, 1)) for _ in range(2))
+    assert one == again
+    assert overflows(one)
+    assert not overflows(next(random_scenarios(dtype, 1)))
+
+
+def test_a_trace_whose_relu_makes_numbers_of_nan_is_seen() -> None:
+    scenario = parse_scenario(BLOWS_UP)
+    for backend, expected in ((NumpyBackend(), False), (ChangedBackend(make_change("nan_to_zero", {})), True)):
+        with np.errstate(all="ignore"):
+            trace = record_here(backend, "b", scenario, make_inputs(scenario))
+        assert makes_numbers_of_nan(scenario, trace) == expected
 
 
 @pytest.mark.parametrize("dtype", SCALES)

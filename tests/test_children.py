@@ -16,7 +16,8 @@ import pytest
 from harness import IsogradError, Report, Scenario, load_scenario, load_trace, run
 from harness.assess import Cell
 from harness.backend import GROUP
-from harness.children import LINE, TAIL
+from harness.plan import trace_name
+from harness.words import LINE, TAIL
 from tests.conftest import REFERENCE, SMALL, SMALL_STEPS, alive
 
 ROOT = Path(__file__).parent.parent
@@ -135,7 +136,10 @@ def test_no_process_outlives_its_run(report: Report) -> None:
 def test_a_hang_is_an_error(hung: tuple[Report, list[int]]) -> None:
     cell = cell_of(hung[0], "wrecked", named("Hangs"))
     assert (cell.verdict, cell.judgement.message) == ("ERROR", "no answer within 6 s; see --timeout")
-    assert cell.answer.tail == "last words"
+    said = cell.answer.tail.splitlines()
+    assert said[:2] == ["last words", "it hung here, most recent call first:"]
+    assert 'saboteurs.py", line ' in said[2]
+    assert said[2].endswith(" in fail")
 
 
 def test_a_hang_at_the_start_is_an_error_and_waited_for_once(hung: tuple[Report, list[int]]) -> None:
@@ -267,9 +271,9 @@ def test_an_interrupted_run_leaves_no_process_and_the_last_good_report(
     assert contents(out) == good
     names = sorted(path.name for path in traces.iterdir())
     assert names == [
-        f"before-{REFERENCE}-float32-free.safetensors",
-        "before-tests.saboteurs_Hangs-float32-free.safetensors",
-        f"wrecked-{REFERENCE}-float32-free.safetensors",
+        trace_name("before", REFERENCE, "float32", "free"),
+        trace_name("before", named("Hangs"), "float32", "free"),
+        trace_name("wrecked", REFERENCE, "float32", "free"),
     ]
     assert [len(load_trace(traces / name).steps) for name in names] == [SMALL_STEPS] * 3
     assert said == ""

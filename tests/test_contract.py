@@ -30,7 +30,7 @@ OF_THE_RUN = [VERSION, QUANTITIES, SHORT_BATCH, BITS, OWN, STATE, ROWS_AGREE]
 BREACHES_OF_THE_CLASS = {
     "tests.saboteurs:NamesUnknownLayer": (
         [TABLES],
-        "NamesUnknownLayer.layers: no layer is called 'convolution'; there",
+        "NamesUnknownLayer: layers: no layer is called 'convolution'; there",
     ),
     "isograd_test_eager:Eager": ([EARLY], "isograd_test_eager:Eager: importing its file imports mpmath"),
     "tests.saboteurs:TakesAnything": ([OPTION], "TakesAnything[no_such_option=1] was made"),

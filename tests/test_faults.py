@@ -13,9 +13,9 @@ import pytest
 
 from backends.numpy_manual.catalogue import CATALOGUE
 from harness import Report, run
-from harness.backend import backend_class, installed_version
 from harness.calibration.faults import fault_name
 from harness.catalogue import load_scenario, parse_scenario
+from harness.describe import describe
 from harness.judging import FACTOR
 from harness.pytest_plugin import asked_for
 from harness.scenario import Scenario
@@ -160,7 +160,7 @@ def scenario(name: str) -> Scenario:
 @pytest.fixture(scope="module")
 def sabotaged(pytestconfig: pytest.Config) -> dict[str, Report]:
     """Each scenario with its faults: all in the reference backend, some in every one that was asked for."""
-    others = [b for b in asked_for(pytestconfig) if b != REFERENCE and installed_version(backend_class(b))]
+    others = [b for b in asked_for(pytestconfig) if b != REFERENCE and describe(b).version]
     names = dict.fromkeys(row.scenario for row in ROWS)
     return {
         name: run(

@@ -377,7 +377,7 @@ def assessed(folder: Path, **changes: Mapping[str, np.ndarray | None]) -> Scenar
     for backend, change in changes.items():
         columns = {name: column for name, column in {**right.columns, **change}.items() if column is not None}
         path = folder / f"{backend}.safetensors"
-        save_trace(Trace(columns, right.steps, right.manifest), path)
+        save_trace(Trace(columns, right.steps, right.manifest.model_copy(update={"backend": backend})), path)
         runs[backend, "free"] = Run(Answer(), path)
     return Assessor(scenario, make_inputs(scenario), reference_of(scenario)).assess(runs, {})
 

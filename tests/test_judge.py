@@ -206,9 +206,39 @@ def test_the_element_that_is_the_most_envelopes_off_is_told_and_not_the_one_that
 
 
 def test_an_infinite_error_is_within_no_bound() -> None:
-    comparison = compare_traces(of_loss([1, np.inf]), of_loss([1, 1]), envelope_of(np.inf, np.inf))
+    comparison = compare_traces(of_loss([1, np.inf]), of_loss([1, 1]), envelope_of(1e300, 1e300))
     found = judge(comparison, "float32")
     assert (found.verdict, found.step, found.error_over_bound) == (Verdict.DIVERGES, 1, np.inf)
+
+
+@pytest.mark.parametrize(("got", "expected", "said"), [(0.0, 8e-40, True), (8e-40, 0.0, True), (0.0, 2e-38, False)])
+def test_that_a_number_underflows_is_said(got: float, expected: float, said: bool) -> None:
+    found = judge(compare_traces(of_loss([1, got]), of_loss([1, expected]), envelope_of(1e-45, 1e-45)), "float32")
+    assert found.verdict is Verdict.DIVERGES
+    assert ("; an underflow: below 1.18e-38 float32 loses digits" in found.message) == said
+
+
+def test_what_is_left_open_is_green_and_said_with_its_place() -> None:
+    comparison = compare_traces(of_loss([1, np.inf]), of_loss([1, 1]), envelope_of(1.0, np.inf))
+    found = judge(comparison, "float32")
+    assert found.verdict is Verdict.EQUIVALENT
+    assert found.message == (
+        "the run overflows at loss, step 1, and right runs do so in different places: 1 of 2 elements not compared"
+    )
+
+
+def test_where_nothing_but_what_is_left_open_was_there_nothing_was_compared() -> None:
+    comparison = compare_traces(of_loss([0, np.inf]), of_loss([0, 1]), envelope_of(1.0, np.inf))
+    found = judge(comparison, "float32")
+    assert found.verdict is Verdict.VACUOUS
+    assert found.message.endswith("right runs do so in different places: 1 of 2 elements not compared")
+
+
+def test_a_run_that_is_the_twin_bit_for_bit_is_right_whatever_its_bound() -> None:
+    outside = judge(compare_traces(of_loss([2, 1]), of_loss([1, 1]), envelope_of(0.1, 0.1)), "float32")
+    assert settle(outside, None, identical=False).verdict is Verdict.DIVERGES
+    found = settle(outside, None, identical=True)
+    assert (found.verdict, found.first, found.step) == (Verdict.IDENTICAL, "", None)
 
 
 def test_equal_numbers_are_within_every_bound() -> None:
@@ -347,7 +377,8 @@ EXPECT = Expect(verdict="DIVERGES", first="loss", step=3, reason="because")
     [
         (Judgement(Verdict.EQUIVALENT), None, True, Verdict.IDENTICAL),
         (Judgement(Verdict.EQUIVALENT), None, False, Verdict.EQUIVALENT),
-        (Judgement(Verdict.DIVERGES, "loss", 3), None, True, Verdict.DIVERGES),
+        (Judgement(Verdict.DIVERGES, "loss", 3), None, True, Verdict.IDENTICAL),
+        (Judgement(Verdict.DIVERGES, "loss", 3, structural=True), None, True, Verdict.DIVERGES),
         (Judgement(Verdict.VACUOUS), None, True, Verdict.VACUOUS),
         (Judgement(Verdict.DIVERGES, "loss", 3), EXPECT, False, Verdict.EXPECTED),
         (Judgement(Verdict.DIVERGES, "loss", 4), EXPECT, False, Verdict.DIVERGES),

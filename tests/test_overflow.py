@@ -7,11 +7,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import run
+from backends.numpy_manual import NumpyBackend
+from backends.numpy_manual.arithmetic import Arithmetic
+from backends.numpy_manual.early import early as early_arithmetic
+from backends.numpy_manual.late import LateBackend
+from backends.numpy_manual.rounded import Narrow
+from harness import Verdict, run
+from harness.calibration.overflows import overflowing_scenarios
 from harness.catalogue import parse_scenario
+from harness.comparison import compare_traces
 from harness.dtypes import FORMATS
 from harness.inputs import make_inputs
-from harness.judging import FACTOR
+from harness.judging import FACTOR, judge
+from harness.overflow import is_near, left_open
+from harness.recorder import record_here
 from harness.reference import make_reference
 from harness.trace import MODES, Mode
 from tests.conftest import REFERENCE
@@ -78,3 +87,147 @@ def test_a_fault_that_only_a_nan_shows_is_found_and_named(mode: Mode) -> None:
     backend = f"{REFERENCE}[fault=nan_to_zero]"
     row = run(parse_scenario(BLOWS_UP), backends=[backend], mode=mode, repeat=1).summary.iloc[0]
     assert (row.verdict, row["first"], row.cause) == ("DIVERGES", "forward/first_act", "nan_to_zero(first_act)")
+
+
+# ---------------------------------------------------------------- what is left open
+
+
+@pytest.mark.parametrize(
+    ("terms", "early"),
+    [
+        ([1e38, 1e38, -1e38], np.inf),
+        ([-1e38, -1e38, 1e38, 1.0], -np.inf),
+        ([3e38, 3e38, -3e38, -3e38], np.nan),
+        ([1e38, 0.4e38, -1e38], 0.4e38),
+        ([2e38, 1.0], np.inf),
+        ([np.inf, 1.0], np.inf),
+        ([np.inf, -2e38], np.nan),
+        ([np.inf, -np.inf], np.nan),
+    ],
+)
+@pytest.mark.parametrize("operation", ["sum", "product"])
+def test_an_early_run_overflows_as_early_as_an_order_can(terms: list[float], early: float, operation: str) -> None:
+    arithmetic = early_arithmetic("float32")
+    t = arithmetic.array(np.array([terms]))
+    with np.errstate(all="ignore"):
+        found = t.sum(axis=-1)[0] if operation == "sum" else (t @ arithmetic.array(np.ones((len(terms), 1))))[0, 0]
+    np.testing.assert_allclose(float(found), early, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
+def test_far_from_the_end_of_the_range_an_early_run_and_a_late_one_are_as_others(dtype: str) -> None:
+    scenario = parse_scenario(MIXED | {"dtype": dtype})
+    inputs = make_inputs(scenario)
+    runs = [
+        record_here(b, "b", scenario, inputs) for b in (NumpyBackend(early_arithmetic(dtype), False), LateBackend())
+    ]
+    twin = record_here(NumpyBackend(), "twin", scenario, inputs)
+    for name, column in twin.columns.items():
+        for run_ in runs:
+            tolerance = 100 * FORMATS[dtype].roundoff
+            np.testing.assert_allclose(run_.columns[name], column.astype(float), rtol=tolerance, atol=tolerance)
+
+
+def test_a_late_run_is_infinite_where_a_stored_number_is_far_beyond_the_range_and_nowhere_else() -> None:
+    for times, infinite in ((1, False), (4, True)):  # 75,000, where float16 ends at 65,504, and four times that
+        weight = [[times * w for w in (200, 50, 50)]]
+        layers = [{"name": "first", "kind": "linear", "weight": weight}, *HOT["layers"][1:]]
+        scenario = parse_scenario(HOT | {"layers": layers})
+        seen = record_here(LateBackend(), "late", scenario, make_inputs(scenario)).columns
+        assert np.isinf(seen["forward/first"]).any() == infinite
+        assert np.isfinite(seen["loss"]).all()
+
+
+RESIDUAL: dict[str, Any] = MIXED | {
+    "name": "residual",
+    "title": "Squares that float16 holds, and whose sum it does not",
+    "dtype": "float16",
+    "epochs": 2,
+    "batch_size": 64,
+    "data": {"kind": "inline", "x": [[1.0]] * 64, "y": [[49.5]] * 64},
+    "layers": [{"name": "only", "kind": "linear", "weight": [[0.0]], "bias": [0.0]}],
+    "optimizer": {"kind": "sgd", "lr": 0.001},
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_mean_whose_sum_overflows_on_the_way_is_left_open_and_all_else_is_compared(mode: Mode) -> None:
+    scenario = parse_scenario(RESIDUAL)
+    cell = run(scenario, backends=[REFERENCE], mode=mode, repeat=1).results[0].cells[REFERENCE, mode]
+    assert cell.verdict is Verdict.IDENTICAL
+    assert cell.judgement.message.startswith("the run overflows at loss, step 0, ")
+    assert cell.judgement.message.endswith(": 2 of 268 elements not compared")
+    envelope = make_reference(scenario, make_inputs(scenario), (mode,), factor=FACTOR).envelope[mode]
+    assert {name for name, column in envelope.items() if np.isinf(column).any()} == {"loss"}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_right_runs_that_overflow_agree(dtype: str) -> None:
+    scenarios = list(overflowing_scenarios(dtype, 6, seed=7))
+    report = run(scenarios, backends=[REFERENCE], repeat=1, causes=False)
+    assert set(report.summary.verdict) <= {"IDENTICAL", "VACUOUS"}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_the_same_rules_in_another_order_that_overflow_agree(dtype: str) -> None:
+    """Products of matrices term by term, backwards: partial sums that the twin does not have."""
+    for scenario in overflowing_scenarios(dtype, 12, seed=8):
+        inputs = make_inputs(scenario)
+        reference = make_reference(scenario, inputs, MODES, factor=FACTOR)
+        for mode in MODES:
+            backwards = NumpyBackend(
+                Arithmetic("backwards", np.dtype(np.float32), np.float32, rounding=Backwards(dtype))
+            )
+            states = reference.states if mode == "resync" else None
+            with np.errstate(all="ignore"):
+                trace = record_here(backwards, "backwards", scenario, inputs, states=states)
+            comparison = compare_traces(trace, reference.truth[mode], reference.envelope[mode], dtype=dtype)
+            found = judge(comparison, dtype)
+            assert found.verdict in (Verdict.EQUIVALENT, Verdict.VACUOUS), f"{scenario.name} {mode} {found.message}"
+
+
+class Backwards(Narrow):
+    """Sums from the last term to the first, each total in the dtype; or in float32 for 16 bits, as libraries do."""
+
+    def taken(self, values: np.ndarray) -> np.ndarray:
+        return values if self.dtype == np.float32 else super().taken(values)
+
+    def operate(self, ufunc: np.ufunc, method: str, inputs: Any, options: dict[str, Any]) -> np.ndarray:
+        if ufunc is np.matmul:
+            a, b = inputs
+            terms = a[..., :, :, np.newaxis] * b[..., np.newaxis, :, :]
+            return self.taken(np.add.accumulate(terms[..., ::-1, :], axis=-2)[..., -1, :])
+        return super().operate(ufunc, method, inputs, options)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_where_every_right_run_is_infinite_a_clipped_one_is_red(mode: Mode) -> None:
+    backend = f"{REFERENCE}[fault=infinity_clipped,at=first]"
+    scenario = parse_scenario(
+        HOT | {"layers": [{**y, "kind": "relu"} if y["name"] == "first_act" else y for y in HOT["layers"]]}
+    )
+    row = run(scenario, backends=[backend], mode=mode, repeat=1).summary.iloc[0]
+    assert (row.verdict, row["first"]) == ("DIVERGES", "forward/first")
+
+
+def test_left_open_is_what_others_differ_in_and_what_follows_a_bound_beyond_the_range() -> None:
+    truth = {"lr": np.ones(3), "a": np.array([[1.0, np.inf]] * 3), "b": np.ones((3, 1))}
+    envelope = {"lr": np.zeros(3), "a": np.ones((3, 2)), "b": np.ones((3, 1))}
+    other = {"a": np.array([[[np.nan, np.inf], [1.0, np.inf], [1.0, -np.inf]]]), "b": np.ones((2, 3, 1))}
+    left_open(envelope, truth, [(slice(None), other)], 6.0, "float32")
+    assert np.isinf(envelope["a"]).tolist() == [[True, False], [False, False], [False, True]]
+    assert not np.isinf(envelope["b"]).any()
+    for free, expected in ((False, [False, True, False]), (True, [False, True, True])):
+        envelope = {"lr": np.zeros(3), "a": np.ones((3, 2)), "b": np.ones((3, 1))}
+        envelope["a"][1, 0] = 1e38
+        left_open(envelope, truth, [], 6.0, "float32", free)
+        assert np.isinf(envelope["b"])[:, 0].tolist() == expected
+        assert not np.isinf(envelope["lr"]).any()
+
+
+@pytest.mark.parametrize(
+    ("largest", "terms", "near"),
+    [(1.0, 10, False), (1e18, 1, False), (1e18, 100, True), (np.inf, 1, True), (np.nan, 1, True)],
+)
+def test_an_overflow_is_near_if_a_sum_of_products_can_reach_it(largest: float, terms: int, near: bool) -> None:
+    assert is_near([np.array([0.5]), np.array([largest])], terms, "float32") == near

@@ -21,7 +21,7 @@ Written = Callable[..., Path]
 
 WRONG = "tests.saboteurs:SlightlyScaled"
 ABSENT = "tests.saboteurs:NotInstalled"
-REASON = f"backend {ABSENT}: isograd-test-no-such-framework is not installed"
+REASON = f"backend {ABSENT}: not installed; try pip install isograd-test-no-such-framework"
 
 
 # ---------------------------------------------------------------- the assertion
@@ -112,7 +112,9 @@ def test_without_names_it_is_run_for_each_that_is_registered(project: Callable[.
 def test_what_is_not_installed_is_skipped_with_the_reason(project: Callable[..., pytest.RunResult]) -> None:
     result = project(registered={"absent": ABSENT})
     result.assert_outcomes(skipped=1)
-    result.stdout.fnmatch_lines(["SKIPPED *: backend absent: isograd-test-no-such-framework is not installed"])
+    result.stdout.fnmatch_lines(
+        ["SKIPPED *: backend absent: not installed; try pip install isograd-test-no-such-framework"]
+    )
 
 
 def test_what_is_not_installed_and_named_fails(project: Callable[..., pytest.RunResult]) -> None:
@@ -124,7 +126,7 @@ def test_what_is_not_installed_and_named_fails(project: Callable[..., pytest.Run
 def test_what_is_not_installed_fails_in_ci(project: Callable[..., pytest.RunResult]) -> None:
     result = project(registered={"absent": ABSENT}, ci="true")
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*is not installed, and it was asked for"])
+    result.stdout.fnmatch_lines(["*not installed; try pip install *, and it was asked for"])
 
 
 def test_an_unknown_name_fails_with_the_names_that_there_are(project: Callable[..., pytest.RunResult]) -> None:

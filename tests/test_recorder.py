@@ -13,6 +13,7 @@ from harness.assess import identical
 from harness.inputs import Inputs, fingerprint, make_inputs
 from harness.recorder import RecordError, record_here, recorded_steps
 from harness.scenario import Scenario
+from harness.trace import Trace
 
 SCENARIO = load_scenario("article/sum_regression_minibatch").model_copy(update={"epochs": 1, "batch_size": 30})
 INPUTS = make_inputs(SCENARIO)  # 4 steps, the last of 10 samples
@@ -222,3 +223,75 @@ def test_a_quantity_that_was_not_asked_for_must_not_come_and_go_either() -> None
 def test_a_plain_number_is_recorded_as_what_python_makes_of_it() -> None:
     """And so is judged: a loss of float64 where float32 was asked for is a divergence, and no crash."""
     assert recorded(lambda step, seen: seen.update(loss=float(seen["loss"]))).columns["loss"].dtype == np.float64
+
+
+# ---------------------------------------------------------------- what a backend is given is its own
+
+
+class WritesInto(NumpyBackend):
+    """The reference backend, which then writes into what it was given, where it was told to."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__()
+        self.what = what
+
+    def session(self, scenario: Scenario, inputs: Inputs) -> Session:
+        inner, what = super().session(scenario, inputs), self.what
+        values = {name: np.array(value) for name, value in inputs.initial.items()}
+        inner.load(values)  # so that only what is written into is wrong
+
+        class Session_(Session):
+            def load(self, state: Mapping[str, np.ndarray]) -> None:
+                inner.load({name: np.array(value) for name, value in state.items()})
+                for value in state.values():
+                    if what == "states":
+                        value *= 2
+
+            def step(self, x: np.ndarray, y: np.ndarray) -> Mapping[str, np.ndarray]:
+                seen = {name: np.array(value) for name, value in inner.step(x, y).items()}
+                written = {
+                    "batch": [x, y],
+                    "data": [inputs.x, inputs.y],
+                    "order": [inputs.order],
+                    "initial": list(inputs.initial.values()),
+                }
+                for array in written.get(what, ()):
+                    array[...] = array[::-1] * 2 if what != "order" else 0
+                return seen
+
+        return Session_()
+
+
+@pytest.mark.parametrize("mode", ["free", "resync"])
+@pytest.mark.parametrize("what", ["batch", "data", "order", "initial", "states"])
+def test_what_a_backend_writes_into_its_inputs_reaches_nobody_else(what: str, mode: str) -> None:
+    """Neither what is stored, nor the next step, nor the second run."""
+    scenario = SCENARIO.model_copy(update={"epochs": 3})
+    inputs, before = make_inputs(scenario), make_inputs(scenario)
+    states = None
+    if mode == "resync":
+        states = {n: np.stack([v * (step + 1) for step in range(inputs.steps)]) for n, v in inputs.initial.items()}
+    right = record_here(NumpyBackend(), "right", scenario, inputs, states=states)
+    for _ in range(2):
+        trace = record_here(WritesInto(what), "writes", scenario, inputs, states=states)
+        assert identical(trace, right)
+        assert trace.manifest.fingerprint == fingerprint(scenario, before)
+    assert all(np.array_equal(value, inputs.arrays()[name]) for name, value in before.arrays().items())
+
+
+def test_what_a_backend_writes_into_its_batch_before_it_computes_is_its_own_fault() -> None:
+    class Doubles(NumpyBackend):
+        def session(self, scenario: Scenario, inputs: Inputs) -> Session:
+            session = super().session(scenario, inputs)
+            step = session.step
+            session.step = lambda x, y: step(np.multiply(x, 2, out=x), y)  # type: ignore[method-assign]
+            return session
+
+    wrong, right = record_here(Doubles(), "doubles", SCENARIO, INPUTS), recorded()
+    assert not identical(wrong, right)
+    assert trace_inputs_are_those_that_were_given(wrong)
+
+
+def trace_inputs_are_those_that_were_given(trace: Trace) -> bool:
+    assert trace.inputs is not None
+    return fingerprint(SCENARIO, trace.inputs) == trace.manifest.fingerprint == fingerprint(SCENARIO, INPUTS)

@@ -13,16 +13,17 @@ import pytest
 
 from backends.numpy_manual import NumpyBackend
 from backends.numpy_manual.arithmetic import Arithmetic, exp, make_arithmetic
+from backends.numpy_manual.noisy import noisy
 from backends.numpy_manual.rules import LAYERS, LOSSES, OPTIMIZERS, LayerRule, LossRule
 from harness import Scenario, load_scenario
 from harness.catalogue import parse_scenario
 from harness.inputs import make_inputs
 from harness.recorder import record_here
 
-FLOATS = {"float16": "float16", "bfloat16": "float32", "tf32": "float32", "float32": "float32", "float64": "float64"}
-NATIVE = ["float16", "float32", "float64"]  # the others round what NumPy has computed in float32
+FLOATS = {"float16": "float32", "bfloat16": "float32", "tf32": "float32", "float32": "float32", "float64": "float64"}
+NATIVE = ["float32", "float64"]  # the others round what NumPy has computed in float32
 FRACTIONS = ["rational", "exact"]
-ARITHMETICS = [*FLOATS, "mp50", *FRACTIONS]
+ARITHMETICS = [*FLOATS, "extended", "mp50", *FRACTIONS]
 
 X = np.array([[0.5, -1.25, 2.0], [-0.75, 0.25, 1.5]])
 W = np.array([[0.3, -0.6, 0.2], [-0.4, 0.1, 0.7]])
@@ -218,7 +219,7 @@ def test_sigmoid_keeps_small_values_in_float16() -> None:
 def test_relu_has_derivative_zero_at_zero_and_lets_nan_through() -> None:
     z = np.array([-1.0, -0.0, 0.0, 2.0, np.nan])
     np.testing.assert_array_equal(LAYERS["relu"].forward({}, z), [0, 0, 0, 2, np.nan])
-    np.testing.assert_array_equal(LAYERS["relu"].backward({}, z, z, np.full(5, 3.0))[0], [0, 0, 0, 3, 0])
+    np.testing.assert_array_equal(LAYERS["relu"].backward({}, z, z, np.full(5, 3.0))[0], [0, 0, 0, 3, 3])
 
 
 @pytest.mark.parametrize("layer", ["relu", "sigmoid", "scale"])
@@ -226,6 +227,18 @@ def test_relu_has_derivative_zero_at_zero_and_lets_nan_through() -> None:
 def test_nan_goes_through_in_every_arithmetic(layer: str, arithmetic: str) -> None:
     p = {name: in_(arithmetic, value) for name, value in PARAMETERS.get(layer, {}).items()}
     assert np.isnan(float(LAYERS[layer].forward(p, in_(arithmetic, np.array([np.nan])))[0]))
+
+
+@pytest.mark.parametrize("arithmetic", [*FLOATS, "mp50"])
+def test_where_relu_gives_nan_its_gradient_goes_through_in_every_arithmetic(arithmetic: str) -> None:
+    z, d = in_(arithmetic, np.array([np.nan, -1.0, 0.0, np.inf])), in_(arithmetic, np.full(4, 3.0))
+    assert [float(g) for g in LAYERS["relu"].backward({}, z, z, d)[0]] == [3, 0, 0, 3]
+
+
+def test_where_relu_gives_nan_its_gradient_goes_through_in_noisy_runs() -> None:
+    arithmetic = noisy("float32", 2, 6.0, 0)
+    z, d = arithmetic.array(np.array([np.nan, -1.0])), arithmetic.array(np.full(2, 3.0))
+    assert (np.asarray(LAYERS["relu"].backward({}, z * 1, z, d)[0]) == [3, 0]).all()
 
 
 def test_relu_stops_an_infinite_gradient_where_it_is_dead() -> None:

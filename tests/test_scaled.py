@@ -75,9 +75,26 @@ def test_numbers_of_one_class_agree_and_those_of_two_never_do(a: float, b: float
 
 
 @pytest.mark.parametrize(("a", "b"), [(NAN, 1.0), (1.0, NAN), (INF, 1.0), (1.0, INF), (INF, -INF), (INF, NAN)])
-@pytest.mark.parametrize("unit", [1.0, 1e300, INF])
-def test_no_unit_is_large_enough_for_another_class(a: float, b: float, unit: float) -> None:
+@pytest.mark.parametrize("unit", [1.0, 1e300])
+def test_no_finite_unit_is_large_enough_for_another_class(a: float, b: float, unit: float) -> None:
     assert one(a, b, unit).ratio.tolist() == [INF]
+
+
+@pytest.mark.parametrize("b", [1.0, 0.0, NAN, INF, -INF])
+@pytest.mark.parametrize("a", [1.0, 0.0, NAN, INF, -INF])
+def test_with_an_infinite_unit_anything_is_right_and_counted(a: float, b: float) -> None:
+    found = one(a, b, INF)
+    assert (found.ratio.tolist(), found.open.tolist(), found.shown.tolist()) == ([0.0], [1], [False])
+
+
+def test_beside_an_infinite_unit_other_elements_are_compared() -> None:
+    a, b, unit = np.array([[NAN, 2.0], [NAN, 0.0], [1.0, 1.0]]), np.ones((3, 2)), np.array([[INF, 0.5]] * 2 + [[1, 1]])
+    found = scale(a, b, unit)
+    assert found.ratio.tolist() == [2.0, 2.0, 0.0]
+    assert found.worst.tolist() == [1, 1, 0]
+    assert found.open.tolist() == [1, 1, 0]
+    nothing = scale(np.array([[NAN, 0.0]]), np.array([[1.0, 0.0]]), np.array([[INF, 1.0]]))
+    assert (found.shown.tolist()[:2], nothing.shown.tolist()) == ([True, True], [False])
 
 
 def test_nothing_off_is_nothing_whatever_the_unit() -> None:

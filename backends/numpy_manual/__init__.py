@@ -19,9 +19,9 @@ class NumpyBackend(Backend):
     """Forward and backward by hand, in the scenario's dtype or in the ``arithmetic`` that its name gives.
 
     Args:
-        arithmetic: float16, bfloat16, tf32, float32, float64, extended
-            (the machine's long double), mp50 (50 digits), rational (exact, from the decimal
-            digits that a person wrote; not for sigmoid) or exact (from the scenario's dtype's own numbers).
+        arithmetic: float16, bfloat16, tf32, float32, float64, extended (the machine's long double), mp50 (50 digits),
+            rational (exact, from the decimal digits that a person wrote; not for sigmoid), exact (from the scenario's
+            dtype's own numbers), or one made.
         rounded: return every quantity rounded to the scenario's dtype; the reference returns what it has.
     """
 
@@ -31,8 +31,8 @@ class NumpyBackend(Backend):
     optimizers = OPTIMIZERS
     dtypes = FORMATS
 
-    def __init__(self, arithmetic: str | None = None, rounded: bool = True) -> None:
-        self.arithmetic = arithmetic and make_arithmetic(arithmetic)
+    def __init__(self, arithmetic: str | Arithmetic | None = None, rounded: bool = True) -> None:
+        self.arithmetic = make_arithmetic(arithmetic) if isinstance(arithmetic, str) and arithmetic else arithmetic
         self.rounded = rounded
 
     def environment(self) -> dict[str, str]:

@@ -7,23 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from backends.numpy_manual import sizes
 from backends.numpy_manual.arithmetic import Arithmetic
-from backends.numpy_manual.noise import Places, is_small, noise_scales
+from backends.numpy_manual.noise import PIECE, Places, is_small, noise_scales
 from backends.numpy_manual.rounded import Rounding, to_digits
 from harness.dtypes import FORMATS, Format
 from harness.inputs import Array
 
-# The largest error of an operation, in ULP of its result. The four basic ones and the square root are rounded correctly
-# (IEEE 754-2019, section 4.3), but for PaddlePaddle's square root. An elementary function is as inaccurate as the worst
-# of PyTorch 2.13.0, PaddlePaddle 3.3.1 and NumPy 2.4.6 on the CPU in float32, rounded up: measured against float64 with
-# `python -m tests.bench.functions`, whose table stands in docs/judging.md.
-BASIC = 0.5
-ACCURACY: dict[Any, float] = {
-    np.exp: 2.4,
-    np.log: 3.3,
-    np.tanh: 6.6,
-    np.sqrt: 3.7,
-}
 CORRECT = {np.add, np.subtract, np.multiply, np.divide}
 EXACT = {np.negative, np.absolute, np.minimum, np.maximum}
 
@@ -89,59 +79,71 @@ class Noise(Rounding):
             return result
         if ufunc is np.matmul or method == "reduce":
             return self._noisy(result, self.everywhere, self._size(ufunc, inputs, options))
+        if ufunc in sizes.ACCURACY and sizes.is_flushed(result, self.format):
+            return self._noisy(result, self.everywhere, sizes.of_result(ufunc, result, self.format))
         unit = self._unit(ufunc)
         return self._noisy(result, self.but_where_rules_round if ufunc in CORRECT else self.everywhere, unit)
 
     def _unit(self, ufunc: np.ufunc) -> float:
         """How large the rounding error of an elementwise operation can be, over its result."""
-        return 2 * ACCURACY.get(ufunc, BASIC) * self.format.roundoff
+        return sizes.unit(ufunc, self.format)
 
     def _size(self, ufunc: np.ufunc, inputs: Sequence[Any], options: dict[str, Any]) -> Array:
         """How large the rounding error of a sum or a product of matrices can be, of each element: (1, …).
 
-        A sum of n terms, and a dot product, is off by √n u Σ|terms| as a rule, n u Σ|terms| at most (Higham, *Accuracy
-        and Stability of Numerical Algorithms*, 2nd ed. 2002, sections 2.8, 3.1 and 4.2; Higham and Mary, *A new
-        approach to probabilistic rounding error analysis*, SIAM J. Sci. Comput. 41, 2019). The terms are those of the
-        run without noise: what the other runs' differ from them is of second order here.
+        Its terms are those of the run without noise: what the other runs' differ from them is of second order here.
         """
-        sides = [np.abs(side[:1]) for side in inputs]
         if ufunc is np.matmul:
-            a, b = sides
-            return np.asarray(self.products * np.sqrt(a.shape[-1]) * (a @ b))
-        total = ufunc.reduce(sides[0], **options)
-        return np.asarray(self.format.roundoff * np.sqrt(sides[0].size / max(total.size, 1)) * total)
+            a, b = inputs
+            return sizes.of_product(a[:1], b[:1], self.products, self.format)
+        return sizes.of_sum(inputs[0][:1], options, self.format)
 
     def _noisy(self, result: Array, scales: Array, size: Array | float) -> Array:
         """All runs of a result, with noise of a size for each element, or of one relative to the result."""
         given = np.ascontiguousarray(result).reshape(len(result), -1)
-        many, of_each = len(given) > 1, size.reshape(1, -1) if isinstance(size, np.ndarray) else None
+        many, of_each = len(given) > 1, size.reshape(len(size), -1) if isinstance(size, np.ndarray) else None
         out = given if many else np.empty((1 + len(scales), given.shape[1]))
         out[0] = given[0]
         if is_small(given.shape[1], len(scales)):
             noise = self.places.noise(given.shape[1], scales)
-            noise *= self._with_underflow(size * np.abs(given[:1]) if of_each is None else of_each)
+            noise *= self._with_underflow(
+                size * np.abs(given[-len(scales) :]) if of_each is None else of_each[-len(scales) :]
+            )
             np.add(given[1:] if many else given, noise, out=out[1:])
-        else:
-            of_each = of_each if of_each is None else self._with_underflow(of_each)
-            stretches = of_each is None and self.narrow and not self._underflows(given[0], float(size))
-            for run, piece, noise in self.places.pieces(given.shape[1], scales):
-                value = given[run if many else 0, piece]
-                if stretches:  # the same as below, in fewer passes; in float64 itself 1 holds no such noise
-                    noise *= size
-                    noise += 1.0
-                    np.multiply(value, noise, out=out[run, piece])
-                else:
-                    noise *= self._with_underflow(size * np.abs(value)) if of_each is None else of_each[0, piece]
-                    np.add(value, noise, out=out[run, piece])
-        if self.narrow and len(scales) > len(self.scales):
-            rounded = out[1 + len(self.scales) :]
-            rounded[...] = rounded.astype(self.format.dtype)
+            self._round(out[1 + len(self.scales) :])
+            return out.reshape(len(out), *result.shape[1:])
+        of_each = of_each if of_each is None else self._with_underflow(of_each)
+        stretches = of_each is None and self.narrow and not self._underflows(given[0], float(size))
+        for run, piece, noise in self.places.pieces(given.shape[1], scales):
+            value, moved = given[run if many else 0, piece], out[run, piece]
+            if stretches:  # the same as below, in fewer passes; in float64 itself 1 holds no such noise
+                noise *= size
+                noise += 1.0
+                np.multiply(value, noise, out=moved)
+            else:
+                noise *= (
+                    self._with_underflow(size * np.abs(value))
+                    if of_each is None
+                    else of_each[run if len(of_each) > 1 else 0, piece]
+                )
+                np.add(value, noise, out=moved)
+            if run > len(self.scales):
+                self._round(moved)
         return out.reshape(len(out), *result.shape[1:])
+
+    def _round(self, values: Array) -> None:
+        """Round to the dtype, in place; float64 is rounded already."""
+        if self.narrow and len(values):
+            values[...] = values.astype(self.format.dtype)
 
     def _underflows(self, values: Array, unit: float) -> bool:
         """Whether the smallest number is more than nothing beside the rounding error of any of these values."""
-        values = np.abs(values)
-        return bool(((unit * values < UNDERFLOWS * self.format.smallest) & (values > 0)).any())
+        least = UNDERFLOWS * self.format.smallest
+        for start in range(0, len(values), PIECE):
+            errors = unit * np.abs(values[start : start + PIECE])
+            if errors.min() < least and ((errors < least) & (errors > 0)).any():
+                return True
+        return False
 
     def _with_underflow(self, size: Array) -> Array:
         """What is exactly 0 stays so; and an infinity stays one, whatever finite number is added."""
@@ -170,6 +172,26 @@ class Noise(Rounding):
             run = self.rng.integers(1, 1 + max(1, first // 2), len(where[0]))
             result[run, *where] = ~result[0, *where]
         return result
+
+    def around(self, z: Array) -> Array:
+        """``z``, with one run at 0 where rounding can carry it there and none that counts nearly in full is near it.
+
+        For a function whose slope is there, and flat all around: where z has large noise, few of sixteen runs would
+        see the slope, and some backend will.
+        """
+        first = len(self.scales)
+        if len(z) == 1 or not first:
+            return z
+        half = max(1, first // 2)  # as with a comparison
+        with np.errstate(invalid="ignore"):
+            size = np.abs(z[1 : first + 1] - z[:1]) / self.scales.reshape(-1, *[1] * (z.ndim - 1))
+            within = np.abs(z[0]) <= self.factor * size.max(axis=0)
+        unclear = within & ~(np.abs(z[: half + 1]) < 1).any(axis=0)
+        if unclear.any():
+            z = np.array(z)
+            where = np.nonzero(unclear)
+            z[self.rng.integers(1, 1 + half, len(where[0])), *where] = 0
+        return z
 
 
 def noisy(

@@ -23,6 +23,14 @@ class Rounding(ABC):
         """``values`` as they are taken in."""
         return values
 
+    def chosen(self, result: Array, condition: Array, values: Any, others: Any) -> Array:
+        """What becomes of `np.where`'s result: nothing."""
+        return result
+
+    def around(self, z: Array) -> Array:
+        """What a function with its slope at 0 is computed from: ``z`` itself."""
+        return z
+
     def rounded(self, values: Array) -> Rounded:
         """``values`` as an array whose operations are rounded so."""
         out = values.view(Rounded)
@@ -44,7 +52,9 @@ class Rounded(np.ndarray):
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
         """`np.where` and the like pick values and round nothing."""
-        return self.rounding.rounded(np.asarray(function(*map(plain, args), **options)))
+        values = [plain(value) for value in args]
+        result = np.asarray(function(*values, **options))
+        return self.rounding.rounded(self.rounding.chosen(result, *values) if function is np.where else result)
 
 
 def plain(value: Any) -> Any:
@@ -52,21 +62,29 @@ def plain(value: Any) -> Any:
     return value.view(np.ndarray) if isinstance(value, Rounded) else value
 
 
-class Bfloat16(Rounding):
-    """Every operation in float32, and its result rounded to bfloat16; sums and products of matrices as a whole.
+class Narrow(Rounding):
+    """Every operation in float32, and its result rounded to 16 bits; sums and products of matrices as a whole.
 
-    Rounding twice is no different from rounding once, since 24 ≥ 2 · 8 + 2 digits (Figueroa, *When is double rounding
-    innocuous?*, SIGNUM Newsletter 30, 1995).
+    So do the frameworks' kernels on a CPU; NumPy's own float16 adds up rows in float16, where a thousand like terms are
+    off by a tenth. Rounding twice is no different from rounding once, since 24 ≥ 2 · 11 + 2 digits (Figueroa, *When is
+    double rounding innocuous?*, SIGNUM Newsletter 30, 1995).
+
+    Args:
+        dtype: float16 or bfloat16.
     """
 
+    def __init__(self, dtype: str) -> None:
+        self.dtype = FORMATS[dtype].dtype
+
     def taken(self, values: Array) -> Array:
-        """Rounded."""
-        return to_bfloat16(values)
+        """Rounded, and held in float32."""
+        with np.errstate(over="ignore"):
+            return np.asarray(values.astype(self.dtype).astype(np.float32))
 
     def operate(self, ufunc: np.ufunc, method: str, inputs: Sequence[Any], options: dict[str, Any]) -> Array:
-        """As the frameworks do on a CPU: kernels that compute in float32 and store bfloat16."""
+        """Computed in float32, and rounded once."""
         result = np.asarray(getattr(ufunc, method)(*inputs, **options))
-        return result if result.dtype == bool else to_bfloat16(result)
+        return result if result.dtype == bool else self.taken(result)
 
 
 class Tf32(Rounding):
@@ -80,12 +98,6 @@ class Tf32(Rounding):
         if ufunc is np.matmul:
             inputs = [to_digits(np.asarray(value, np.float32), 11) for value in inputs]
         return np.asarray(getattr(ufunc, method)(*inputs, **options))
-
-
-def to_bfloat16(values: Array) -> Array:
-    """``values`` rounded to bfloat16, held in float32."""
-    with np.errstate(over="ignore"):
-        return values.astype(FORMATS["bfloat16"].dtype).astype(np.float32)
 
 
 def to_digits(values: Array, digits: int) -> Array:

@@ -1,9 +1,9 @@
 """What is the derivative of each layer and loss? Every rule by hand, forward above backward, as in a textbook.
 
 Notation: x is a layer's input, a its output, d its backward value ∂L/∂a; all have one row a sample. A rule uses nothing
-but + − × ÷, comparisons and the arithmetic's `exp`, so that the same lines run in any arithmetic, and no axis but the
-last two, so that they run on many batches at once. The formulas are the chain rule as in Goodfellow, Bengio, Courville,
-*Deep Learning* (2016), section 6.5, in row convention.
+but + − × ÷, comparisons and the arithmetic's `exp` and `around`, so that the same lines run in any arithmetic, and no
+axis but the last two, so that they run on many batches at once. The formulas are the chain rule as in Goodfellow,
+Bengio, Courville, *Deep Learning* (2016), section 6.5, in row convention.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from backends.numpy_manual.arithmetic import exp
+from backends.numpy_manual.arithmetic import around, exp
 from harness.inputs import Array
 
 Parameters = Mapping[str, Array]
@@ -55,6 +55,7 @@ def linear_backward(p: Parameters, x: Array, a: Array, d: Array) -> tuple[Array,
 
 def sigmoid(p: Parameters, z: Array) -> Any:
     """a = 1 / (1 + e⁻ᶻ), times e^min(z, 0) above and below, so that nothing overflows."""
+    z = around(z)
     return exp(np.minimum(z, 0)) / (1 + exp(-abs(z)))
 
 
@@ -70,8 +71,8 @@ def relu(p: Parameters, z: Array) -> Array:
 
 
 def relu_backward(p: Parameters, z: Array, a: Array, d: Array) -> tuple[Array, Gradients]:
-    """The derivative is 1 above 0, and 0 below and at 0."""
-    return np.where(z > 0, d, 0), {}
+    """The derivative is 1 above 0, and 0 below and at 0; at NaN d is passed on, as a is NaN too and not 0."""
+    return np.where(~(z <= 0), d, 0), {}
 
 
 def scale(p: Parameters, z: Array) -> Array:

@@ -12,11 +12,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.api import run
-from harness.backend import backend_class, backend_names, installed_version
+from harness.backend import backend_names
 from harness.calibration.cells import clean_cells, fault_cells
 from harness.calibration.faults import faults_of
+from harness.calibration.outside import GREEN, Outside, calibrate_outside
 from harness.calibration.scenarios import SCALES, random_scenarios
 from harness.calibration.tools import TOOLS
+from harness.describe import describe
 from harness.judging import FACTOR
 from harness.scenario import Scenario
 
@@ -34,7 +36,7 @@ FACTORS = np.round(np.geomspace(0.5, 64, 85), 3)
 
 def installed() -> list[str]:
     """Backends whose framework is there."""
-    return [name for name in backend_names() if installed_version(backend_class(name)) is not None]
+    return [name for name in backend_names() if describe(name).version is not None]
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,14 @@ class Calibration:
         faults: a row for each seeded fault; see `fault_cells`.
         factor: the factor that was judged with.
         request: what was asked for, and how long it took.
+        outside: long tables, and runs that overflow.
     """
 
     clean: pd.DataFrame
     faults: pd.DataFrame
     factor: float
     request: dict[str, object]
+    outside: Outside
 
     @property
     def backends(self) -> pd.DataFrame:
@@ -98,6 +102,7 @@ class Calibration:
              missed == 0 and len(self.above) >= 500),
             ("first diverging quantity and step named rightly", "≥ 99 %", f"{named:.2%} of {len(self.first_right):,}",
              named >= 0.99),
+            *self.outside.goals,
         ]  # fmt: skip
         return pd.DataFrame(rows, columns=["figure", "goal", "came", "reached"])
 
@@ -117,9 +122,6 @@ class Calibration:
     def green(self) -> bool:
         """Whether every goal is reached."""
         return bool(self.goals.reached.all())
-
-
-GREEN = ("IDENTICAL", "EQUIVALENT")
 
 
 def share(flags: NDArray[np.bool_]) -> tuple[float, float, float]:
@@ -165,8 +167,10 @@ def calibrate(
             told(f"{dtype}: {start + len(part)} of {count} scenarios")
     seeded = _scenarios_for_faults(count, dtypes, seed)
     faults = [_seed(name, part, names, options, told) for name, part in seeded.items() if part]
+    outside = calibrate_outside(count, names, dtypes, seed, options, told)
     request = {"scenarios": count, "backends": names, "dtypes": list(dtypes), "seed": seed}
-    return Calibration(pd.concat(clean, ignore_index=True), pd.concat(faults, ignore_index=True), factor, request)
+    cells, seeded_cells = (pd.concat(rows, ignore_index=True) for rows in (clean, faults))
+    return Calibration(cells, seeded_cells, factor, request, outside)
 
 
 def _scenarios_for_faults(count: int, dtypes: Sequence[str], seed: int) -> dict[str, list[Scenario]]:

@@ -14,6 +14,7 @@ from backends.numpy_manual.changed import ChangedBackend
 from backends.numpy_manual.changes import Change
 from harness.api import run
 from harness.assess import Cell, ScenarioResult
+from harness.calibration.overflows import makes_numbers_of_nan
 from harness.calibration.tools import agreements
 from harness.dtypes import FORMATS
 from harness.envelope import Floats, noisy_runs
@@ -34,8 +35,34 @@ def clean_cells(results: Sequence[ScenarioResult]) -> pd.DataFrame:
     return pd.DataFrame([row for result in results for row in _clean(result)])
 
 
+def backend_cells(results: Sequence[ScenarioResult]) -> pd.DataFrame:
+    """A row for each backend on each scenario in each mode, with how much of a run that overflows was compared."""
+    return pd.DataFrame([row for result in results for row in _backends(result)])
+
+
+def _backends(result: ScenarioResult) -> Iterator[dict[str, Any]]:
+    for cell in result.cells.values():
+        if cell.trace is None or cell.comparison is None:
+            continue
+        scaled, measures = cell.comparison.scaled.values(), cell.comparison.measures.values()
+        yield _head(result) | {
+            "title": result.scenario.title,
+            "backend": cell.backend,
+            "mode": cell.mode,
+            "verdict": str(cell.verdict),
+            "least_factor": cell.judgement.least_factor,
+            "message": cell.judgement.message,
+            "compared": 1 - sum(s.open.sum() for s in scaled) / max(1, sum(m.size.sum() for m in measures)),
+            "makes_numbers_of_nan": makes_numbers_of_nan(result.scenario, cell.trace),
+        }
+
+
+def _head(result: ScenarioResult) -> dict[str, Any]:
+    return {"scenario": result.scenario.name, "dtype": result.scenario.dtype, "steps": result.inputs.steps}
+
+
 def _clean(result: ScenarioResult) -> Iterator[dict[str, Any]]:
-    head = {"scenario": result.scenario.name, "dtype": result.scenario.dtype, "steps": result.inputs.steps}
+    head = _head(result)
     for cell in result.cells.values():
         if cell.trace is not None:
             judged = {"verdict": str(cell.verdict), "least_factor": cell.judgement.least_factor, "kind": "backend"}

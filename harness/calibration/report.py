@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.calibration import Calibration, share
 from harness.calibration.causes import Causes
+from harness.calibration.outside import GREEN, Outside
 from harness.report.folder import MARK, staged
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
@@ -21,17 +22,17 @@ WIDTH, HEIGHT, DECADES = 640, 300, 5
 
 
 def write(calibration: Calibration, folder: str | Path) -> Path:
-    """Write ``README.md``, ``curve.svg``, ``curve.csv``, ``clean.csv`` and ``faults.csv``, whole or not at all.
+    """Write ``README.md``, ``curve.svg`` and a CSV file for each table of cells, whole or not at all.
 
     Raises:
         ReportError: the folder holds something other than a report, or cannot be written.
     """
     environment = _templates()
     with staged(Path(folder)) as staging:
-        for name in ("curve", "clean", "faults"):
-            getattr(calibration, name).to_csv(
-                staging / f"{name}.csv", index=False, lineterminator="\n", float_format="%.6g"
-            )
+        tables = {name: getattr(calibration, name) for name in ("curve", "clean", "faults")}
+        tables |= {name: getattr(calibration.outside, name) for name in ("tables", "planted", "overflows")}
+        for name, table in tables.items():
+            table.to_csv(staging / f"{name}.csv", index=False, lineterminator="\n", float_format="%.6g")
         (staging / "curve.svg").write_text(environment.get_template("curve.svg").render(**curve(calibration)), "utf-8")
         (staging / "README.md").write_text(environment.get_template("README.md").render(**page(calibration)), "utf-8")
         request = {"isograd": version("isograd"), "factor": calibration.factor, **calibration.request}
@@ -108,9 +109,35 @@ def page(calibration: Calibration) -> dict[str, Any]:
             {"id": name, "cells": len(rows), "green": int(rows.green.sum())}
             for name, rows in below.groupby("id", sort=True)
         ],
+        "outside": _outside(calibration.outside),
         "missed": _rows(above[above.green]),
         "wrong": _rows(calibration.backends[~calibration.backends.verdict.isin(("IDENTICAL", "EQUIVALENT"))]),
         "misnamed": _rows(calibration.well_defined[~calibration.first_right]),
+    }
+
+
+def _outside(outside: Outside) -> dict[str, Any]:
+    """Long tables and overflows: by dtype and backend, how near to the bound, and how much was compared."""
+    overflows, planted = outside.overflows, outside.planted[outside.planted.above_rounding]
+    return {
+        "tables": [
+            {"dtype": dtype, "backend": backend, "cells": len(of), "most": float(of.least_factor.max())}
+            for (dtype, backend), of in outside.tables.groupby(["dtype", "backend"], sort=True)
+        ],
+        "overflows": [
+            {
+                "dtype": dtype,
+                "backend": backend,
+                "cells": len(of),
+                "green": int(of.verdict.isin(GREEN).sum()),
+                "apart": int(of.makes_numbers_of_nan.sum()),
+                "vacuous": int((of.verdict == "VACUOUS").sum()),
+                "compared": float(of.compared.median()),
+            }
+            for (dtype, backend), of in overflows.groupby(["dtype", "backend"], sort=True)
+        ],
+        "planted": {"above": len(planted), "of": len(outside.planted)},
+        "red": _rows(outside.red),
     }
 
 

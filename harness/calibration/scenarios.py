@@ -32,7 +32,7 @@ def random_scenarios(dtype: str, count: int, seed: int = 0, steps: tuple[int, ..
     while count:
         number += 1
         scenario = random_scenario(dtype, number, steps)
-        if _holds(scenario):
+        if holds(scenario):
             count -= 1
             yield scenario
 
@@ -95,7 +95,7 @@ def _layers(
     return layers
 
 
-def _holds(scenario: Scenario) -> bool:
+def holds(scenario: Scenario) -> bool:
     """Whether the dtype holds every number of the run, with room for a sum's partial ones."""
     try:
         inputs = make_inputs(scenario)

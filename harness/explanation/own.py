@@ -135,8 +135,9 @@ class Own:
 
 
 def _no_errors(steps: int, ratio: float) -> Scaled:
-    zeros = [np.zeros(steps) for _ in range(3)]
-    return Scaled(np.full(steps, ratio), np.zeros(steps, np.int64), *zeros)
+    value, other, unit = np.zeros((3, steps))
+    worst, left_open = np.zeros((2, steps), np.int64)
+    return Scaled(np.full(steps, ratio), worst, value, other, unit, left_open, np.zeros(steps, bool))
 
 
 Parts = Iterable[tuple[int, Iterable[tuple[str, Array]]]]

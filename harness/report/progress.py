@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import TracebackType
 from typing import Self
 
@@ -26,6 +27,8 @@ class Progress:
         )
         self.bars = Bars(*columns, console=console, transient=True, disable=not console.is_terminal)
         self.tasks: dict[str, TaskID] = {}
+        self.shares: dict[tuple[str, str], float] = {}
+        self.started = time.monotonic()
 
     def __enter__(self) -> Self:
         self.bars.start()
@@ -48,4 +51,13 @@ class Progress:
                 f"unsupported: {', '.join(answer.unsupported)}" if answer.unsupported else "done"
             )
             line = f"{backend} {scenario} {mode} {answer.seconds:.2f} s {outcome}"
+            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def oracle(self, scenario: str, mode: str, share: float) -> None:
+        """So much more of the oracle's work on a scenario in one mode is done, 1 in all."""
+        self.bars.advance(self.tasks["oracle"], share)
+        before = self.shares.get((scenario, mode), 0.0)
+        self.shares[scenario, mode] = before + share
+        if not self.console.is_terminal and before + share > 1 - 1e-9 >= before:
+            line = f"oracle {scenario} {mode} done, {time.monotonic() - self.started:.2f} s after the start"
             self.console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -100,10 +100,10 @@ def _weights(result: ScenarioResult, mode: Mode, name: str) -> pd.DataFrame:
     truth = result.truth[mode]
     ends = np.arange(1, result.scenario.epochs + 1) * result.inputs.steps_per_epoch - 1
     steps = np.intersect1d(ends, truth.steps)
-    sides = {"reference": truth.every(steps).columns[name]}
+    sides = {"reference": truth.every(steps, [name]).columns[name]}
     for cell in _ran(result, mode):
         if name in cell.trace.columns and np.isin(steps, cell.trace.steps).all():
-            column = cell.trace.every(steps).columns[name].astype(np.float64)
+            column = cell.trace.every(steps, [name]).columns[name].astype(np.float64)
             if column.shape == sides["reference"].shape:
                 sides[cell.backend] = column
     shape = truth.columns[name].shape[1:]

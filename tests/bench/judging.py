@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from harness import load_scenario
+from harness.backend import find_backend
 from harness.children import Child
 from harness.inputs import make_inputs
 from harness.judging import FACTOR
@@ -40,17 +41,20 @@ def child_seconds(backend: str, reference: Reference) -> float:
         save_arrays(reference.states, folder / "states")
         common = {"backend": backend, "scenario": scenario.model_dump(mode="json"), "inputs": str(folder / "inputs")}
         common |= {"every": 1, "quantities": "*", "repeat": 1, "out": str(folder / "trace")}
-        for number in range(ROUNDS):
+        for _ in range(ROUNDS):
             start = time.perf_counter()
-            child = Child(backend, folder / f"{number}.log")
-            answers = [child.wait(60.0)]
+            child = Child(backend, find_backend(backend))
+            answers = [
+                child.ask({"kind": kind, "backend": backend, "make": False}, 60.0)
+                for kind in ("describe", "environment")
+            ]
             answers += [
                 child.ask(common | {"mode": mode, "states": states}, 60.0)
                 for mode, states in (("free", None), ("resync", str(folder / "states")))
             ]
             taken.append(time.perf_counter() - start)
             assert not any(answer.error for answer in answers)
-            child.end()
+            child.close()
     return float(np.median(taken))
 
 

@@ -66,7 +66,7 @@ class DerivativeAtKink(AtLayer):
     def layer(self, run: Circumstances, name: str, kind: str, rule: LayerRule) -> LayerRule:
         """∂L/∂z = ∂L/∂a · [z ≥ 0]."""
         changed = kind == "relu" and self.here(name)
-        return replace(rule, backward=lambda p, z, a, d: (np.where(z >= 0, d, 0), {})) if changed else rule
+        return replace(rule, backward=lambda p, z, a, d: (np.where(~(z < 0), d, 0), {})) if changed else rule
 
 
 @dataclass(config=OPTIONS)

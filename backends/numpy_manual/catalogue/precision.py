@@ -125,7 +125,7 @@ class NanToZero(AtLayer):
     id = "nan_to_zero"
     sentence = "{at} makes 0 of NaN"
     formula = "a = «[z > 0]» z   (0 where z is NaN)"
-    origin = "max written as a comparison, fmax, a compiler's fast-math"
+    origin = "max written as a comparison, fmax, a compiler's fast-math; PaddlePaddle 3.3.1's own ReLU on x86-64"
 
     every = "every ReLU"
 
@@ -135,6 +135,11 @@ class NanToZero(AtLayer):
         return [layer.name for layer in scenario.layers if layer.kind == "relu"]
 
     def layer(self, run: Circumstances, name: str, kind: str, rule: LayerRule) -> LayerRule:
-        """0 where z > 0 does not hold."""
-        changed = kind == "relu" and self.here(name)
-        return replace(rule, forward=lambda p, z: np.where(z > 0, z, 0)) if changed else rule
+        """0 where z > 0 does not hold, and so its derivative, by which d is multiplied."""
+        if kind != "relu" or not self.here(name):
+            return rule
+        return replace(
+            rule,
+            forward=lambda p, z: np.where(z > 0, z, 0),
+            backward=lambda p, z, a, d: (np.where(z > 0, d, d * 0), {}),
+        )

@@ -1,0 +1,125 @@
+"""Who takes which job? All children of a run: each takes its jobs one after another, and is started anew if it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from harness.backend import Target, parse_name
+from harness.children import Answer, Child
+from harness.errors import IsogradError
+
+
+@dataclass
+class Job:
+    """One scenario in one mode on one backend, as the child is asked for it.
+
+    ``request`` may hold callables without arguments: they are called when the job's turn comes, so that a job can wait
+    for what the parent is still computing.
+    """
+
+    request: dict[str, Any]
+
+
+class Children:
+    """All children of a run; a child that fails costs its own job."""
+
+    def __init__(self, jobs: int, timeout: float) -> None:
+        self.timeout = timeout
+        self.running: set[Child] = set()
+        self.stopped = False
+        self.pool = ThreadPoolExecutor(jobs)
+        self.work: list[Future[None]] = []
+
+    def submit(self, target: Target, jobs: Iterable[Job], done: Callable[[Job, Answer], None]) -> None:
+        """Run jobs of one backend and its variants as soon as a place is free.
+
+        Args:
+            target: where the backend's class is.
+            jobs: what is asked.
+            done: called with each answer, from another thread.
+        """
+        turn = Turn(self, target)
+        self.work.append(self.pool.submit(turn.take, list(jobs), done))
+
+    def wait(self) -> None:
+        """Until every job is answered; raises what went wrong in this process, if anything did."""
+        for work in self.work:
+            work.result()
+        self.pool.shutdown()
+
+    def stop(self) -> None:
+        """End every child, now; what was not answered is not answered any more."""
+        self.stopped = True
+        for child in list(self.running):
+            child.end()
+        self.pool.shutdown(wait=False, cancel_futures=True)
+
+
+class Turn:
+    """The jobs of one backend and its variants. What cannot even start is not started for every job again."""
+
+    def __init__(self, children: Children, target: Target) -> None:
+        self.children, self.target = children, target
+        self.child: Child | None = None
+        self.broken: dict[str, Answer] = {}  # by variant; under "", all of them
+        self.environments: dict[str, Answer] = {}
+
+    def take(self, jobs: list[Job], done: Callable[[Job, Answer], None]) -> None:
+        """Run the jobs."""
+        try:
+            for job in jobs:
+                if self.children.stopped:
+                    break
+                answer = self._answer(job)
+                if not self.children.stopped:
+                    done(job, answer)
+        finally:
+            self._bury()
+
+    def _answer(self, job: Job) -> Answer:
+        variant = job.request["backend"]
+        if "" not in self.broken and variant not in self.broken and variant not in self.environments:
+            ready = self._ask(variant, {"kind": "environment", "backend": variant})
+            (self.broken if ready.error else self.environments)[variant] = ready
+        broken = self.broken.get("") or self.broken.get(variant)
+        if broken:
+            return broken
+        try:
+            request = {key: value() if callable(value) else value for key, value in job.request.items()}
+        except (IsogradError, OSError) as error:  # what the child is to read cannot be written
+            return Answer(error=str(error))
+        answer = self._ask(variant, request)
+        return replace(answer, environment=answer.environment or self.environments[variant].environment)
+
+    def _ask(self, variant: str, request: dict[str, Any]) -> Answer:
+        if self.child is None or not self.child.alive:
+            self._bury()
+            problem = self._start(parse_name(variant).base)
+            if problem:
+                self.broken[""] = problem
+                return problem
+        assert self.child is not None
+        return self.child.ask(request, self.children.timeout)
+
+    def _start(self, base: str) -> Answer | None:
+        """Start a child and have it import the backend's class; what is wrong with that, if anything."""
+        try:
+            self.child = Child(base, self.target)
+        except OSError as error:
+            return Answer(error=f"a child process cannot be started: {error}")
+        self.children.running.add(self.child)
+        if self.children.stopped:  # it was started while `stop` ended the others
+            self.child.end()
+        answer = self.child.ask({"kind": "describe", "backend": base, "make": False}, self.children.timeout)
+        return answer if answer.error else None
+
+    def _bury(self) -> None:
+        if self.child is not None:
+            with suppress(OSError):
+                self.child.close()
+            self.children.running.discard(self.child)
+            self.child = None
