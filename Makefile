@@ -1,5 +1,6 @@
 # make report   set everything up, run every scenario on every backend, write reports/latest/, print the summary
 # make test     set everything up, run the tests
+# make soak     an hour of broken traces, scenarios and backends (SOAK_ARGS='--seconds 60 traces')
 # make lint     format and type checks          make bench    timings as ratios against bare loops
 # make publish  make reports/published/ again    make clean    remove what make made
 
@@ -12,7 +13,7 @@ PIP   := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c con
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 
 .DEFAULT_GOAL := report
-.PHONY: setup report test lint bench publish clean
+.PHONY: setup report test soak lint bench publish clean
 
 setup: $(VENV)/ready $(FRAMEWORKS:%=$(VENV)/ready-%)
 
@@ -21,6 +22,9 @@ report: setup
 
 test: setup
 	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+
+soak: setup
+	$(BIN)/python -m tests.soak $(SOAK_ARGS)
 
 lint: setup
 	$(BIN)/ruff check .
@@ -35,7 +39,7 @@ publish: setup
 	rm -rf reports/published/traces
 
 clean:
-	rm -rf $(VENV) reports/latest reports/latest.partial
+	rm -rf $(VENV) reports/latest reports/.latest.isograd-*
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"isograd needs Python 3.11 or newer; {sys.executable} is {v.major}.{v.minor}. Try make PYTHON=python3.11")'

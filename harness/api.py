@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from harness.catalogue import find_scenarios, parse_scenario
 from harness.describe import describe
 from harness.envelope import RUNS
 from harness.errors import BackendError, IsogradError
+from harness.estimate import check_size
+from harness.findings import check_source
 from harness.inputs import fingerprint
 from harness.judging import FACTOR, Verdict
 from harness.plan import Plan, Progress
@@ -23,7 +26,11 @@ from harness.rejudge import assessor_of, rejudge
 from harness.report import Difference, Report
 from harness.scenario import Scenario
 from harness.scratch import scratch
+from harness.spec import EXACT
 from harness.trace import MODES, Mode, Trace, load_trace
+
+NOISE = 10_000  # noisy runs at most; every one is as large as the trace
+TIGHTEST, LOOSEST = 1e-9, 1e9  # factors; far beyond them, bounds and ratios overflow
 
 
 def run(
@@ -40,8 +47,9 @@ def run(
     noise: int = RUNS,
     factor: float = FACTOR,
     causes: bool = True,
-    traces: str | Path | None = None,
+    traces: str | Path | Callable[[], Path] | None = None,
     progress: Progress | None = None,
+    told: Callable[[str], object] | None = None,
 ) -> Report:
     """Run scenarios on backends, compare everything with the reference, and judge it.
 
@@ -59,8 +67,10 @@ def run(
         noise: how many noisy runs of the reference's rules make the envelope.
         factor: how many envelopes an element may be off.
         causes: look for the cause of each divergence; up to two seconds for each backend that diverges.
-        traces: a folder to keep the trace files in; None: they are not kept.
+        traces: a folder to keep the trace files in, or a function that makes one once the request has been checked;
+            None: they are not kept.
         progress: told of each job that is done.
+        told: given a line on how large the run will be, where it is large, before it starts.
 
     Returns:
         The report; nothing is written until its `write`.
@@ -77,18 +87,24 @@ def run(
     present, absent = _backends(backends)
     _check(chosen, every, quantities, jobs, timeout)
     _check_judging(repeat, noise, factor)
+    large = check_size(chosen, modes, every, quantities, present)
+    if large and told:
+        told(large)
     judging: dict[str, Any] = {"repeat": repeat, "noise": noise, "factor": factor, "causes": causes}
     started = time.time()
     with scratch() as folder:
-        plan = Plan(chosen, present, modes, every, quantities, folder, Path(traces or folder), **judging)
-        plan.record(jobs or os.cpu_count() or 1, timeout, progress)
+        kept = Path((traces() if callable(traces) else traces) or folder)
+        plan = Plan(chosen, present, modes, every, quantities, folder, kept, **judging)
+        for scenario in chosen:
+            check_source(scenario, plan.inputs[scenario.name])
+        plan.record(min(jobs or os.cpu_count() or 1, max(1, len(present))), timeout, progress)
         asked_in_vain = absent if backends is not None else {}
         absent |= plan.absent()
         if backends is None:
             plan.leave_out(absent)
             _check_any(plan.backends, absent)
         results = tuple(plan.assessor(scenario).assess(plan.runs(scenario), asked_in_vain) for scenario in chosen)
-    request = {"modes": list(modes), "every": every, "quantities": quantities, "traces": traces, "started": started}
+    request = {"modes": list(modes), "every": every, "quantities": quantities, "started": started}
     return Report(results, absent, request | judging | {"seconds": time.time() - started})
 
 
@@ -112,8 +128,12 @@ def _with_dtype(scenario: Scenario, dtype: str) -> Scenario:
 
 
 def _check(scenarios: list[Scenario], every: int, quantities: str, jobs: int | None, timeout: float) -> None:
-    if every < 1 or timeout <= 0 or (jobs is not None and jobs < 1):
-        raise IsogradError(f"expected every ≥ 1, jobs ≥ 1 and timeout > 0; got {every}, {jobs}, {timeout:g}")
+    if not 1 <= every <= EXACT or (jobs is not None and jobs < 1):
+        raise IsogradError(f"expected every from 1 to 2^53, and jobs ≥ 1; got {every}, {jobs}")
+    if not 0 < timeout <= threading.TIMEOUT_MAX:
+        raise IsogradError(
+            f"expected a timeout in seconds, from above 0 to {threading.TIMEOUT_MAX:.0f}; got {timeout:g}"
+        )
     for scenario in scenarios:
         if not quantity_shapes(scenario, quantities):
             names = ", ".join(quantity_shapes(scenario))
@@ -121,8 +141,9 @@ def _check(scenarios: list[Scenario], every: int, quantities: str, jobs: int | N
 
 
 def _check_judging(repeat: int | None, noise: int, factor: float) -> None:
-    if noise < 2 or not factor > 0 or (repeat is not None and repeat < 1):
-        raise IsogradError(f"expected repeat ≥ 1, noise ≥ 2 and factor > 0; got {repeat}, {noise}, {factor:g}")
+    if not 2 <= noise <= NOISE or not TIGHTEST <= factor <= LOOSEST or (repeat is not None and repeat < 1):
+        wanted = f"repeat ≥ 1, noise from 2 to {NOISE} and factor from {TIGHTEST:g} to {LOOSEST:g}"
+        raise IsogradError(f"expected {wanted}; got {repeat}, {noise}, {factor:g}")
 
 
 def _modes(mode: str) -> tuple[Mode, ...]:
@@ -196,6 +217,7 @@ def record(
     present, absent = _backends([backend])
     if absent:
         raise BackendError(f"backend {backend!r}: {absent[backend]}")
+    check_size(chosen, modes, every, quantities, present)
     with scratch() as folder:
         plan = Plan(chosen, present, modes, every, quantities, folder, folder)
         plan.record(1, timeout, None)

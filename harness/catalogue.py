@@ -1,28 +1,23 @@
-"""Which scenarios are there, and how is a TOML file read into one?"""
+"""How does what is written in a scenario's file become a scenario?"""
 
 from __future__ import annotations
 
-import json
 import re
-import tomllib
-from difflib import get_close_matches
-from fnmatch import fnmatchcase
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import ValidationError
 
 from harness.errors import ScenarioError
+from harness.files import CATALOGUE, came, catalogue_names, matches, read_scenario, short
 from harness.scenario import LayerSpec, Scenario
 from harness.spec import Spec
 
-CATALOGUE = Path(str(files("scenarios")))
+__all__ = ["CATALOGUE", "catalogue_names", "find_scenarios", "load_scenario", "parse_scenario"]
 
-
-def catalogue_names() -> list[str]:
-    """Names of the scenarios that come with isograd, as in "article/sum_regression"."""
-    return sorted(path.relative_to(CATALOGUE).with_suffix("").as_posix() for path in CATALOGUE.rglob("*.toml"))
+FAULTS = 20  # mistakes of one scenario that are told
+DEPTH = 20  # tables and lists within each other; a scenario has 8
+BITS = 1024  # of an integer; beyond, there are no floats
 
 
 def find_scenarios(patterns: list[str] | tuple[str, ...] = ()) -> list[Scenario]:
@@ -31,21 +26,8 @@ def find_scenarios(patterns: list[str] | tuple[str, ...] = ()) -> list[Scenario]
     Raises:
         ScenarioError: nothing has that name, or a file is not a valid scenario.
     """
-    found = [name for pattern in patterns or ["*"] for name in _matches(pattern)]
+    found = [name for pattern in patterns or ["*"] for name in matches(pattern)]
     return [load_scenario(name) for name in dict.fromkeys(found)]
-
-
-def _matches(pattern: str) -> list[str]:
-    if pattern.endswith(".toml"):
-        return [pattern]
-    names = [name for name in catalogue_names() if fnmatchcase(name, pattern)]
-    if not names:
-        close = get_close_matches(pattern, catalogue_names(), n=3, cutoff=0.4)
-        hint = f"; did you mean {' or '.join(close)}?" if close else "."
-        raise ScenarioError(
-            f"scenario {pattern!r}: not in the catalogue, and not a .toml file{hint} See `isograd list`."
-        )
-    return names
 
 
 def load_scenario(source: str | Path) -> Scenario:
@@ -55,12 +37,8 @@ def load_scenario(source: str | Path) -> Scenario:
         ScenarioError: no such file; not TOML; an unknown key; a value or shape that does not fit. The message gives
             file, key, and what was expected.
     """
-    path = Path(source)
-    if path.suffix != ".toml":
-        path = CATALOGUE / f"{_matches(str(source))[0]}.toml"
-    inside = path.resolve().is_relative_to(CATALOGUE.resolve())
-    name = path.resolve().relative_to(CATALOGUE.resolve()).with_suffix("").as_posix() if inside else path.stem
-    return parse_scenario(_read(path) | {"name": name, "folder": str(path.resolve().parent)}, str(path))
+    path, raw = read_scenario(source)
+    return parse_scenario(raw, str(path))
 
 
 def parse_scenario(raw: dict[str, Any], where: str = "scenario") -> Scenario:
@@ -69,10 +47,28 @@ def parse_scenario(raw: dict[str, Any], where: str = "scenario") -> Scenario:
     Raises:
         ScenarioError: with one line a mistake: file, key, what was expected, what came.
     """
+    why = _beyond(raw)
+    if why:
+        raise ScenarioError(f"{where}: {why}")
     try:
         return Scenario.model_validate(raw)
     except ValidationError as error:
-        raise ScenarioError("\n".join(f"{where}: {_say(item, raw)}" for item in _causes(error.errors()))) from None
+        lines = [f"{where}: {_say(item, raw)}" for item in _causes(error.errors()[:FAULTS])]
+        more = error.error_count() - FAULTS
+        raise ScenarioError("\n".join(lines + [f"{where}: {more} more mistakes"] * (more > 0))) from None
+
+
+def _beyond(raw: Any) -> str:
+    """What no scenario has, and what ends whoever walks it by recursion, or writes it as digits; "" without any."""
+    level = [raw]
+    for _ in range(DEPTH):
+        inner = [node.values() if isinstance(node, dict) else node for node in level if isinstance(node, (dict, list))]
+        level = [node for nodes in inner for node in nodes if isinstance(node, (dict, list, int))]
+        if any(isinstance(node, int) and node.bit_length() > BITS for node in level):
+            return "expected numbers that float64 can hold; one has hundreds of digits"
+        if not level:
+            return ""
+    return f"expected at most {DEPTH} tables and lists within each other; there are more"
 
 
 def _causes(items: list[Any]) -> list[Any]:
@@ -91,14 +87,13 @@ def _say(item: Any, raw: Any) -> str:
     if item["type"] == "extra_forbidden":
         return f"{key}: unknown key; expected one of {', '.join(_expected_keys(parent))}"
     if item["type"] == "missing":
-        return f"{key}: expected this key; it is missing"
+        return f"{key}: expected {'one more value' if isinstance(item['loc'][-1], int) else 'this key'}; it is missing"
     if item["type"] in ("union_tag_invalid", "union_tag_not_found"):
         tags = item["ctx"].get("expected_tags", "the kind, as a string")
-        return f"{key}.kind: expected {tags}; got {item['ctx'].get('tag', 'none')!r}"
+        return f"{key}.kind: expected {tags}; got {short(str(item['ctx'].get('tag', 'none')))!r}"
     if item["type"] == "value_error":  # our own: they name the rest of the key themselves
         return f"{key}{'.' if re.match(r'[a-z_]+: ', message) else ': '}{message}" if key else message
-    came = json.dumps(item["input"], default=str)
-    return f"{key}: {message}; got {came if len(came) < 80 else came[:77] + '...'}"
+    return f"{key}: {message}; got {came(item['input'])}"
 
 
 def _path(item: Any, raw: Any) -> tuple[list[str], Any]:
@@ -108,11 +103,13 @@ def _path(item: Any, raw: Any) -> tuple[list[str], Any]:
     """
     keys, node, parent = [], raw, raw
     for part in item["loc"]:
-        inside = part in node if isinstance(node, dict) else isinstance(node, (list, tuple)) and isinstance(part, int)
+        inside = (
+            part in node if isinstance(node, dict) else isinstance(node, (list, tuple)) and part in range(len(node))
+        )
         if inside:
             parent, node = node, node[part]
         if inside or (item["type"] == "missing" and part == item["loc"][-1]):
-            keys.append(str(part))
+            keys.append(short(str(part)))
     return keys, parent
 
 
@@ -126,34 +123,3 @@ def _expected_keys(table: dict[str, Any]) -> list[str]:
 def _is_of_kind(spec: type[Spec], table: dict[str, Any]) -> bool:
     field = spec.model_fields.get("kind")
     return field is not None and table.get("kind") in get_args(field.annotation)
-
-
-def _read(path: Path, chain: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """The file's keys, laid over those of the file that it ``extends``."""
-    path = path.resolve()
-    if path in chain:
-        raise ScenarioError(f"{path}: extends: a circle, {' -> '.join(p.name for p in (*chain, path))}")
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ScenarioError(f"{path}: expected a scenario file; {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ScenarioError(f"{path}: expected TOML: {error}") from None
-    for key in ("name", "folder"):
-        if key in raw:
-            raise ScenarioError(f"{path}: {key}: unknown key; a scenario's name is that of its file")
-    base = raw.pop("extends", None)
-    if base is None:
-        return raw
-    if not isinstance(base, str):
-        raise ScenarioError(f"{path}: extends: expected the name of a file beside this one; got {base!r}")
-    return _overlay(_read(path.parent / base, (*chain, path)), raw)
-
-
-def _overlay(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
-    """``top`` over ``base``; tables are merged, everything else (lists too) is replaced."""
-    merged = dict(base)
-    for key, value in top.items():
-        old = merged.get(key)
-        merged[key] = _overlay(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return merged

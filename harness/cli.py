@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
 
+from harness.console import SafeConsole, drop
 from harness.errors import IsogradError
 
 if TYPE_CHECKING:
     from harness.report import Report
+    from harness.report.staging import Staging
 
 app = typer.Typer(
     help="Does the same training run give the same numbers in every framework? If not, which tensor differs first?",
@@ -25,8 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-out, err = Console(), Console(stderr=True)
-PIPED = 1000  # columns where there is no terminal, whose edge would cut names and verdicts
+out, err = SafeConsole(), SafeConsole(stderr=True)
 
 
 class Modes(StrEnum):
@@ -75,25 +76,26 @@ def run(
     """Run scenarios on backends, compare everything with the reference, and judge it."""
     from harness.api import run as run_scenarios
     from harness.backend import split_names
+    from harness.report.folder import publish
     from harness.report.text import verdict_table
 
-    traces = _staging(out_folder) if out_folder else None
     options: dict[str, Any] = {"dtype": dtype, "mode": mode.value, "jobs": jobs, "timeout": timeout, "every": every}
-    options |= {"repeat": repeat} | _given(noise=noise, factor=factor)
+    options |= {"repeat": repeat, "quantities": quantities} | _given(noise=noise, factor=factor)
     names = split_names(backends) if backends is not None else None
-    try:
+    with _staging(out_folder) as staging:
         with _progress() as told:
-            report = run_scenarios(
-                scenarios or (), backends=names, quantities=quantities, traces=traces, progress=told, **options
-            )
-    except KeyboardInterrupt:
-        if traces and traces.exists():
-            err.print(f"interrupted; the traces that were finished are in {traces}", style="yellow", soft_wrap=True)
-        raise
-    out.print(verdict_table(report), soft_wrap=True)
-    _tails(report)
+            options |= {"backends": names, "progress": told, "traces": staging and staging.traces, "told": _advise}
+            report = run_scenarios(scenarios or (), **options)
+        try:
+            remarks = publish(report, staging) if staging else []
+        finally:  # where the report cannot be written, there is at least this
+            out.print(verdict_table(report), soft_wrap=True)
+            _tails(report)
     if out_folder:
-        out.print(f"report: {report.write(out_folder) / 'index.html'}", soft_wrap=True)
+        out.print(f"report: {out_folder / 'index.html'}", soft_wrap=True)
+    for remark in remarks:
+        for console in (out, err):
+            console.print(f"{out_folder}: {remark}", style="yellow", soft_wrap=True)
     raise typer.Exit(0 if report.green else 1)
 
 
@@ -210,13 +212,13 @@ def calibrate(
     from harness.calibration import calibrate as run_calibration
     from harness.calibration.causes import calibrate_causes
     from harness.calibration.report import write, write_causes
-    from harness.report.folder import check_replaceable
+    from harness.report.mark import check_replaceable
     from harness.report.text import goals_table
 
     if out_folder:
         check_replaceable(out_folder)
     names = {"backends": backends and split_names(backends), "dtypes": dtypes and split_names(dtypes)}
-    told = {"told": lambda text: err.print(text, highlight=False)}
+    told = {"told": err.print}
     if causes:
         of_causes = calibrate_causes(
             seed=seed, **_given(jobs=jobs, count=scenarios, backends=names["backends"], **told)
@@ -236,17 +238,27 @@ def _given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _staging(folder: Path) -> Path:
-    """Where the traces go while the report is not there yet; checked now, not after minutes of work."""
-    import shutil
+@contextmanager
+def _staging(folder: Path | None) -> Iterator[Staging | None]:
+    """Where the report is put together; of a run that ends before its report is there, it is told where traces lie."""
+    from harness.report.staging import Staging
 
-    from harness.report.folder import check_replaceable, staging_of
+    if folder is None:
+        yield None
+        return
+    staging = Staging(folder)
+    try:
+        with staging:
+            yield staging
+    except BaseException as error:
+        if staging.kept:
+            how = "interrupted" if isinstance(error, KeyboardInterrupt) else "not finished"
+            err.print(f"{how}; the traces that were finished are in {staging.kept}", style="yellow", soft_wrap=True)
+        raise
 
-    check_replaceable(folder)
-    staging = staging_of(folder)
-    if staging.exists():
-        shutil.rmtree(staging)
-    return staging / "traces"
+
+def _advise(text: str) -> None:
+    err.print(text, style="yellow", soft_wrap=True)
 
 
 def _progress() -> Any:
@@ -261,7 +273,7 @@ def _tails(report: Report) -> None:
         for cell in result.cells.values():
             if cell.answer.tail:
                 err.print(f"{cell.backend} on {result.scenario.name} ({cell.mode}) said:", style="red")
-                err.print(cell.answer.tail, markup=False, highlight=False, soft_wrap=True)
+                err.print(cell.answer.tail, soft_wrap=True)
 
 
 def main() -> None:
@@ -269,15 +281,28 @@ def main() -> None:
     sys.path.append(str(Path.cwd()))  # so that `module:Class` is found where the command is run, as with `python -m`
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # an exit that ends the children too
     for console in (out, err):
-        if not console.is_terminal and "COLUMNS" not in os.environ:
-            console.width = PIPED
+        console.fit()
     try:
         app(standalone_mode=True)
-    except IsogradError as error:
-        err.print(f"isograd: {error}", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(2)
+    except (IsogradError, OSError) as error:
+        err.print(f"isograd: {error}", soft_wrap=True)
+        _end(2)
+    except MemoryError as error:
+        err.print(f"isograd: out of memory: {error}; try --every, or fewer --quantities", soft_wrap=True)
+        _end(2)
     except KeyboardInterrupt:
-        sys.exit(130)
+        _end(130)
+
+
+def _end(code: int) -> NoReturn:
+    """Exit, with the code that is meant: Python's own last words to a full disk would have another."""
+    for file in (sys.stdout, sys.stderr):
+        try:
+            if file:
+                file.flush()
+        except OSError:
+            drop(file)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import numpy as np
 from backends.numpy_manual.rules import LAYERS
 from harness.errors import ScenarioError
 from harness.inputs import Inputs
+from harness.quantities import quantity_shapes
 from harness.scenario import Scenario
 from harness.source import Evidence, Finding, Published
 from harness.trace import Manifest, Mode, Trace
@@ -21,6 +22,58 @@ AS_PRINTED, CUT_OFF, DIFFERS = "as printed", "cut off", "differs"
 UNEXPLAINED, STALE, NOTED = "UNEXPLAINED", "STALE", "noted"
 HOLDS, BROKEN = "holds", "BROKEN"
 RED = (UNEXPLAINED, STALE, BROKEN)
+
+
+def check_source(scenario: Scenario, inputs: Inputs) -> None:
+    """What a source says must be about quantities, steps and elements that the run has.
+
+    Raises:
+        ScenarioError: it is not; the message says what there is instead.
+    """
+    steps = {
+        quantity: sorted({entry.step for entry in scenario.published if entry.quantity == quantity})
+        for quantity in {entry.quantity for entry in scenario.published}
+    }
+    for entry in scenario.published:
+        rows, columns = len(entry.values), len(entry.values[0])
+        _check_element(scenario, inputs, "published", entry.quantity, entry.step, (rows - 1, columns - 1))
+        if scenario.truth == "published":
+            shape = _shape(scenario, inputs, entry.quantity)
+            every = sorted({other.step for other in scenario.published})
+            if steps[entry.quantity] != every:
+                said = f"expected values for every step of {every[:9]}"
+                raise ScenarioError(f"{scenario.name}: published: {entry.quantity}: {said}")
+            if (rows, columns) != shape:
+                said = f"expected values of shape {shape}, which are the truth; got {(rows, columns)}"
+                raise ScenarioError(f"{scenario.name}: published: {entry.quantity}: {said}")
+    for finding in scenario.findings:
+        for evidence in finding.evidence:
+            where = f"findings: {evidence.label[:60]!r}"
+            if evidence.quantity:
+                _check_element(scenario, inputs, where, evidence.quantity, evidence.step, evidence.index)
+            if (evidence.epoch or 1) > scenario.epochs:
+                said = f"no epoch {evidence.epoch}; the run has {scenario.epochs}"
+                raise ScenarioError(f"{scenario.name}: {where}: {said}")
+
+
+def _check_element(
+    scenario: Scenario, inputs: Inputs, where: str, quantity: str, step: int, index: tuple[int, ...]
+) -> None:
+    shape = _shape(scenario, inputs, quantity)
+    if shape is None:
+        names = ", ".join(quantity_shapes(scenario))
+        raise ScenarioError(f"{scenario.name}: {where}: no quantity {quantity!r}; there are {names}")
+    inside = len(index) == len(shape) and all(-n <= i < n for i, n in zip(index, shape, strict=True))
+    if not inside or not -inputs.steps <= step < inputs.steps:
+        raise ScenarioError(
+            f"{scenario.name}: {where}: {quantity} {[*index]} at step {step}: no such element; the quantity's shape is "
+            f"{shape}, the run has {inputs.steps} steps"
+        )
+
+
+def _shape(scenario: Scenario, inputs: Inputs, quantity: str) -> tuple[int, ...] | None:
+    shape = quantity_shapes(scenario).get(quantity)
+    return None if shape is None else tuple(inputs.batch_size if axis is None else axis for axis in shape)
 
 
 def published_trace(scenario: Scenario, mode: Mode, recorded: Trace) -> Trace:

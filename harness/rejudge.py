@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from harness.assess import Assessor, Cell
 from harness.catalogue import parse_scenario
+from harness.dtypes import FORMATS
 from harness.envelope import RUNS
 from harness.errors import ScenarioError, TraceError
+from harness.findings import check_source
 from harness.inputs import Inputs, fingerprint
 from harness.judging import FACTOR
 from harness.reference import make_reference
@@ -37,6 +41,7 @@ def assessor_of(trace: Trace, factor: float = FACTOR, noise: int = RUNS) -> Asse
     """
     scenario, inputs = _origin(trace)
     manifest = trace.manifest
+    check_source(scenario, inputs)
     reference = make_reference(scenario, inputs, (manifest.mode,), runs=noise, factor=factor)
     return Assessor(scenario, inputs, reference, manifest.every, manifest.pattern, factor)
 
@@ -52,6 +57,8 @@ def _origin(trace: Trace) -> tuple[Scenario, Inputs]:
         raise TraceError(str(error)) from None
     if not _fit(scenario, inputs) or fingerprint(scenario, inputs) != manifest.fingerprint:
         raise TraceError(f"{what} holds another scenario than the one that its fingerprint is of; record it again")
+    if len(trace.steps) and trace.steps[-1] >= inputs.steps:
+        raise TraceError(f"{what} has a step {trace.steps[-1]}; the run has {inputs.steps}, counted from 0")
     return scenario, inputs
 
 
@@ -63,15 +70,20 @@ def _fit(scenario: Scenario, inputs: Inputs) -> bool:
         for layer in scenario.layers
         for param, (shape, _) in layer.parameters(widths[layer.name]).items()
     }
-    samples, order = len(inputs.x), inputs.order
+    samples, order = inputs.x.shape[0] if inputs.x.ndim else 0, inputs.order
     shapes = {name: value.shape for name, value in inputs.initial.items()}
+    numbers = [inputs.x, inputs.y, *inputs.initial.values()]
+    dtype = FORMATS[scenario.dtype].dtype
     return (
         shapes == expected
         and inputs.x.shape == (samples, scenario.data.features)
         and inputs.y.shape == (samples, last.width(widths[last.name]))
         and order.shape == (scenario.epochs, samples)
+        and order.dtype == np.int64
         and bool(((order >= 0) & (order < samples)).all())
         and 1 <= inputs.batch_size <= samples
+        and all(values.dtype == dtype and np.isfinite(values).all() for values in numbers)
+        and 0 < inputs.lr < np.inf
     )
 
 

@@ -212,7 +212,7 @@ class Scenario(Spec):
     title: str
     section: str = ""
     dtype: DType = "float32"
-    seed: Annotated[StrictInt, Field(ge=0)] = 0
+    seed: Annotated[StrictInt, Field(ge=0, le=2**64 - 1)] = 0
     epochs: Count = 1
     batch_size: Count = 1
     shuffle: StrictBool = False

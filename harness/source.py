@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, StrictInt, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
-from harness.spec import Count, Number, Quantity, Spec, rectangular
+from harness.spec import Count, Index, Number, Quantity, Spec, Step, rectangular
 
-Printed = Annotated[str, StringConstraints(pattern=r"^[+-]?\d+(\.\d+)?$")]
+Printed = Annotated[str, StringConstraints(pattern=r"^[+-]?[0-9]{1,60}(\.[0-9]{1,60})?$")]
 
 
 class Published(Spec):
     """Numbers printed in the source, as strings, so that their precision is kept: "0.9998" has four decimals."""
 
     quantity: Quantity
-    step: Annotated[StrictInt, Field(ge=0)] = 0
+    step: Step = 0
     section: str
     values: Annotated[tuple[tuple[Printed, ...], ...], Field(min_length=1), BeforeValidator(rectangular)]
 
@@ -25,8 +25,8 @@ class Evidence(Spec):
 
     label: str
     quantity: Quantity | None = None
-    step: StrictInt = 0
-    index: tuple[StrictInt, ...] = ()
+    step: Index = 0
+    index: tuple[Index, ...] = ()
     rule: Literal["sigmoid", "relu"] | None = None
     at: Number | None = None
     epoch_loss: Literal["last", "mean"] | None = None
@@ -44,7 +44,7 @@ class Element(Spec):
     """One printed number, by quantity and index; without an index, all that were printed of the quantity."""
 
     quantity: Quantity
-    index: tuple[StrictInt, StrictInt] | None = None
+    index: tuple[Step, Step] | None = None
 
 
 class Finding(Spec):
@@ -62,5 +62,5 @@ class Expect(Spec):
 
     verdict: Literal["DIVERGES"]
     first: Quantity
-    step: Annotated[StrictInt, Field(ge=0)]
+    step: Step
     reason: str

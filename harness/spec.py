@@ -6,11 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, StrictInt, StringConstraints
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
-Quantity = Annotated[str, StringConstraints(pattern=r"^[a-z]+(/[a-z][a-z0-9_]*(\.[a-z0-9_]+)*)?$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]
+Quantity = Annotated[str, StringConstraints(pattern=r"^[a-z]+(/[a-z][a-z0-9_]*(\.[a-z0-9_]+)*)?$", max_length=300)]
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Positive = Annotated[Number, Field(gt=0)]
-Count = Annotated[StrictInt, Field(ge=1)]
+EXACT = 2**53  # integers to here are floats too, and fit into every index
+Count = Annotated[StrictInt, Field(ge=1, le=EXACT)]
+Index = Annotated[StrictInt, Field(ge=-EXACT, le=EXACT)]
+Step = Annotated[StrictInt, Field(ge=0, le=EXACT)]
 Vector = Annotated[tuple[Number, ...], Field(min_length=1)]
 DType = Literal["float16", "bfloat16", "float32", "float64"]
 

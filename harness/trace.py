@@ -19,7 +19,7 @@ from safetensors.numpy import save_file
 from harness.dtypes import FORMATS
 from harness.errors import TraceError
 from harness.inputs import Array, Inputs
-from harness.spec import DType
+from harness.spec import EXACT, DType
 
 FORMAT = 2
 KEY = "isograd"  # the one entry of a file's metadata that is ours
@@ -42,10 +42,10 @@ class Manifest(BaseModel):
     backend: str
     dtype: DType
     mode: Mode
-    steps: int
+    steps: Annotated[int, Field(ge=0, le=EXACT)]
     environment: dict[str, str] = {}
     platform: str = ""
-    every: Annotated[int, Field(ge=1)] = 1
+    every: Annotated[int, Field(ge=1, le=EXACT)] = 1
     pattern: str = "*"
     spec: dict[str, Any] = {}
 
@@ -142,7 +142,7 @@ def load_trace(path: str | Path) -> Trace:
 def _inputs(path: Path, arrays: Mapping[str, Array]) -> Inputs | None:
     try:
         return Inputs.from_arrays({name.removeprefix(INPUTS): a for name, a in arrays.items()}) if arrays else None
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise TraceError(f"{path}: the inputs of the run are not whole: {error!r}") from None
 
 
@@ -156,7 +156,7 @@ def _manifest(path: Path, text: str | None) -> _Stored:
         raise TraceError(f"{path}: the manifest is not a JSON object: {error}") from None
     if newer:
         raise TraceError(
-            f"{path}: trace format {raw['format']}; this isograd reads up to {FORMAT}. Try a newer isograd"
+            f"{path}: trace format {min(raw['format'], 10**9)}; this isograd reads up to {FORMAT}. Try a newer isograd"
         )
     try:
         return _Stored.model_validate(raw)
@@ -167,22 +167,27 @@ def _manifest(path: Path, text: str | None) -> _Stored:
 
 def save_arrays(arrays: Mapping[str, Array], path: Path, metadata: dict[str, str] | None = None) -> None:
     """Write named arrays as safetensors, beside and then renamed, so that no half file is ever at ``path``."""
+    if not path.name:
+        raise TraceError(f"{str(path)!r}: expected the name of a file to write to")
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         # safetensors writes the bytes as they lie: a view must be made contiguous first
         save_file({name: np.ascontiguousarray(a).reshape(a.shape) for name, a in arrays.items()}, part, metadata)
         part.replace(path)
-    except (OSError, SafetensorError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise TraceError(f"{path}: cannot be written: {error}") from None
     finally:
-        with suppress(OSError):  # where it could not be written, it can perhaps not be looked for either
+        with suppress(OSError, ValueError):  # where it could not be written, it can perhaps not be looked for either
             part.unlink(missing_ok=True)
 
 
 def load_arrays(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
     """Tensors and metadata of a safetensors file; the library checks all sizes before it allocates."""
-    if not path.is_file():
-        raise TraceError(f"{path}: expected a trace file; there is none")
+    try:
+        if not path.is_file():
+            raise TraceError(f"{path}: expected a trace file; there is none")
+    except OSError as error:  # a name that is too long, a folder that may not be looked into
+        raise TraceError(f"{path}: expected a trace file; {error.strerror}") from None
     try:
         with safe_open(path, framework="np") as file:
             # an own copy, so that nothing depends on the file once it is read

@@ -31,7 +31,7 @@ ACCURACY: dict[Any, float] = {
 LONG = 32
 """Terms up to which a sum is not tried: √n and what n terms alike come to are nearly the same there."""
 
-TRIED = 2**20
+TRIED = 2**18
 """Products of one product of matrices that are tried: of a larger one some rows stand for all."""
 
 BLOCK = 2**20  # terms that are added up at a time: some megabytes
@@ -90,10 +90,10 @@ def of_product(a: Array, b: Array, roundoff: float, form: Format) -> Array:
         roundoff: unit roundoff of products, where it is not the dtype's.
         form: the dtype that rounds.
     """
-    n = a.shape[-1]
-    size = np.asarray(roundoff * np.sqrt(n) * (np.abs(a) @ np.abs(b)))
+    n, magnitude = a.shape[-1], np.abs(a) @ np.abs(b)
+    size = np.asarray(roundoff * np.sqrt(n) * magnitude)
     if n > LONG and form.accumulates:
-        size = size + _drift_of_product(a[:1], b[:1], form)
+        size += _drift_of_product(a, b, magnitude, form)
     return size
 
 
@@ -111,16 +111,16 @@ def drift(terms: Array) -> Array:
     return np.asarray(np.abs(np.add.accumulate(error, axis=-1, dtype=np.float64)).max(axis=-1))
 
 
-def _drift_of_product(a: Array, b: Array, form: Format) -> Array:
-    """Of all rows of ``a`` if they are few, or of some, whose largest relative one is then taken for all."""
-    magnitude = np.abs(a) @ np.abs(b)
-    step = -(-prod(magnitude.shape) * a.shape[-1] // TRIED)
-    some = slice(None, None, min(step, a.shape[-2]))
-    found = _drifts(a[..., some, :].astype(form.dtype), b.astype(form.dtype))
-    if step == 1:
+def _drift_of_product(a: Array, b: Array, magnitude: Array, form: Format) -> Array:
+    """Of all elements if they are few; or of some rows, and of large ones some columns, that then stand for all."""
+    terms = prod(magnitude.shape) * a.shape[-1]
+    rows = min(a.shape[-2], -(-terms // TRIED))
+    columns = min(b.shape[-1], -(-terms // (rows * TRIED)))
+    found = _drifts(a[..., ::rows, :].astype(form.dtype), b[..., ::columns].astype(form.dtype))
+    if rows * columns == 1:
         return found
-    share = np.divide(found, magnitude[..., some, :], out=np.zeros_like(found), where=found != 0)
-    return np.asarray(share.max(axis=-2, keepdims=True) * magnitude)
+    share = np.divide(found, magnitude[..., ::rows, ::columns], out=np.zeros_like(found), where=found != 0)
+    return np.asarray(share.max(axis=-2 if columns == 1 else (-2, -1), keepdims=True) * magnitude)
 
 
 def _drifts(a: Array, b: Array) -> Array:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from harness.calibration import Calibration, share
 from harness.calibration.causes import Causes
 from harness.calibration.outside import GREEN, Outside
-from harness.report.folder import MARK, staged
+from harness.report.staging import staged
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
 WIDTH, HEIGHT, DECADES = 640, 300, 5
@@ -28,15 +26,13 @@ def write(calibration: Calibration, folder: str | Path) -> Path:
         ReportError: the folder holds something other than a report, or cannot be written.
     """
     environment = _templates()
-    with staged(Path(folder)) as staging:
+    with staged(folder, {"factor": calibration.factor, **calibration.request}) as staging:
         tables = {name: getattr(calibration, name) for name in ("curve", "clean", "faults")}
-        tables |= {name: getattr(calibration.outside, name) for name in ("tables", "planted", "overflows")}
+        tables |= {name: getattr(calibration.outside, name) for name in ("tables", "wide", "planted", "overflows")}
         for name, table in tables.items():
             table.to_csv(staging / f"{name}.csv", index=False, lineterminator="\n", float_format="%.6g")
         (staging / "curve.svg").write_text(environment.get_template("curve.svg").render(**curve(calibration)), "utf-8")
         (staging / "README.md").write_text(environment.get_template("README.md").render(**page(calibration)), "utf-8")
-        request = {"isograd": version("isograd"), "factor": calibration.factor, **calibration.request}
-        (staging / MARK).write_text(json.dumps(request, indent=1) + "\n", "utf-8")
     return Path(folder)
 
 
@@ -61,13 +57,10 @@ def write_causes(causes: Causes, folder: str | Path) -> Path:
         "kinds": sorted(set(causes.strangers.fault)),
         "seconds": causes.single.seconds.quantile([0.5, 0.9, 1.0]).tolist(),
     }
-    with staged(Path(folder)) as staging:
+    with staged(folder, causes.request) as staging:
         for name in ("single", "pairs", "strangers", "seconds"):
             getattr(causes, name).to_csv(staging / f"{name}.csv", index=False, lineterminator="\n", float_format="%.4g")
         (staging / "README.md").write_text(_templates().get_template("causes.md").render(**rows), "utf-8")
-        (staging / MARK).write_text(
-            json.dumps({"isograd": version("isograd"), **causes.request}, indent=1) + "\n", "utf-8"
-        )
     return Path(folder)
 
 
@@ -120,10 +113,8 @@ def _outside(outside: Outside) -> dict[str, Any]:
     """Long tables and overflows: by dtype and backend, how near to the bound, and how much was compared."""
     overflows, planted = outside.overflows, outside.planted[outside.planted.above_rounding]
     return {
-        "tables": [
-            {"dtype": dtype, "backend": backend, "cells": len(of), "most": float(of.least_factor.max())}
-            for (dtype, backend), of in outside.tables.groupby(["dtype", "backend"], sort=True)
-        ],
+        "tables": _furthest(outside.tables),
+        "wide": _furthest(outside.wide),
         "overflows": [
             {
                 "dtype": dtype,
@@ -139,6 +130,13 @@ def _outside(outside: Outside) -> dict[str, Any]:
         "planted": {"above": len(planted), "of": len(outside.planted)},
         "red": _rows(outside.red),
     }
+
+
+def _furthest(cells: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {"dtype": dtype, "backend": backend, "cells": len(of), "most": float(of.least_factor.max())}
+        for (dtype, backend), of in cells.groupby(["dtype", "backend"], sort=True)
+    ]
 
 
 def curve(calibration: Calibration) -> dict[str, Any]:

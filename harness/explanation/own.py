@@ -135,6 +135,7 @@ class Own:
 
 
 def _no_errors(steps: int, ratio: float) -> Scaled:
+    """To be written to: each column is an array of its own."""
     value, other, unit = np.zeros((3, steps))
     worst, left_open = np.zeros((2, steps), np.int64)
     return Scaled(np.full(steps, ratio), worst, value, other, unit, left_open, np.zeros(steps, bool))

@@ -51,7 +51,7 @@ class Progress:
                 f"unsupported: {', '.join(answer.unsupported)}" if answer.unsupported else "done"
             )
             line = f"{backend} {scenario} {mode} {answer.seconds:.2f} s {outcome}"
-            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self.console.print(line, soft_wrap=True)
 
     def oracle(self, scenario: str, mode: str, share: float) -> None:
         """So much more of the oracle's work on a scenario in one mode is done, 1 in all."""
@@ -60,4 +60,4 @@ class Progress:
         self.shares[scenario, mode] = before + share
         if not self.console.is_terminal and before + share > 1 - 1e-9 >= before:
             line = f"oracle {scenario} {mode} done, {time.monotonic() - self.started:.2f} s after the start"
-            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self.console.print(line, soft_wrap=True)
