@@ -127,7 +127,11 @@ def _outside(outside: Outside) -> dict[str, Any]:
             }
             for (dtype, backend), of in overflows.groupby(["dtype", "backend"], sort=True)
         ],
-        "planted": {"above": len(planted), "of": len(outside.planted)},
+        "planted": {
+            "above": len(planted),
+            "of": len(outside.planted),
+            "found": int((~outside.planted.green.astype(bool)).sum()),
+        },
         "red": _rows(outside.red),
     }
 
