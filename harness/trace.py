@@ -121,6 +121,8 @@ def check_place(path: str | Path) -> None:
     try:
         if not path.name or path.is_dir():
             why = "expected the name of a file; this is a folder"
+        elif path.exists() and not path.is_file():
+            why = "expected the name of a file; this is a device or a pipe, whose place a file must not take"
         elif not path.parent.is_dir():
             why = f"there is no folder {path.parent}"
         elif not os.access(path.parent, os.W_OK):
@@ -184,8 +186,7 @@ def _manifest(path: Path, text: str | None) -> _Stored:
 
 def save_arrays(arrays: Mapping[str, Array], path: Path, metadata: dict[str, str] | None = None) -> None:
     """Write named arrays as safetensors, beside and then renamed, so that no half file is ever at ``path``."""
-    if not path.name:
-        raise TraceError(f"{str(path)!r}: expected the name of a file to write to")
+    check_place(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         # safetensors writes the bytes as they lie: a view must be made contiguous first
