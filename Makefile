@@ -33,6 +33,7 @@ lint: setup
 
 bench: setup
 	$(BIN)/python -m tests.bench --large
+	$(BIN)/python -m tests.bench.scale --large
 
 publish: setup
 	$(BIN)/isograd run --out reports/published

@@ -188,7 +188,7 @@ class Assessor:
 
         def own() -> OwnSteps:
             assert free.trace is not None  # it was judged
-            return own_steps(self.scenario, self.inputs, free.trace, self.factor)
+            return own_steps(self.scenario, self.inputs, in_memory(free.trace), self.factor)
 
         return replace(free, judgement=drifts(free.judgement, resync.judgement, own))
 

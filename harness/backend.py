@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, distribution, entry_points, version
+from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -115,7 +115,7 @@ class Target:
 
     Attributes:
         text: ``module:Class``.
-        own: it is one of isograd's own, which may be imported in any process; every other one in a child only.
+        own: it, and what wraps it, is isograd's own, which may be imported in any process; all else in a child only.
         folder: where a module of somebody else's was found; "" where it is for the child to look.
     """
 
@@ -136,15 +136,25 @@ def find_backend(name: str) -> Target:
         found = [point.value for point in entry_points(group=GROUP) if point.name == base]
         if not found:
             raise BackendError(f"backend {base!r}: expected one of {', '.join(backend_names())}, or module:Class")
-        target = next((value for value in found if value in _own()), found[0])
-    return Target(target, True) if target in _own() else Target(target, False, _folder(base, target))
+        target = next((value for value in found if value in _own(GROUP)), found[0])
+    wrapper = _wrapper(name)
+    own = target in _own(GROUP) and (wrapper is None or wrapper.value in _own(WRAPPERS))
+    return Target(target, True) if own else Target(target, False, _folder(base, target))
 
 
-def _own() -> set[str]:
+def _own(group: str) -> set[str]:
+    """What isograd itself has registered in a group."""
     try:
-        return {point.value for point in distribution(OURS).entry_points if point.group == GROUP}
+        return {point.value for point in distribution(OURS).entry_points if point.group == group}
     except PackageNotFoundError:  # not installed, and so nothing is registered
         return set()
+
+
+def _wrapper(name: str) -> EntryPoint | None:
+    """The wrapper that an option of the name asks for; isograd's own before another of its name."""
+    options = parse_name(name).options
+    points = [point for point in entry_points(group=WRAPPERS) if point.name in options]
+    return next((point for point in points if point.value in _own(WRAPPERS)), points[0] if points else None)
 
 
 def _folder(base: str, target: str) -> str:
@@ -207,8 +217,7 @@ def make_backend(name: str, target: str | None = None) -> Backend:
     takes the other options. As for `backend_class`, others' backends are made in a child only.
     """
     cls, options = backend_class(name, target), dict(parse_name(name).options)
-    points = {point.name: point for point in entry_points(group=WRAPPERS)}
-    wrapper = next((points[key] for key in options if key in points), None)
+    wrapper = _wrapper(name)
     try:
         if wrapper is None:
             return cls(**options)

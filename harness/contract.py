@@ -213,9 +213,10 @@ MODULES_OF_A_BACKEND = """
 import json, sys
 import numpy  # which everything here is made of
 from harness.backend import make_backend
-before = set(sys.modules)
+def packages(): return {name.partition(".")[0] for name in sys.modules}
+before = packages()
 make_backend(sys.argv[1])
-print(json.dumps(sorted({name.partition(".")[0] for name in set(sys.modules) - before})))
+print(json.dumps(sorted(packages() - before)))
 """
 
 

@@ -61,7 +61,10 @@ def _of_ours(name: str) -> Description:
 def _of_others(name: str, target: Target) -> Description:
     from harness.children import Child  # only they need a process
 
-    child = Child(name, target)
+    try:
+        child = Child(name, target)
+    except OSError as problem:
+        return Description(name, error=f"a child process cannot be started: {problem}")
     try:
         answer = child.ask({"kind": "describe", "backend": name, "make": True}, TIMEOUT)
     finally:

@@ -46,8 +46,12 @@ BLOCK = 2**19  # elements of a tensor in all runs of all steps that run at once:
 
 def how_many(scenario: Scenario, inputs: Inputs, runs: int = RUNS) -> int:
     """How many noisy runs of each kind a scenario has, where ``runs`` are asked for: fewer for large tensors."""
-    share = min(1.0, LARGE / largest(scenario, inputs))
-    return max(2, -(-runs // 4), round(runs * share))
+    return runs_for(largest(scenario, inputs), runs)
+
+
+def runs_for(size: int, runs: int = RUNS) -> int:
+    """The same, by the number of elements of the largest tensor of a step."""
+    return max(2, -(-runs // 4), round(runs * min(1.0, LARGE / size)))
 
 
 def largest(scenario: Scenario, inputs: Inputs) -> int:

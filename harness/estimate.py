@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.envelope import runs_for
 from harness.errors import ScenarioError
 from harness.quantities import quantity_shapes
 from harness.scenario import GaussianData, InlineData, Scenario
@@ -18,6 +19,7 @@ ITEM = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 WIDE = 8  # bytes of a number of the oracle: float64
 ASSUMED = 8 << 30  # bytes of memory, where the system does not say how much it has
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of a container, v2 and v1
+STEP, ELEMENT = 4e-4, 2e-8  # seconds of the oracle a step, and a number of a step in a noisy run; `tests.bench.scale`
 LARGE = 0.05  # of the machine's memory; with as much, or
 MANY = 10_000  # steps, a run takes so long that one would like to be told beforehand
 
@@ -33,6 +35,7 @@ class Estimate:
         trace: what one backend records in one mode.
         traces: what all backends record, in all modes.
         oracle: truth, twin and envelope of every element at every step of every mode.
+        seconds: what the oracle takes, on one core of a server CPU; the backends' own steps come beside it.
     """
 
     steps: int
@@ -41,6 +44,7 @@ class Estimate:
     trace: int
     traces: int
     oracle: int
+    seconds: float
 
     @property
     def bytes(self) -> int:
@@ -69,6 +73,7 @@ def estimate(
     batch = min(scenario.batch_size, samples)
     steps = scenario.epochs * -(-samples // batch)
     recorded = -(-steps // every) + ((steps - 1) % every != 0)
+    widest = max(_sizes(scenario, "*", batch))
     whole, initial = _elements(scenario, "*", batch), _elements(scenario, "weight/*", batch)
     data = samples * (scenario.data.features + scenario.data.label_width)
     trace = recorded * _elements(scenario, quantities, batch) * ITEM[scenario.dtype]
@@ -79,6 +84,7 @@ def estimate(
         trace=trace,
         traces=len(backends) * len(modes) * trace,
         oracle=len(modes) * steps * whole * (2 * WIDE + ITEM[scenario.dtype]),
+        seconds=len(modes) * steps * (STEP + ELEMENT * whole * (1 + 2 * runs_for(widest))),
     )
 
 
@@ -105,7 +111,9 @@ def check_size(
         return ""
     advice = f"; --every {max(2, steps // 1000)} would record fewer" if every == 1 and steps >= MANY else ""
     kept = sum(size.traces for size in sizes)
-    return f"a large run: {in_words(steps)} steps, about {_bytes(needed)}, of which {_bytes(kept)} in traces{advice}"
+    seconds = sum(size.seconds for size in sizes)
+    words = f"{in_words(steps)} steps, about {_bytes(needed)}, of which {_bytes(kept)} in traces"
+    return f"a large run: {words}; the reference alone takes about {seconds:.0f} s{advice}"
 
 
 def memory() -> int:
@@ -150,5 +158,10 @@ def _samples(scenario: Scenario) -> int:
 
 def _elements(scenario: Scenario, quantities: str, batch: int) -> int:
     """Numbers of one step."""
+    return sum(_sizes(scenario, quantities, batch))
+
+
+def _sizes(scenario: Scenario, quantities: str, batch: int) -> list[int]:
+    """Numbers of each quantity of one step."""
     shapes = quantity_shapes(scenario, quantities).values()
-    return sum(math.prod(batch if axis is None else axis for axis in shape) for shape in shapes)
+    return [math.prod(batch if axis is None else axis for axis in shape) for shape in shapes]

@@ -159,7 +159,7 @@ def describe(comparison: Comparison, name: str, row: int, limit: float) -> str:
 
 
 def _not_compared(comparison: Comparison) -> str:
-    """That a run overflows, where, and how many elements nothing is said about for it; "" if it does not."""
+    """Where right runs begin to overflow, each in its way, and how many elements nothing is said about; "" if none."""
     rows = [(int(np.flatnonzero(s.open)[0]), name) for name, s in comparison.scaled.items() if s.open.any()]
     if not rows:
         return ""
@@ -169,7 +169,7 @@ def _not_compared(comparison: Comparison) -> str:
         for columns in ([s.open for s in comparison.scaled.values()], [m.size for m in comparison.measures.values()])
     )
     return (
-        f"; the run overflows at {name}, step {comparison.steps[row]}, and right runs do so in different places: "
+        f"; from {name}, step {comparison.steps[row]}, on right runs can overflow in different places: "
         f"{left:,} of {of:,} elements not compared"
     )
 

@@ -46,7 +46,8 @@ def trace_name(scenario: str, backend: str, dtype: str, mode: Mode) -> str:
     """The name of a job's trace file: readable, and of no other job, also where file names know no upper case."""
     identity = "\n".join((scenario, backend, dtype, mode))
     readable = "".join(c if c.isascii() and (c.isalnum() or c in "-_=.") else "_" for c in identity.replace("\n", "-"))
-    return f"{readable[:READABLE]}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}.safetensors"
+    digest = hashlib.sha256(identity.encode(errors="surrogatepass")).hexdigest()
+    return f"{readable[:READABLE]}-{digest[:12]}.safetensors"
 
 
 class Plan:

@@ -25,6 +25,8 @@ FORMAT = 2
 KEY = "isograd"  # the one entry of a file's metadata that is ours
 STEPS, INPUTS = "steps", "inputs/"  # the tensors of a file that are no quantities
 
+SPECIAL = "it is a device or a pipe, and no file"
+
 FLOATS = tuple(FORMATS[name].dtype for name in get_args(DType))
 
 Mode = Literal["free", "resync"]
@@ -121,8 +123,8 @@ def check_place(path: str | Path) -> None:
     try:
         if not path.name or path.is_dir():
             why = "expected the name of a file; this is a folder"
-        elif path.exists() and not path.is_file():
-            why = "expected the name of a file; this is a device or a pipe, whose place a file must not take"
+        elif _is_special(path):
+            why = SPECIAL
         elif not path.parent.is_dir():
             why = f"there is no folder {path.parent}"
         elif not os.access(path.parent, os.W_OK):
@@ -186,9 +188,12 @@ def _manifest(path: Path, text: str | None) -> _Stored:
 
 def save_arrays(arrays: Mapping[str, Array], path: Path, metadata: dict[str, str] | None = None) -> None:
     """Write named arrays as safetensors, beside and then renamed, so that no half file is ever at ``path``."""
-    check_place(path)
+    if not path.name:
+        raise TraceError(f"{str(path)!r}: expected the name of a file to write to")
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        if _is_special(path):
+            raise TraceError(f"{path}: cannot be written: {SPECIAL}")
         # safetensors writes the bytes as they lie: a view must be made contiguous first
         save_file({name: np.ascontiguousarray(a).reshape(a.shape) for name, a in arrays.items()}, part, metadata)
         part.replace(path)
@@ -197,6 +202,11 @@ def save_arrays(arrays: Mapping[str, Array], path: Path, metadata: dict[str, str
     finally:
         with suppress(OSError, ValueError):  # where it could not be written, it can perhaps not be looked for either
             part.unlink(missing_ok=True)
+
+
+def _is_special(path: Path) -> bool:
+    """Whether it is a device or a pipe: those are not replaced by a file, whoever may do that."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def load_arrays(path: Path) -> tuple[dict[str, Array], dict[str, str]]:

@@ -67,7 +67,10 @@ def _work(watcher: int) -> None:
     if os.getppid() != watcher:  # it ended before it would have been noticed
         os._exit(1)
     jobs, answers, log = (fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, OUT_OF_THE_WAY) for number in range(3))
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # a backend that reads gets nothing, and no job
+    empty, nobody = os.pipe()
+    os.close(nobody)
+    os.dup2(empty, 0)  # a backend that reads gets nothing, and no job
+    os.close(empty)
     os.dup2(2, 1)  # a framework that prints must not write into the answers
     faulthandler.enable(log)
     os.write(answers, b"\n")  # ends what was printed while the interpreter started

@@ -8,6 +8,7 @@ TAIL = 12  # lines of what a failed child said that are worth showing, and of th
 LINE = 1000  # characters of each, and of an exception's message
 LONG = 4 * LINE  # characters of a message of our own, which may quote somebody else's
 SLACK = 40  # characters that a clipped text has beyond its limit, at most
+IMPORTS = '  File "<frozen importlib'  # frames between an import and the file that it runs
 FATAL, STACK = "Fatal Python error: ", "(most recent call first):"  # what faulthandler writes
 
 
@@ -52,7 +53,7 @@ def _stack(dump: Iterable[str]) -> list[str]:
     for line in dump:
         if line.endswith(STACK):
             stacks.append((line, []))
-        elif stacks and line.startswith("  File "):
+        elif stacks and line.startswith("  File ") and not line.startswith(IMPORTS):
             stacks[-1][1].append(line)
     shown = [frames for head, frames in stacks if frames and head.startswith("Current thread")]
     shown += [frames for _, frames in reversed(stacks) if frames]

@@ -90,7 +90,7 @@ ENDS: dict[str, Callable[[], None]] = {
     "killed": own(signal.SIGKILL),
     "terminated": own(signal.SIGTERM),
     "end_of_group": end_of_group,
-    "kills_its_parent": lambda: os.kill(os.getppid(), signal.SIGKILL),
+    "kills_its_parent": lambda: (os.kill(os.getppid(), signal.SIGKILL), time.sleep(1)),
     "ends_from_a_thread": ends_from_a_thread,
 }
 HANGS: dict[str, Callable[[], None]] = {

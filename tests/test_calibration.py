@@ -22,8 +22,10 @@ from harness.calibration.same import equivalent, is_seeded
 from harness.calibration.scenarios import SCALES, random_scenarios
 from harness.calibration.tables import table_scenarios
 from harness.calibration.tools import assert_close, mean_difference, means
+from harness.calibration.wide import wide_scenarios
 from harness.catalogue import parse_scenario
 from harness.dtypes import FORMATS
+from harness.envelope import RUNS, how_many
 from harness.errors import IsogradError
 from harness.explanation.solve import Solved
 from harness.explanation.trial import Trial
@@ -78,7 +80,7 @@ def test_the_report_is_written_whole(small: Calibration, tmp_path: Path) -> None
     folder = write(small, tmp_path / "out")
     assert {path.name for path in folder.iterdir()} == {
         *("README.md", "curve.svg", "run.json"),
-        *("curve.csv", "clean.csv", "faults.csv", "tables.csv", "planted.csv", "overflows.csv"),
+        *("curve.csv", "clean.csv", "faults.csv", "tables.csv", "wide.csv", "planted.csv", "overflows.csv"),
     }
     page = (folder / "README.md").read_text("utf-8")
     assert "right runs of backends judged not green | 0 of ≥ 2,000 | 0 of 4 | ❌" in page
@@ -87,9 +89,10 @@ def test_the_report_is_written_whole(small: Calibration, tmp_path: Path) -> None
 
 def test_tables_and_overflows_are_counted(small: Calibration) -> None:
     outside = small.outside
-    assert set(outside.tables.verdict) | set(outside.overflows.verdict) <= {"IDENTICAL", "VACUOUS"}
+    verdicts = set(outside.tables.verdict) | set(outside.wide.verdict) | set(outside.overflows.verdict)
+    assert verdicts <= {"IDENTICAL", "VACUOUS"}
     assert not outside.planted[outside.planted.above_rounding].green.any()
-    assert len(outside.tables) == len(outside.overflows) == 2
+    assert len(outside.tables) == len(outside.wide) == len(outside.overflows) == 2
     assert outside.red.empty
 
 
@@ -98,19 +101,27 @@ def test_a_judge_that_is_wrong_there_is_told(small: Calibration, tmp_path: Path)
     wrong = replace(
         outside,
         tables=outside.tables.assign(verdict="DIVERGES"),
+        wide=outside.wide.assign(verdict="DIVERGES"),
         planted=outside.planted.assign(green=True, above_rounding=True),
         overflows=outside.overflows.assign(verdict="DIVERGES"),
     )
     came = [goal[2] for goal in wrong.goals]
-    assert came == ["2 of 2", f"{len(outside.planted)} of {len(outside.planted)}", "2 of 2"]
-    assert len(wrong.red) == 4
+    assert came == ["2 of 2", "2 of 2", f"{len(outside.planted)} of {len(outside.planted)}", "2 of 2"]
+    assert len(wrong.red) == 6
     page = write(replace(small, outside=wrong), tmp_path / "out") / "README.md"
     assert "right, but DIVERGES: table/float32/" in page.read_text("utf-8")
 
 
 def test_a_relu_that_makes_numbers_of_nan_is_told_apart(small: Calibration) -> None:
     wrong = small.outside.overflows.assign(verdict="DIVERGES", makes_numbers_of_nan=True)
-    assert replace(small.outside, overflows=wrong).goals[2][2] == "0 of 0"
+    assert replace(small.outside, overflows=wrong).goals[3][2] == "0 of 0"
+
+
+@pytest.mark.parametrize("dtype", SCALES)
+def test_wide_layers_are_the_same_each_time_and_have_fewer_runs(dtype: str) -> None:
+    one, other = (list(wide_scenarios(dtype, 8)) for _ in range(2))
+    assert one == other
+    assert all(3 < how_many(scenario, make_inputs(scenario)) < RUNS for scenario in one)
 
 
 @pytest.mark.parametrize("dtype", SCALES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -181,7 +182,11 @@ def test_what_a_loaded_state_wipes_out_is_found_in_the_free_run() -> None:
     rows = report.summary.set_index("mode")
     assert dict(rows.verdict) == {"free": "DIVERGES", "resync": "IDENTICAL"}
     assert (rows["first"]["free"], rows.step["free"], rows.cause["free"]) == ("weight/hidden.weight", 1, "momentum")
-    assert "from the state that the run itself had before" in rows.message["free"]
+    numbers = (
+        r"at step 1: got (\S+), expected (\S+) from the state that the run itself had before \(off by (\S+), bound"
+    )
+    got, expected, off = (float(number) for number in re.findall(numbers, rows.message["free"])[0])
+    assert abs(got - expected) == pytest.approx(off, rel=1e-2)
     assert "a momentum of 0.8999999" in sentence(report)
 
 

@@ -223,7 +223,7 @@ def test_what_is_left_open_is_green_and_said_with_its_place() -> None:
     found = judge(comparison, "float32")
     assert found.verdict is Verdict.EQUIVALENT
     assert found.message == (
-        "the run overflows at loss, step 1, and right runs do so in different places: 1 of 2 elements not compared"
+        "from loss, step 1, on right runs can overflow in different places: 1 of 2 elements not compared"
     )
 
 
@@ -231,7 +231,7 @@ def test_where_nothing_but_what_is_left_open_was_there_nothing_was_compared() ->
     comparison = compare_traces(of_loss([0, np.inf]), of_loss([0, 1]), envelope_of(1.0, np.inf))
     found = judge(comparison, "float32")
     assert found.verdict is Verdict.VACUOUS
-    assert found.message.endswith("right runs do so in different places: 1 of 2 elements not compared")
+    assert found.message.endswith("right runs can overflow in different places: 1 of 2 elements not compared")
 
 
 def test_a_run_that_is_the_twin_bit_for_bit_is_right_whatever_its_bound() -> None:

@@ -20,7 +20,7 @@ from harness import Trace, load_trace, save_trace
 from harness.dtypes import FORMATS
 from harness.errors import TraceError
 from harness.inputs import Inputs
-from harness.trace import FORMAT, INPUTS, KEY, STEPS, Manifest, first_difference
+from harness.trace import FORMAT, INPUTS, KEY, STEPS, Manifest, check_place, first_difference
 
 BFLOAT16 = FORMATS["bfloat16"].dtype
 MANIFEST = Manifest(scenario="s", fingerprint="f", backend="b", dtype="float32", mode="free", steps=3)
@@ -361,3 +361,13 @@ def test_every_takes_the_steps_and_names_asked_for() -> None:
     assert list(thin.columns) == ["loss"]
     assert thin.columns["loss"][0] == 1.5
     assert len(thin.columns["loss"]) == len(thin.steps) == 2
+
+
+def test_no_pipe_or_device_is_replaced_by_a_file(tmp_path: Path) -> None:
+    place = tmp_path / "pipe"
+    os.mkfifo(place)
+    for write in (check_place, lambda path: save_trace(a_trace(), path)):
+        with pytest.raises(TraceError, match="it is a device or a pipe"):
+            write(place)
+    assert place.is_fifo()
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]

@@ -17,8 +17,8 @@ from harness.dtypes import FORMATS
 from harness.inputs import Inputs
 from harness.scenario import Scenario
 
-MARGIN = 2.0
-"""Beyond so many times the largest number a stored one is infinite here: nearer to it, rounding may decide."""
+ROUNDINGS = 64
+"""A stored number is infinite here from so many roundings beyond the largest on: nearer to it, they may decide."""
 
 
 class LateBackend(NumpyBackend):
@@ -33,10 +33,12 @@ class LateBackend(NumpyBackend):
 
 
 class LateSession(NumpySession):
-    """A step whose stored numbers end at `MARGIN` times the range."""
+    """A step whose stored numbers end a little beyond the range."""
 
     def __init__(self, scenario: Scenario, inputs: Inputs) -> None:
-        self.limit = MARGIN * FORMATS[scenario.dtype].largest
+        form = FORMATS[scenario.dtype]
+        with np.errstate(over="ignore"):
+            self.limit = np.float64(form.largest) * (1 + ROUNDINGS * form.roundoff)
         super().__init__(scenario, inputs, LateBackend().arithmetic, np.dtype(np.float64))  # type: ignore[arg-type]
         self.rules = [
             (name, LayerRule(self._held(rule.forward), self._held(rule.backward))) for name, rule in self.rules

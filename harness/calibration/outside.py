@@ -1,4 +1,4 @@
-"""What does the judge say of long tables as people have them, and of runs that overflow?"""
+"""What does the judge say of long tables as people have them, of wide layers, and of runs that overflow?"""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from harness.calibration.cells import backend_cells, fault_cells
 from harness.calibration.faults import fault_name
 from harness.calibration.overflows import overflowing_scenarios
 from harness.calibration.tables import table_scenarios
+from harness.calibration.wide import wide_scenarios
 from harness.scenario import Scenario
 
 GREEN = ("IDENTICAL", "EQUIVALENT")
@@ -22,6 +23,7 @@ NOT_WRONG = (*GREEN, "VACUOUS")  # where all overflows at the first step, nothin
 
 TABLES = {"float16": 0.2, "bfloat16": 0.2, "float32": 0.6, "float64": 0.12}
 OVERFLOWS = {"float16": 0.45, "bfloat16": 0.45, "float32": 0.5, "float64": 0.1}
+WIDE = {"float16": 0.06, "bfloat16": 0.06, "float32": 0.12, "float64": 0.04}
 """How many such scenarios of a dtype there are for each random one; in float64 the truth costs most."""
 
 PLANTED = {
@@ -30,7 +32,7 @@ PLANTED = {
 """What is planted in the tables: every gradient off by a ten-thousandth."""
 
 PLANTED_IN = 3
-"""Of so many tables one gets the faults."""
+"""Of so many tables, or wide scenarios, one gets the faults."""
 
 CHUNK = 10
 
@@ -41,13 +43,15 @@ class Outside:
 
     Attributes:
         tables: a row for each right run on a table; see `harness.calibration.cells.backend_cells`.
-        planted: a row for each fault in one; see `fault_cells`.
+        planted: a row for each fault in one, or in wide layers; see `fault_cells`.
         overflows: a row for each right run that overflows.
+        wide: a row for each right run of wide layers.
     """
 
     tables: pd.DataFrame = field(default_factory=pd.DataFrame)
     planted: pd.DataFrame = field(default_factory=pd.DataFrame)
     overflows: pd.DataFrame = field(default_factory=pd.DataFrame)
+    wide: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def goals(self) -> list[tuple[str, str, str, bool]]:
@@ -56,7 +60,8 @@ class Outside:
         right = self.overflows[~self.overflows.makes_numbers_of_nan]
         return [
             _none("right runs on long tables judged not green", ~self.tables.verdict.isin(GREEN), 500),
-            _none("faults of 1e-4 on them, above rounding, judged green", above.green, 100),
+            _none("right runs of wide layers judged not green", ~self.wide.verdict.isin(GREEN), 100),
+            _none("faults of 1e-4 on both, above rounding, judged green", above.green, 100),
             _none("right runs that overflow judged wrong", ~right.verdict.isin(NOT_WRONG), 500),
         ]
 
@@ -64,7 +69,8 @@ class Outside:
     def red(self) -> pd.DataFrame:
         """Right runs that are not green."""
         right = self.overflows[~self.overflows.makes_numbers_of_nan]
-        wrong = [self.tables[~self.tables.verdict.isin(GREEN)], right[~right.verdict.isin(NOT_WRONG)]]
+        wrong = [side[~side.verdict.isin(GREEN)] for side in (self.tables, self.wide)]
+        wrong.append(right[~right.verdict.isin(NOT_WRONG)])
         return pd.concat(wrong, ignore_index=True)
 
 
@@ -91,21 +97,26 @@ def calibrate_outside(
         options: for `run`.
         told: is told how far it is.
     """
-    tables, planted, overflows = [], [EMPTY], []
+    tables: list[pd.DataFrame] = []
+    wide: list[pd.DataFrame] = []
+    planted, overflows = [EMPTY], []
     for dtype in dtypes:
-        for part in _chunks(table_scenarios(dtype, _share(count, TABLES[dtype]), seed)):
+        for cells, part in (
+            *((tables, part) for part in _chunks(table_scenarios(dtype, _share(count, TABLES[dtype]), seed), CHUNK)),
+            *((wide, part) for part in _chunks(wide_scenarios(dtype, _share(count, WIDE[dtype]), seed), PLANTED_IN)),
+        ):
             right = run(part, backends=list(backends), repeat=1, causes=False, **options).results
-            tables.append(backend_cells(right))
+            cells.append(backend_cells(right))
             if dtype == "float32":
                 chosen = right[::PLANTED_IN]
                 faults = {result.scenario.name: PLANTED for result in chosen}
                 planted.append(fault_cells(chosen, faults, backends, **options))
-        told(f"{dtype}: tables")
-        for part in _chunks(overflowing_scenarios(dtype, _share(count, OVERFLOWS[dtype]), seed)):
+        told(f"{dtype}: tables and wide layers")
+        for part in _chunks(overflowing_scenarios(dtype, _share(count, OVERFLOWS[dtype]), seed), CHUNK):
             results = run(part, backends=list(backends), repeat=1, causes=False, **options).results
-            overflows += [backend_cells(results)]
+            overflows.append(backend_cells(results))
         told(f"{dtype}: overflows")
-    return Outside(*(pd.concat(rows, ignore_index=True) for rows in (tables, planted, overflows)))
+    return Outside(*(pd.concat(rows, ignore_index=True) for rows in (tables, planted, overflows, wide)))
 
 
 EMPTY = pd.DataFrame({"above_rounding": [], "green": []}, dtype=bool)
@@ -116,7 +127,7 @@ def _share(count: int, part: float) -> int:
     return max(1, round(count * part))
 
 
-def _chunks(scenarios: Iterator[Scenario]) -> Iterator[list[Scenario]]:
+def _chunks(scenarios: Iterator[Scenario], number: int) -> Iterator[list[Scenario]]:
     """Some at a time: their traces need not be kept."""
-    while part := list(islice(scenarios, CHUNK)):
+    while part := list(islice(scenarios, number)):
         yield part

@@ -28,7 +28,7 @@ def write(calibration: Calibration, folder: str | Path) -> Path:
     environment = _templates()
     with staged(folder, {"factor": calibration.factor, **calibration.request}) as staging:
         tables = {name: getattr(calibration, name) for name in ("curve", "clean", "faults")}
-        tables |= {name: getattr(calibration.outside, name) for name in ("tables", "planted", "overflows")}
+        tables |= {name: getattr(calibration.outside, name) for name in ("tables", "wide", "planted", "overflows")}
         for name, table in tables.items():
             table.to_csv(staging / f"{name}.csv", index=False, lineterminator="\n", float_format="%.6g")
         (staging / "curve.svg").write_text(environment.get_template("curve.svg").render(**curve(calibration)), "utf-8")
@@ -113,10 +113,8 @@ def _outside(outside: Outside) -> dict[str, Any]:
     """Long tables and overflows: by dtype and backend, how near to the bound, and how much was compared."""
     overflows, planted = outside.overflows, outside.planted[outside.planted.above_rounding]
     return {
-        "tables": [
-            {"dtype": dtype, "backend": backend, "cells": len(of), "most": float(of.least_factor.max())}
-            for (dtype, backend), of in outside.tables.groupby(["dtype", "backend"], sort=True)
-        ],
+        "tables": _furthest(outside.tables),
+        "wide": _furthest(outside.wide),
         "overflows": [
             {
                 "dtype": dtype,
@@ -132,6 +130,13 @@ def _outside(outside: Outside) -> dict[str, Any]:
         "planted": {"above": len(planted), "of": len(outside.planted)},
         "red": _rows(outside.red),
     }
+
+
+def _furthest(cells: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {"dtype": dtype, "backend": backend, "cells": len(of), "most": float(of.least_factor.max())}
+        for (dtype, backend), of in cells.groupby(["dtype", "backend"], sort=True)
+    ]
 
 
 def curve(calibration: Calibration) -> dict[str, Any]:

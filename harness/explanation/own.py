@@ -135,8 +135,10 @@ class Own:
 
 
 def _no_errors(steps: int, ratio: float) -> Scaled:
-    zeros, none = np.zeros(steps), np.zeros(steps, np.int64)
-    return Scaled(np.full(steps, ratio), none, zeros, zeros, zeros, none, np.zeros(steps, bool))
+    """To be written to: each column is an array of its own."""
+    value, other, unit = np.zeros((3, steps))
+    worst, left_open = np.zeros((2, steps), np.int64)
+    return Scaled(np.full(steps, ratio), worst, value, other, unit, left_open, np.zeros(steps, bool))
 
 
 Parts = Iterable[tuple[int, Iterable[tuple[str, Array]]]]

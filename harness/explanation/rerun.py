@@ -152,9 +152,9 @@ class Rerun:
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 at.load(self.own.state(step))
                 at.known = self._known(step) if plain and change.late else None
-                seen = at.step(inputs.x[rows], inputs.y[rows])
+                seen = [at.step(inputs.x[rows], inputs.y[rows])]
             if step in wanted:
-                yield step, self._as_told(seen, change, step)
+                yield step, self._as_told(seen.pop(), change, step)  # large: not to be held here while it is looked at
 
     def _known(self, step: int) -> Known:
         """What the rules give up to the gradients, from the trace's own state; kept, as far as that is not too much."""
