@@ -63,12 +63,22 @@ def _beyond(raw: Any) -> str:
     level = [raw]
     for _ in range(DEPTH):
         inner = [node.values() if isinstance(node, dict) else node for node in level if isinstance(node, (dict, list))]
-        level = [node for nodes in inner for node in nodes if isinstance(node, (dict, list, int))]
+        level = [node for nodes in inner for node in nodes if isinstance(node, (dict, list, int, str))]
         if any(isinstance(node, int) and node.bit_length() > BITS for node in level):
             return "expected numbers that float64 can hold; one has hundreds of digits"
+        if any(isinstance(node, str) and not _is_text(node) for node in level):
+            return "expected text that UTF-8 can hold; there is half of a surrogate pair"
         if not level:
             return ""
     return f"expected at most {DEPTH} tables and lists within each other; there are more"
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _causes(items: list[Any]) -> list[Any]:

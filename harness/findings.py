@@ -61,8 +61,9 @@ def _check_element(
 ) -> None:
     shape = _shape(scenario, inputs, quantity)
     if shape is None:
-        names = ", ".join(quantity_shapes(scenario))
-        raise ScenarioError(f"{scenario.name}: {where}: no quantity {quantity!r}; there are {names}")
+        names = list(quantity_shapes(scenario))
+        some = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+        raise ScenarioError(f"{scenario.name}: {where}: no quantity {quantity!r}; there are {some}")
     inside = len(index) == len(shape) and all(-n <= i < n for i, n in zip(index, shape, strict=True))
     if not inside or not -inputs.steps <= step < inputs.steps:
         raise ScenarioError(

@@ -119,7 +119,7 @@ def without_a_reader(command: str, way: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(["bash", "-c", line], capture_output=True, text=True, cwd=ROOT, check=False)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="there is no /dev/full here")
 @pytest.mark.parametrize(("way", "words"), WAYS.values(), ids=WAYS)
 def test_the_report_is_written_and_the_code_is_the_verdicts(
     scenario_file: Written, tmp_path: Path, way: str, words: str
@@ -134,7 +134,7 @@ def test_the_report_is_written_and_the_code_is_the_verdicts(
     assert words in done.stderr
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="there is no /dev/full here")
 @pytest.mark.parametrize("command", ["list", "--help", "run no/such"])
 @pytest.mark.parametrize("way", [way for way, _ in WAYS.values()], ids=WAYS)
 def test_no_command_ends_in_a_traceback(command: str, way: str) -> None:

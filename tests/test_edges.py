@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -22,8 +23,18 @@ NAMED = {
     "explain": ["--backend", "--dtype", "--timeout"],
     "calibrate": ["--backends", "--dtypes", "--seed", "--factor", "--jobs"],
 }
-PLACES = ["", ".", "/", "/dev/null", "/dev/full", "/proc/self/mem", "x" * 300, "gone", "a folder", "a file", "\udcff"]
-PLACES += ["a file/below", "loop", "locked", "a trace", "empty.safetensors", "empty.toml", "gone.toml", "a folder.toml"]
+PLACES = ["", ".", "/", "x" * 300, "gone", "a folder", "a file", "\udcff"]
+PLACES += [
+    "a file/below",
+    "loop",
+    "locked",
+    "a trace",
+    "empty.safetensors",
+    "a pipe",
+    "empty.toml",
+    "gone.toml",
+    "a folder.toml",
+]
 
 
 @pytest.fixture
@@ -36,6 +47,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("a file", "empty.toml", "empty.safetensors"):
         Path(name).touch()
     Path("loop").symlink_to("loop")
+    os.mkfifo("a pipe")
     Path("locked").chmod(0)
     save_trace(record("small.toml", REFERENCE), "a trace")
     shutil.copy("a trace", "trace.safetensors")
@@ -91,6 +103,7 @@ def test_any_place_of_a_file(isograd: Command, here: Path, request_: list[str]) 
         outcome = isograd(*(place if word == "PLACE" else word for word in request_))
         assert is_clear(outcome), (place, outcome)
     assert Path("small.toml").read_text() == SMALL
+    assert Path("a pipe").is_fifo()  # no file takes the place of what is none
     assert sorted(path.name for path in here.glob(".*")) == []
 
 
