@@ -68,12 +68,12 @@ OBLONG = MIXED | {
 WIDE = MIXED | {"name": "wide", "dtype": "float64"}
 HOT = MIXED | {
     "name": "hot",
-    "title": "A pre-activation of 75,000, in float16, which ends at 65,504",
+    "title": "A pre-activation of 195,000, in float16, which ends at 65,504",
     "dtype": "float16",
     "batch_size": 1,
     "data": {"kind": "inline", "x": [[300, 200, 100]], "y": [[1]]},
     "layers": [
-        {"name": "first", "kind": "linear", "weight": [[200, 50, 50]]},
+        {"name": "first", "kind": "linear", "weight": [[600, 50, 50]]},
         {"name": "first_act", "kind": "sigmoid"},
     ],
 }
