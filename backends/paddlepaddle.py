@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from harness.backend import Backend, LazyModule, Session
-from harness.inputs import Array, Inputs
-from harness.scenario import Scenario
+from isograd.backend import Backend, LazyModule, Session
+from isograd.inputs import Array, Inputs
+from isograd.scenario import Scenario
 
 paddle = LazyModule("paddle")
 

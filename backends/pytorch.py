@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from harness.backend import Backend, LazyModule, Session
-from harness.dtypes import FORMATS
-from harness.inputs import Array, Inputs
-from harness.scenario import Scenario
+from isograd.backend import Backend, LazyModule, Session
+from isograd.dtypes import FORMATS
+from isograd.inputs import Array, Inputs
+from isograd.scenario import Scenario
 
 torch = LazyModule("torch")
 

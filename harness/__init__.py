@@ -1,6 +1,6 @@
 """isograd: does the same training run give the same numbers in every framework, and if not, which tensor differs first?
 
-The public names. Each is imported when it is first used, so that ``import harness`` costs nothing.
+The public names. Each is imported when it is first used, so that ``import isograd`` costs nothing.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.api import compare, explain, judge, record, run
-    from harness.backend import Backend, Session
-    from harness.catalogue import load_scenario
-    from harness.errors import IsogradError
-    from harness.judging import Verdict
-    from harness.pytest_plugin import assert_equivalent
-    from harness.report import Report
-    from harness.scenario import Scenario
-    from harness.trace import Trace, load_trace, save_trace
+    from isograd.api import compare, explain, judge, record, run
+    from isograd.backend import Backend, Session
+    from isograd.catalogue import load_scenario
+    from isograd.errors import IsogradError
+    from isograd.judging import Verdict
+    from isograd.pytest_plugin import assert_equivalent
+    from isograd.report import Report
+    from isograd.scenario import Scenario
+    from isograd.trace import Trace, load_trace, save_trace
 
 _WHERE = {
     "Backend": "backend",
@@ -59,8 +59,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
-        raise AttributeError(f"module 'harness' has no attribute {name!r}")
-    return getattr(import_module(f"harness.{_WHERE[name]}"), name)
+        raise AttributeError(f"module 'isograd' has no attribute {name!r}")
+    return getattr(import_module(f"isograd.{_WHERE[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -10,24 +10,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.assess import Cell, between
-from harness.backend import backend_names, find_backend
-from harness.catalogue import find_scenarios, parse_scenario
-from harness.describe import describe
-from harness.envelope import RUNS
-from harness.errors import BackendError, IsogradError
-from harness.estimate import check_size
-from harness.findings import check_source
-from harness.inputs import fingerprint
-from harness.judging import FACTOR, Verdict
-from harness.plan import Plan, Progress
-from harness.quantities import quantity_shapes
-from harness.rejudge import assessor_of, rejudge
-from harness.report import Difference, Report
-from harness.scenario import Scenario
-from harness.scratch import scratch
-from harness.spec import EXACT
-from harness.trace import MODES, Mode, Trace, load_trace
+from isograd.assess import Cell, between
+from isograd.backend import backend_names, find_backend
+from isograd.catalogue import find_scenarios, parse_scenario
+from isograd.describe import describe
+from isograd.envelope import RUNS
+from isograd.errors import BackendError, IsogradError
+from isograd.estimate import check_size
+from isograd.findings import check_source
+from isograd.inputs import fingerprint
+from isograd.judging import FACTOR, Verdict
+from isograd.plan import Plan, Progress
+from isograd.quantities import quantity_shapes
+from isograd.rejudge import assessor_of, rejudge
+from isograd.report import Difference, Report
+from isograd.scenario import Scenario
+from isograd.scratch import scratch
+from isograd.spec import EXACT
+from isograd.trace import MODES, Mode, Trace, load_trace
 
 NOISE = 10_000  # noisy runs at most; every one is as large as the trace
 TIGHTEST, LOOSEST = 1e-9, 1e9  # factors; far beyond them, bounds and ratios overflow
@@ -79,7 +79,7 @@ def run(
         IsogradError: a request that cannot be carried out, before any child is started.
 
     Example:
-        >>> from harness import run
+        >>> from isograd import run
         >>> run("article/sum_regression", backends=["numpy", "torch", "paddle"]).green  # doctest: +SKIP
         True
     """
@@ -205,7 +205,7 @@ def record(
         IsogradError: the request is wrong, the backend is not installed, cannot run the scenario, or failed.
 
     Example:
-        >>> from harness import record
+        >>> from isograd import record
         >>> trace = record("article/worked_backprop", "numpy")
         >>> trace.columns["grad/hidden.weight"][0].tolist()
         [[396.0, 594.0], [272.0, 408.0], [272.0, 408.0], [396.0, 594.0]]
@@ -267,7 +267,7 @@ def explain(
         IsogradError: the request is wrong, or the backend cannot run the scenario.
 
     Example:
-        >>> from harness import explain
+        >>> from isograd import explain
         >>> explain("article/worked_backprop", "numpy[fault=derivative_left_out]").account.ids
         'derivative_left_out(hidden_act)'
     """
@@ -299,7 +299,7 @@ def judge(traces: Sequence[str | Path | Trace], *, factor: float = FACTOR, noise
         TraceError: a file that is not a whole trace file, or does not hold what it was made from.
 
     Example:
-        >>> from harness import judge, record
+        >>> from isograd import judge, record
         >>> [str(cell.verdict) for cell in judge([record("article/worked_backprop", "numpy")])]
         ['IDENTICAL']
     """

@@ -10,23 +10,23 @@ from pathlib import Path
 
 import numpy as np
 
-from backends.numpy_manual import NumpyBackend
-from harness.children import Answer
-from harness.comparison import Comparison, compare_traces
-from harness.dtypes import FORMATS
-from harness.errors import TraceError
-from harness.explanation import Account, explain, own_steps
-from harness.findings import BROKEN, HOLDS, NOTED, RED, Row, findings, published_trace
-from harness.identity import mean_of_sample_gradients
-from harness.inputs import Inputs, make_inputs
-from harness.judging import FACTOR, Judgement, OwnSteps, Verdict, drifts, judge, settle
-from harness.quantities import quantity_shapes
-from harness.recorder import record_here, recorded_steps
-from harness.reference import Reference
-from harness.scenario import Scenario
-from harness.stored import in_memory, left_in_file
-from harness.thinning import Course, course_of, thinned
-from harness.trace import Mode, Trace, bits, load_trace
+from isograd.backends.numpy_manual import NumpyBackend
+from isograd.children import Answer
+from isograd.comparison import Comparison, compare_traces
+from isograd.dtypes import FORMATS
+from isograd.errors import TraceError
+from isograd.explanation import Account, explain, own_steps
+from isograd.findings import BROKEN, HOLDS, NOTED, RED, Row, findings, published_trace
+from isograd.identity import mean_of_sample_gradients
+from isograd.inputs import Inputs, make_inputs
+from isograd.judging import FACTOR, Judgement, OwnSteps, Verdict, drifts, judge, settle
+from isograd.quantities import quantity_shapes
+from isograd.recorder import record_here, recorded_steps
+from isograd.reference import Reference
+from isograd.scenario import Scenario
+from isograd.stored import in_memory, left_in_file
+from isograd.thinning import Course, course_of, thinned
+from isograd.trace import Mode, Trace, bits, load_trace
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from harness.errors import BackendError, BackendUnavailableError
-from harness.words import said_of
+from isograd.errors import BackendError, BackendUnavailableError
+from isograd.words import said_of
 
 if TYPE_CHECKING:
-    from harness.inputs import Array, Inputs
-    from harness.scenario import Scenario
+    from isograd.inputs import Array, Inputs
+    from isograd.scenario import Scenario
 
 OURS = "isograd"  # the distribution whose own backends may be imported anywhere
 GROUP = "isograd.backends"
@@ -175,7 +175,7 @@ def _folder(base: str, target: str) -> str:
 def backend_class(name: str, target: str | None = None) -> type[Backend]:
     """The class of a registered name or of ``module:Class``; imports the backend's file, and no framework.
 
-    In any process but a child this is for isograd's own backends: of others use `harness.describe`.
+    In any process but a child this is for isograd's own backends: of others use `isograd.describe`.
 
     Args:
         name: the backend's name.
@@ -190,7 +190,7 @@ def backend_class(name: str, target: str | None = None) -> type[Backend]:
     module, _, attribute = target.partition(":")
     cls = getattr(_import(base, module), attribute, None)
     if not (isinstance(cls, type) and issubclass(cls, Backend)):
-        raise BackendError(f"backend {base!r}: expected {target} to be a subclass of harness.Backend; got {cls!r}")
+        raise BackendError(f"backend {base!r}: expected {target} to be a subclass of isograd.Backend; got {cls!r}")
     lacking = [name for name in ("distribution", *TABLES) if getattr(cls, name, None) is None]
     if lacking:
         raise BackendError(f"backend {base!r}: expected {target} to have the class attribute {lacking[0]!r}")

@@ -8,10 +8,10 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from harness.errors import ScenarioError
-from harness.files import CATALOGUE, came, catalogue_names, matches, read_scenario, short
-from harness.scenario import LayerSpec, Scenario
-from harness.spec import Spec
+from isograd.errors import ScenarioError
+from isograd.files import CATALOGUE, came, catalogue_names, matches, read_scenario, short
+from isograd.scenario import LayerSpec, Scenario
+from isograd.spec import Spec
 
 __all__ = ["CATALOGUE", "catalogue_names", "find_scenarios", "load_scenario", "parse_scenario"]
 

@@ -1,6 +1,6 @@
 """The child process: one backend and its variants, one job after another; the only place where a framework is imported.
 
-Started by `harness.watch`. Jobs come as JSON lines from a descriptor of their own, answers go as JSON lines to another;
+Started by `isograd.watch`. Jobs come as JSON lines from a descriptor of their own, answers go as JSON lines to another;
 whatever the framework prints goes to the log, of which the parent keeps the end.
 """
 
@@ -19,13 +19,13 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from harness.backend import TABLES, Backend, backend_class, installed_version, make_backend
-from harness.catalogue import parse_scenario
-from harness.errors import BackendError, BackendUnavailableError, IsogradError
-from harness.inputs import Inputs
-from harness.recorder import environment_of, record_here
-from harness.trace import first_difference, load_arrays, save_trace
-from harness.words import LONG, clean, clipped, said_of
+from isograd.backend import TABLES, Backend, backend_class, installed_version, make_backend
+from isograd.catalogue import parse_scenario
+from isograd.errors import BackendError, BackendUnavailableError, IsogradError
+from isograd.inputs import Inputs
+from isograd.recorder import environment_of, record_here
+from isograd.trace import first_difference, load_arrays, save_trace
+from isograd.words import LONG, clean, clipped, said_of
 
 SECOND_RUN = 1.0  # seconds: a job that takes less is run twice unasked
 

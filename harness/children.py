@@ -17,10 +17,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from harness.backend import Target
-from harness.pipes import BLOCK, Pipes
-from harness.watch import GRACE, PATIENCE, descendants
-from harness.words import LINE, LONG, clean, clipped, last_words
+from isograd.backend import Target
+from isograd.pipes import BLOCK, Pipes
+from isograd.watch import GRACE, PATIENCE, descendants
+from isograd.words import LINE, LONG, clean, clipped, last_words
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 LONGEST = 1e8  # seconds, which a lock can wait for
@@ -89,7 +89,7 @@ class Answer:
 class Child:
     """One child process: started at once, so that it imports its framework while the parent has other things to do.
 
-    Needs POSIX: pipes that can be polled, and ``fork`` in the child (`harness.watch`).
+    Needs POSIX: pipes that can be polled, and ``fork`` in the child (`isograd.watch`).
 
     Args:
         backend: a backend's name, for whoever looks at the list of processes.

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from harness.console import SafeConsole, drop
-from harness.errors import IsogradError
+from isograd.console import SafeConsole, drop
+from isograd.errors import IsogradError
 
 if TYPE_CHECKING:
-    from harness.report import Report
-    from harness.report.staging import Staging
+    from isograd.report import Report
+    from isograd.report.staging import Staging
 
 app = typer.Typer(
     help="Does the same training run give the same numbers in every framework? If not, which tensor differs first?",
@@ -74,10 +74,10 @@ def run(
     factor: Factor = None,
 ) -> None:
     """Run scenarios on backends, compare everything with the reference, and judge it."""
-    from harness.api import run as run_scenarios
-    from harness.backend import split_names
-    from harness.report.folder import publish
-    from harness.report.text import verdict_table
+    from isograd.api import run as run_scenarios
+    from isograd.backend import split_names
+    from isograd.report.folder import publish
+    from isograd.report.text import verdict_table
 
     options: dict[str, Any] = {"dtype": dtype, "mode": mode.value, "jobs": jobs, "timeout": timeout, "every": every}
     options |= {"repeat": repeat, "quantities": quantities} | _given(noise=noise, factor=factor)
@@ -102,7 +102,7 @@ def run(
 @app.command(name="list")
 def list_all() -> None:
     """Show the scenarios, the backends, and which backend supports what."""
-    from harness.listing import listing
+    from isograd.listing import listing
 
     out.print(listing())
 
@@ -119,8 +119,8 @@ def record(
     quantities: Globs = "*",
 ) -> None:
     """Record one scenario on one backend into a trace file."""
-    from harness.api import record as record_trace
-    from harness.trace import check_place, save_trace
+    from isograd.api import record as record_trace
+    from isograd.trace import check_place, save_trace
 
     check_place(out_file)  # now, not after minutes of work
     options: dict[str, Any] = {"dtype": dtype, "mode": mode, "timeout": timeout, "every": every}
@@ -136,8 +136,8 @@ def compare(
     out_folder: Annotated[Path | None, typer.Option("--out", help="Write the tables to this folder.")] = None,
 ) -> None:
     """Compare two trace files; no framework is needed."""
-    from harness.api import compare as compare_traces
-    from harness.report.text import difference_text
+    from isograd.api import compare as compare_traces
+    from isograd.report.text import difference_text
 
     difference = compare_traces(a, b)
     out.print(difference_text(difference), end="")
@@ -156,9 +156,9 @@ def judge(
     noise: Noise = None,
 ) -> None:
     """Judge trace files again, at another factor if need be; no framework is needed."""
-    from harness.api import judge as judge_traces
-    from harness.judging import factor_of
-    from harness.report.text import judgement_table
+    from isograd.api import judge as judge_traces
+    from isograd.judging import factor_of
+    from isograd.report.text import judgement_table
 
     if factor is not None and false_alarms is not None:
         raise IsogradError("expected --factor or --false-alarms; got both")
@@ -177,10 +177,10 @@ def explain(
     timeout: Seconds = 300.0,
 ) -> None:
     """Say why a backend, or a trace, leaves the rules: where it does first, and which changed rule accounts for it."""
-    from harness.api import compare as compare_traces
-    from harness.api import explain as explain_trace
-    from harness.report.account import account_text
-    from harness.report.text import difference_text
+    from isograd.api import compare as compare_traces
+    from isograd.api import explain as explain_trace
+    from isograd.report.account import account_text
+    from isograd.report.text import difference_text
 
     if other is None:
         cell = explain_trace(scenario, backend, dtype=dtype, timeout=timeout)
@@ -209,12 +209,12 @@ def calibrate(
     out_folder: Annotated[Path | None, typer.Option("--out", help="Write the report to this folder.")] = None,
 ) -> None:
     """Judge right runs and seeded faults, and count how often the judge is wrong, over the factor."""
-    from harness.backend import split_names
-    from harness.calibration import calibrate as run_calibration
-    from harness.calibration.causes import calibrate_causes
-    from harness.calibration.report import write, write_causes
-    from harness.report.mark import check_replaceable
-    from harness.report.text import goals_table
+    from isograd.backend import split_names
+    from isograd.calibration import calibrate as run_calibration
+    from isograd.calibration.causes import calibrate_causes
+    from isograd.calibration.report import write, write_causes
+    from isograd.report.mark import check_replaceable
+    from isograd.report.text import goals_table
 
     if out_folder:
         check_replaceable(out_folder)
@@ -242,7 +242,7 @@ def _given(**options: Any) -> dict[str, Any]:
 @contextmanager
 def _staging(folder: Path | None) -> Iterator[Staging | None]:
     """Where the report is put together; of a run that ends before its report is there, it is told where traces lie."""
-    from harness.report.staging import Staging
+    from isograd.report.staging import Staging
 
     if folder is None:
         yield None
@@ -263,7 +263,7 @@ def _advise(text: str) -> None:
 
 
 def _progress() -> Any:
-    from harness.report.progress import Progress
+    from isograd.report.progress import Progress
 
     return Progress(err)
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.errors import TraceError
-from harness.measure import Array, Measures, measure
-from harness.scaled import Scaled, scale
-from harness.trace import Trace
+from isograd.errors import TraceError
+from isograd.measure import Array, Measures, measure
+from isograd.scaled import Scaled, scale
+from isograd.trace import Trace
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
 from rich.segment import Segment
 
-from harness.visible import visible
+from isograd.visible import visible
 
 PIPED = 1000  # columns where there is no terminal, whose edge would cut names and verdicts
 

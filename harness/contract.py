@@ -1,6 +1,6 @@
 """Does a backend keep to the interface? Tests for any backend, ours or a stranger's.
 
-    pytest --pyargs harness.contract --isograd-backends mypackage.mybackend:MyBackend
+    pytest --pyargs isograd.contract --isograd-backends mypackage.mybackend:MyBackend
 
 Every row of its tables is tried, in free and in resync. A row that it lacks is skipped, once it is seen to be reported
 as UNSUPPORTED. All backends are run once, for all tests. pytest is needed here: nothing else in harness imports this.
@@ -24,18 +24,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.api import run
-from harness.assess import Cell
-from harness.backend import parse_name
-from harness.catalogue import parse_scenario
-from harness.describe import Description, describe
-from harness.judging import Verdict
-from harness.listing import support_rows
-from harness.pytest_plugin import asked_for
-from harness.quantities import quantity_shapes
-from harness.report import Report
-from harness.scenario import Scenario
-from harness.trace import MODES, Mode, Trace
+from isograd.api import run
+from isograd.assess import Cell
+from isograd.backend import parse_name
+from isograd.catalogue import parse_scenario
+from isograd.describe import Description, describe
+from isograd.judging import Verdict
+from isograd.listing import support_rows
+from isograd.pytest_plugin import asked_for
+from isograd.quantities import quantity_shapes
+from isograd.report import Report
+from isograd.scenario import Scenario
+from isograd.trace import MODES, Mode, Trace
 
 TIMEOUT = 60.0  # seconds for a job of a few steps, or for the import of a framework from a cold disk
 
@@ -82,7 +82,7 @@ def row_scenario(layer: str, loss: str, optimizer: str, dtype: str) -> Scenario:
             "loss": {"kind": loss},
             "optimizer": {"kind": optimizer, "lr": 0.1},
         },
-        "harness.contract",
+        "isograd.contract",
     )
 
 
@@ -109,7 +109,7 @@ def chaos(loss: str) -> Scenario:
             "loss": {"kind": loss},
             "optimizer": {"kind": "sgd", "lr": CHAOTIC[loss]},
         },
-        "harness.contract",
+        "isograd.contract",
     )
 
 
@@ -212,7 +212,7 @@ def test_its_tables_can_be_read(isograd_backend: str) -> None:
 MODULES_OF_A_BACKEND = """
 import json, sys
 import numpy  # which everything here is made of
-from harness.backend import make_backend
+from isograd.backend import make_backend
 def packages(): return {name.partition(".")[0] for name in sys.modules}
 before = packages()
 make_backend(sys.argv[1])
@@ -233,7 +233,7 @@ def test_its_framework_is_not_imported_before_it_is_used(isograd_backend: str) -
     early = sorted(set(json.loads(done.stdout)) & modules_of(describe(isograd_backend).distribution))
     assert not early, (
         f"{isograd_backend}: importing its file imports {', '.join(early)}; "
-        f'write {early[0]} = LazyModule("{early[0]}") (from harness.backend), or import it inside the methods'
+        f'write {early[0]} = LazyModule("{early[0]}") (from isograd.backend), or import it inside the methods'
     )
 
 

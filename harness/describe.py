@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
-from harness.backend import TABLES, Target, backend_class, find_backend, installed_version, make_backend
-from harness.errors import BackendError
+from isograd.backend import TABLES, Target, backend_class, find_backend, installed_version, make_backend
+from isograd.errors import BackendError
 
 TIMEOUT = 60.0  # seconds in which somebody else's file must be imported: its framework is not
 
@@ -59,7 +59,7 @@ def _of_ours(name: str) -> Description:
 
 @cache
 def _of_others(name: str, target: Target) -> Description:
-    from harness.children import Child  # only they need a process
+    from isograd.children import Child  # only they need a process
 
     try:
         child = Child(name, target)

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.numpy_manual import NumpySession
-from backends.numpy_manual.noise import noise_scales
-from backends.numpy_manual.noisy import noisy
-from harness.dtypes import FORMATS
-from harness.inputs import Array, Inputs
-from harness.quantities import kind, quantity_shapes
-from harness.recorder import States
-from harness.scenario import Scenario
-from harness.trace import Mode, Trace
+from isograd.backends.numpy_manual import NumpySession
+from isograd.backends.numpy_manual.noise import noise_scales
+from isograd.backends.numpy_manual.noisy import noisy
+from isograd.dtypes import FORMATS
+from isograd.inputs import Array, Inputs
+from isograd.quantities import kind, quantity_shapes
+from isograd.recorder import States
+from isograd.scenario import Scenario
+from isograd.trace import Mode, Trace
 
 Floats = NDArray[np.float64]
 Walks = Iterator[tuple[Any, Iterator[tuple[str, Array]]]]
@@ -74,8 +74,9 @@ def make_envelope(
 ) -> dict[str, Floats]:
     """The largest distance to the truth of noisy runs, and of the rules in the dtype itself; floored.
 
-    The rules are the hand-written ones, in `backends.numpy_manual.noisy`'s arithmetic. In free the noise accumulates
-    over the steps; in resync each step starts from its state, and so many steps of one batch size run at once.
+    The rules are the hand-written ones, in `isograd.backends.numpy_manual.noisy`'s arithmetic. In free the noise
+    accumulates over the steps; in resync each step starts from its state, and so many steps of one batch size run at
+    once.
 
     Args:
         scenario: what is run.
@@ -218,8 +219,9 @@ def noisy_walks(
 ) -> Walks:
     """Noisy runs of the rules: the numbers of some steps, and each quantity there, (2 runs + 1, steps, *shape).
 
-    Run 0 has no noise; the others are of two kinds (`backends.numpy_manual.noisy.Noise`). A constant has no noise, and
-    no more than one run. ``steps`` says which are wanted in resync; None: all. ``kind`` is 1 or 2 for one kind only.
+    Run 0 has no noise; the others are of two kinds (`isograd.backends.numpy_manual.noisy.Noise`). A constant has no
+    noise, and no more than one run. ``steps`` says which are wanted in resync; None: all. ``kind`` is 1 or 2 for one
+    kind only.
     """
     name = zlib.crc32(f"{scenario.name} {mode} {seed}".encode())
     arithmetic = noisy(scenario.dtype, runs, factor, name, kind=kind)

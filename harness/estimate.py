@@ -9,11 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.envelope import runs_for
-from harness.errors import ScenarioError
-from harness.quantities import quantity_shapes
-from harness.scenario import GaussianData, InlineData, Scenario
-from harness.trace import Mode
+from isograd.envelope import runs_for
+from isograd.errors import ScenarioError
+from isograd.quantities import quantity_shapes
+from isograd.scenario import GaussianData, InlineData, Scenario
+from isograd.trace import Mode
 
 ITEM = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 WIDE = 8  # bytes of a number of the oracle: float64

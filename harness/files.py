@@ -11,9 +11,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from harness.errors import ScenarioError
+from isograd.errors import ScenarioError
 
-CATALOGUE = Path(str(files("scenarios")))
+CATALOGUE = Path(str(files("isograd.scenarios")))
 CHAIN = 100  # files that may extend one another
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from backends.numpy_manual.rules import LAYERS
-from harness.errors import ScenarioError
-from harness.inputs import Inputs
-from harness.quantities import quantity_shapes
-from harness.scenario import Scenario
-from harness.source import Evidence, Finding, Published
-from harness.trace import Manifest, Mode, Trace
+from isograd.backends.numpy_manual.rules import LAYERS
+from isograd.errors import ScenarioError
+from isograd.inputs import Inputs
+from isograd.quantities import quantity_shapes
+from isograd.scenario import Scenario
+from isograd.source import Evidence, Finding, Published
+from isograd.trace import Manifest, Mode, Trace
 
 Row = dict[str, Any]
 

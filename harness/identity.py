@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from backends.numpy_manual import NumpyBackend
-from harness.inputs import Inputs
-from harness.reference import Reference
-from harness.scenario import Scenario
-from harness.trace import Trace
+from isograd.backends.numpy_manual import NumpyBackend
+from isograd.inputs import Inputs
+from isograd.reference import Reference
+from isograd.scenario import Scenario
+from isograd.trace import Trace
 
 
 @np.errstate(over="ignore", invalid="ignore")  # a run that overflows is for the judge, who can name where

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.dtypes import FORMATS
-from harness.errors import ScenarioError
-from harness.scenario import Draw, GaussianData, InlineData, Scenario, TableData
+from isograd.dtypes import FORMATS
+from isograd.errors import ScenarioError
+from isograd.scenario import Draw, GaussianData, InlineData, Scenario, TableData
 
 Array = NDArray[Any]
 

@@ -8,12 +8,12 @@ from enum import StrEnum
 
 import numpy as np
 
-from harness.comparison import Comparison
-from harness.dtypes import FORMATS
-from harness.errors import IsogradError
-from harness.measure import Floats
-from harness.quantities import kind
-from harness.source import Expect
+from isograd.comparison import Comparison
+from isograd.dtypes import FORMATS
+from isograd.errors import IsogradError
+from isograd.measure import Floats
+from isograd.quantities import kind
+from isograd.source import Expect
 
 
 class Verdict(StrEnum):

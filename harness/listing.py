@@ -1,6 +1,6 @@
 """What is there to run, and on what? Scenarios, backends, and the support matrix, read off the backends' tables.
 
-All of it as the sources say it, without importing them (`harness.static`): one looks a name up in a blink, or not at
+All of it as the sources say it, without importing them (`isograd.static`): one looks a name up in a blink, or not at
 all. What a source does not write out is imported.
 """
 
@@ -17,9 +17,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-import harness.static as static
-from harness.errors import IsogradError
-from harness.files import catalogue_names, read_scenario
+import isograd.static as static
+from isograd.errors import IsogradError
+from isograd.files import catalogue_names, read_scenario
 
 GROUP = "isograd.backends"
 SCENARIO, SPEC = f"{__package__}.scenario", f"{__package__}.spec"
@@ -131,7 +131,7 @@ def _read(name: str, target: str) -> About:
 
 def _imported(name: str) -> About:
     """What it says when it is imported; somebody else's is, in a child process."""
-    from harness.describe import describe
+    from isograd.describe import describe
 
     try:
         found = describe(name)

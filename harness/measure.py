@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.dtypes import FORMATS
+from isograd.dtypes import FORMATS
 
 Array = NDArray[Any]
 BFLOAT16 = FORMATS["bfloat16"].dtype

@@ -7,7 +7,7 @@ import queue
 import select
 import threading
 
-from harness.watch import PATIENCE
+from isograd.watch import PATIENCE
 
 KEPT = 1 << 17  # bytes of what a child says, the last; whatever it says in all
 ANSWER = 1 << 20  # bytes of an answer; ours are shorter

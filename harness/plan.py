@@ -12,19 +12,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness.assess import Assessor, Run
-from harness.backend import find_backend, parse_name
-from harness.children import Answer
-from harness.envelope import RUNS
-from harness.errors import TraceError
-from harness.inputs import Array, Inputs, make_inputs
-from harness.judging import FACTOR
-from harness.pool import Children, Job
-from harness.recorder import States
-from harness.reference import Reference, make_reference
-from harness.scenario import Scenario
-from harness.scratch import scratch
-from harness.trace import Mode, save_arrays
+from isograd.assess import Assessor, Run
+from isograd.backend import find_backend, parse_name
+from isograd.children import Answer
+from isograd.envelope import RUNS
+from isograd.errors import TraceError
+from isograd.inputs import Array, Inputs, make_inputs
+from isograd.judging import FACTOR
+from isograd.pool import Children, Job
+from isograd.recorder import States
+from isograd.reference import Reference, make_reference
+from isograd.scenario import Scenario
+from isograd.scratch import scratch
+from isograd.trace import Mode, save_arrays
 
 READABLE = 150  # characters of a trace file's name; file systems allow 255 bytes, and a part file has more
 

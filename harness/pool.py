@@ -8,9 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.backend import Target, parse_name
-from harness.children import Answer, Child
-from harness.errors import IsogradError
+from isograd.backend import Target, parse_name
+from isograd.children import Answer, Child
+from isograd.errors import IsogradError
 
 
 @dataclass

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from harness.report import Report
+    from isograd.report import Report
 
 FIXTURE = "isograd_backend"
 
@@ -34,7 +34,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def asked_for(config: pytest.Config) -> list[str]:
     """The backends that ``--isograd-backends`` names, or all that are registered."""
-    from harness.backend import backend_names, split_names
+    from isograd.backend import backend_names, split_names
 
     named = config.getoption("--isograd-backends")
     return split_names(named) if named else backend_names()
@@ -47,7 +47,7 @@ def isograd_backend(request: pytest.FixtureRequest) -> str:
     A backend whose framework is not installed skips with its reason; one that was asked for by name fails, and so does
     every one where ``CI`` is set and no names were given.
     """
-    from harness.describe import describe
+    from isograd.describe import describe
 
     name = str(request.param)
     absent = describe(name).absent
@@ -63,9 +63,9 @@ def assert_equivalent(scenario: Any, backends: Sequence[str] | None = None, **op
     """Fail unless every backend agrees with the reference on ``scenario``.
 
     Args:
-        scenario: whatever `harness.run` takes; or a `Report`, which is then only looked at.
+        scenario: whatever `isograd.run` takes; or a `Report`, which is then only looked at.
         backends: names of backends; None: all that are installed.
-        **options: of `harness.run`: dtype, mode, every, quantities, jobs, timeout.
+        **options: of `isograd.run`: dtype, mode, every, quantities, jobs, timeout.
 
     Returns:
         The report, for further assertions.
@@ -74,17 +74,17 @@ def assert_equivalent(scenario: Any, backends: Sequence[str] | None = None, **op
         AssertionError: with the first divergence and the worst of each red cell, and how to see the report.
 
     Example:
-        >>> from harness import assert_equivalent
+        >>> from isograd import assert_equivalent
         >>> def test_my_backend():
         ...     assert_equivalent("article/sum_regression", backends=["mypackage.mybackend:MyBackend"])
     """
     __tracebackhide__ = True
-    from harness.api import run
-    from harness.report import Report
+    from isograd.api import run
+    from isograd.report import Report
 
     report = scenario if isinstance(scenario, Report) else run(scenario, backends=backends, **options)
     if not report.green:
-        from harness.report.text import failure
+        from isograd.report.text import failure
 
         raise AssertionError(failure(report))
     return report

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
-from harness.scenario import Scenario
+from isograd.scenario import Scenario
 
 
 def quantity_shapes(scenario: Scenario, pattern: str = "*") -> dict[str, tuple[int | None, ...]]:

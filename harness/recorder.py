@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.backend import Backend
-from harness.inputs import Array, Inputs, fingerprint
-from harness.quantities import quantity_shapes
-from harness.scenario import Scenario
-from harness.trace import FLOATS, INPUTS, STEPS, Manifest, Mode, Trace
-from harness.words import clean, clipped, said_of
+from isograd.backend import Backend
+from isograd.inputs import Array, Inputs, fingerprint
+from isograd.quantities import quantity_shapes
+from isograd.scenario import Scenario
+from isograd.trace import FLOATS, INPUTS, STEPS, Manifest, Mode, Trace
+from isograd.words import clean, clipped, said_of
 
 NAMES = 10_000  # quantities of a step
 NAME = 200  # characters of a quantity's name

@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from backends.numpy_manual import NumpyBackend
-from backends.numpy_manual.arithmetic import has_extended
-from backends.numpy_manual.early import early
-from backends.numpy_manual.late import LateBackend
-from harness.dtypes import FORMATS
-from harness.envelope import RUNS, Floats, make_envelope, noisy_runs
-from harness.inputs import Array, Inputs
-from harness.overflow import as_far_as_the_dtype_reaches, is_near, left_open
-from harness.recorder import Columns, States, manifest_of, record_here
-from harness.scenario import Scenario
-from harness.stored import on_disk
-from harness.trace import Mode, Trace
+from isograd.backends.numpy_manual import NumpyBackend
+from isograd.backends.numpy_manual.arithmetic import has_extended
+from isograd.backends.numpy_manual.early import early
+from isograd.backends.numpy_manual.late import LateBackend
+from isograd.dtypes import FORMATS
+from isograd.envelope import RUNS, Floats, make_envelope, noisy_runs
+from isograd.inputs import Array, Inputs
+from isograd.overflow import as_far_as_the_dtype_reaches, is_near, left_open
+from isograd.recorder import Columns, States, manifest_of, record_here
+from isograd.scenario import Scenario
+from isograd.stored import on_disk
+from isograd.trace import Mode, Trace
 
 # float64 has 29 bits more than float32, so its own rounding is invisible there; for float64 itself, 50 digits.
 WIDER = {"float16": "float64", "bfloat16": "float64", "float32": "float64", "float64": "mp50"}
@@ -76,7 +76,7 @@ def make_reference(
         scenario: what is run.
         inputs: its numbers.
         modes: free, resync or both.
-        factor: how many envelopes an element may be off; see `harness.envelope`.
+        factor: how many envelopes an element may be off; see `isograd.envelope`.
         runs: how many noisy runs of each kind make the envelope.
         ready: told of resync's states as soon as they are known, long before the envelope is.
         folder: where to put what is large, an empty folder; None: all is kept in memory.

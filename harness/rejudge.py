@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.assess import Assessor, Cell
-from harness.catalogue import parse_scenario
-from harness.dtypes import FORMATS
-from harness.envelope import RUNS
-from harness.errors import ScenarioError, TraceError
-from harness.findings import check_source
-from harness.inputs import Inputs, fingerprint
-from harness.judging import FACTOR
-from harness.reference import make_reference
-from harness.scenario import Scenario
-from harness.trace import Mode, Trace
+from isograd.assess import Assessor, Cell
+from isograd.catalogue import parse_scenario
+from isograd.dtypes import FORMATS
+from isograd.envelope import RUNS
+from isograd.errors import ScenarioError, TraceError
+from isograd.findings import check_source
+from isograd.inputs import Inputs, fingerprint
+from isograd.judging import FACTOR
+from isograd.reference import make_reference
+from isograd.scenario import Scenario
+from isograd.trace import Mode, Trace
 
 
 def rejudge(traces: Sequence[Trace], factor: float, noise: int) -> list[Cell]:

@@ -6,8 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, StrictBool, StrictInt, StringConstraints, Tag, model_validator
 
-from harness.source import Expect, Finding, Published
-from harness.spec import Count, DType, Matrix, Name, Number, Positive, Spec, Vector
+from isograd.source import Expect, Finding, Published
+from isograd.spec import Count, DType, Matrix, Name, Number, Positive, Spec, Vector
 
 # ---------------------------------------------------------------- layers
 
@@ -203,7 +203,7 @@ class Scenario(Spec):
     """Everything that decides a training run, and what its source says about it.
 
     Example:
-        >>> from harness import load_scenario
+        >>> from isograd import load_scenario
         >>> load_scenario("article/worked_backprop").layers[0].name
         'hidden'
     """

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
-from harness.spec import Count, Index, Number, Quantity, Spec, Step, rectangular
+from isograd.spec import Count, Index, Number, Quantity, Spec, Step, rectangular
 
 Printed = Annotated[str, StringConstraints(pattern=r"^[+-]?[0-9]{1,60}(\.[0-9]{1,60})?$")]
 

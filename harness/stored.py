@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.dtypes import FORMATS
-from harness.errors import TraceError
-from harness.inputs import Array
-from harness.trace import Trace, save_arrays
+from isograd.dtypes import FORMATS
+from isograd.errors import TraceError
+from isograd.inputs import Array
+from isograd.trace import Trace, save_arrays
 
 LARGE = 2**23
 """Bytes of a trace's columns from which on they are left in the file."""

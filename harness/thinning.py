@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.comparison import Comparison
-from harness.judging import Judgement
+from isograd.comparison import Comparison
+from isograd.judging import Judgement
 
 POINTS = 2000
 """So many steps at most: more than the pixels that a curve is drawn on, and than anyone reads."""

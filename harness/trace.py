@@ -16,10 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from harness.dtypes import FORMATS
-from harness.errors import TraceError
-from harness.inputs import Array, Inputs
-from harness.spec import EXACT, DType
+from isograd.dtypes import FORMATS
+from isograd.errors import TraceError
+from isograd.inputs import Array, Inputs
+from isograd.spec import EXACT, DType
 
 FORMAT = 2
 KEY = "isograd"  # the one entry of a file's metadata that is ours

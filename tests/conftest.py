@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import Report, explanation, run
-from harness.describe import describe
-from harness.pytest_plugin import asked_for
+from isograd import Report, explanation, run
+from isograd.describe import describe
+from isograd.pytest_plugin import asked_for
 
 pytest_plugins = ("pytester",)
 explanation.LOUD = True  # a search for causes that fails is a failed test, not a phrase in a report
@@ -96,7 +96,7 @@ class Outcome:
 @pytest.fixture
 def isograd(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Outcome]]:
     """The command, in this process: ``isograd("run", path, "--mode", "free")``."""
-    from harness.cli import main
+    from isograd.cli import main
 
     def command(*arguments: object) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["isograd", *map(str, arguments)])

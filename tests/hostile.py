@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from harness.backend import Session
-from harness.inputs import Inputs
-from harness.scenario import Scenario
+from isograd.backend import Session
+from isograd.inputs import Inputs
+from isograd.scenario import Scenario
 from tests.saboteurs import Honest
 
 HOSTILE = "=HYPERLINK(1) \x1b[31m\x1b]0;owned\x07 \x9b2J \b\r \u202egpj.exe \u2066x\u2069 \x7f \u2028"

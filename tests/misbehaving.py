@@ -26,8 +26,8 @@ from typing import Any
 
 import numpy as np
 
-from harness import Scenario, Session
-from harness.inputs import Array, Inputs
+from isograd import Scenario, Session
+from isograd.inputs import Array, Inputs
 from tests.outside import Outside, OutsideSession
 
 PLACES = ("init", "environment", "session", "load", "step")

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from harness import Backend, Scenario, Session
-from harness.inputs import Array, Inputs
+from isograd import Backend, Scenario, Session
+from isograd.inputs import Array, Inputs
 
 LAYERS: dict[str, Any] = {
     "linear": (lambda z, p: z @ p["weight"].T + p["bias"], None),

@@ -18,10 +18,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from backends.numpy_manual import NumpyBackend
-from harness import Backend, Scenario, Session
-from harness.backend import LazyModule
-from harness.inputs import Array, Inputs
+from isograd import Backend, Scenario, Session
+from isograd.backend import LazyModule
+from isograd.backends.numpy_manual import NumpyBackend
+from isograd.inputs import Array, Inputs
 
 Seen = dict[str, Array]
 
@@ -550,7 +550,7 @@ class NotInstalled(Honest):
 
 
 class NotABackend:
-    """No subclass of `harness.Backend`."""
+    """No subclass of `isograd.Backend`."""
 
 
 class RotatesUnits(Honest):

@@ -16,12 +16,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import harness
-from harness import IsogradError, Report, Trace, compare, load_scenario, load_trace, record, run, save_trace
-from harness.children import Answer
-from harness.envelope import RUNS
-from harness.judging import FACTOR
-from harness.plan import trace_name
+import isograd
+from isograd import IsogradError, Report, Trace, compare, load_scenario, load_trace, record, run, save_trace
+from isograd.children import Answer
+from isograd.envelope import RUNS
+from isograd.judging import FACTOR
+from isograd.plan import trace_name
 from tests.conftest import REFERENCE, SMALL, SMALL_STEPS
 from tests.test_architecture import OURS, name_of
 
@@ -31,22 +31,20 @@ Written = Callable[..., Path]
 
 
 def test_public_names_are_there() -> None:
-    assert dir(harness) == sorted(harness.__all__)
-    assert all(getattr(harness, name).__name__ == name for name in harness.__all__)
+    assert dir(isograd) == sorted(isograd.__all__)
+    assert all(getattr(isograd, name).__name__ == name for name in isograd.__all__)
 
 
 def test_there_is_no_other_name() -> None:
-    with pytest.raises(AttributeError, match="module 'harness' has no attribute 'rnu'"):
-        _ = harness.rnu
+    with pytest.raises(AttributeError, match="module 'isograd' has no attribute 'rnu'"):
+        _ = isograd.rnu
 
 
 def test_importing_costs_nothing() -> None:
-    code = "import harness, json, sys; print(json.dumps(sorted(sys.modules)))"
+    code = "import isograd, json, sys; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    ours = [
-        name for name in json.loads(done.stdout) if name.partition(".")[0] in ("harness", "backends", "numpy", "pandas")
-    ]
-    assert ours == ["harness"]
+    ours = [name for name in json.loads(done.stdout) if name.partition(".")[0] in ("isograd", "numpy", "pandas")]
+    assert ours == ["isograd"]
 
 
 WITH_EXAMPLES = [name_of(path) for path in OURS if ">>>" in path.read_text("utf-8")]
@@ -172,7 +170,7 @@ def test_a_report_shows_itself_in_a_line(scenario_file: Written) -> None:
 def test_a_wrong_request_is_refused_before_any_child_is_started(
     monkeypatch: pytest.MonkeyPatch, request_: dict[str, Any], words: str
 ) -> None:
-    monkeypatch.setattr("harness.pool.Child", lambda *_: pytest.fail("a child was started"))
+    monkeypatch.setattr("isograd.pool.Child", lambda *_: pytest.fail("a child was started"))
     with pytest.raises(IsogradError) as refused:
         run(**({"scenarios": "article/single_neuron", "backends": [REFERENCE]} | request_))
     assert words in str(refused.value)
@@ -189,7 +187,7 @@ def test_how_it_was_asked_for_stands_in_the_report(scenario_file: Written) -> No
 
 def test_the_public_judge_stays_a_function_whatever_is_imported() -> None:
     """A module of the same name, once imported, would stand in the function's place."""
-    code = "import harness.api, harness; from harness import judge; print(callable(harness.judge), callable(judge))"
+    code = "import isograd.api, isograd; from isograd import judge; print(callable(isograd.judge), callable(judge))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True", "True"]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.backend import backend_class, backend_names
-from harness.contract import modules_of
+from isograd.backend import backend_class, backend_names
+from isograd.contract import modules_of
 from tests.conftest import REFERENCE
 
 ROOT = Path(__file__).parent.parent
@@ -18,55 +18,55 @@ ROOT = Path(__file__).parent.parent
 # The way through the house: a module imports only from those before it, or from its own stage. A name stands for all
 # modules below it. Backends' files stand on the interface, and the reference's rules before all that compares with it.
 ORDER = [
-    "harness.errors",
-    "harness.words",
-    "harness.watch",
-    "harness.scratch",
-    "harness.visible",
-    "harness.console",
-    "harness.static",
-    "harness.files",
-    "harness.dtypes",
-    "harness.spec",
-    "harness.source",
-    "harness.scenario",
-    "harness.catalogue",
-    "harness.inputs",
-    "harness.overflow",
-    "harness.quantities",
-    "harness.trace",
-    "harness.stored",
-    "harness.backend",
-    "backends",
-    "harness.recorder",
-    "harness.envelope",
-    "harness.estimate",
-    "harness.reference",
-    "harness.identity",
-    "harness.child",
-    "harness.pipes",
-    "harness.children",
-    "harness.describe",
-    "harness.pool",
-    "harness.measure",
-    "harness.scaled",
-    "harness.comparison",
-    "harness.judging",
-    "harness.thinning",
-    "harness.explanation",
-    "harness.findings",
-    "harness.assess",
-    "harness.rejudge",
-    "harness.report",
-    "harness.plan",
-    "harness.api",
-    "harness.calibration",
-    "harness.listing",
-    "harness.pytest_plugin",
-    "harness.contract",
-    "harness.cli",
+    "isograd.errors",
+    "isograd.words",
+    "isograd.watch",
+    "isograd.scratch",
+    "isograd.visible",
+    "isograd.console",
+    "isograd.static",
+    "isograd.files",
+    "isograd.dtypes",
+    "isograd.spec",
+    "isograd.source",
+    "isograd.scenario",
+    "isograd.catalogue",
+    "isograd.inputs",
+    "isograd.overflow",
+    "isograd.quantities",
+    "isograd.trace",
+    "isograd.stored",
+    "isograd.backend",
+    "isograd.backends",
+    "isograd.recorder",
+    "isograd.envelope",
+    "isograd.estimate",
+    "isograd.reference",
+    "isograd.identity",
+    "isograd.child",
+    "isograd.pipes",
+    "isograd.children",
+    "isograd.describe",
+    "isograd.pool",
+    "isograd.measure",
+    "isograd.scaled",
+    "isograd.comparison",
+    "isograd.judging",
+    "isograd.thinning",
+    "isograd.explanation",
+    "isograd.findings",
+    "isograd.assess",
+    "isograd.rejudge",
+    "isograd.report",
+    "isograd.plan",
+    "isograd.api",
+    "isograd.calibration",
+    "isograd.listing",
+    "isograd.pytest_plugin",
+    "isograd.contract",
+    "isograd.cli",
 ]
-PUBLIC = "harness"  # `harness/__init__.py` gives the public names, each when it is asked for, and so knows them all
+PUBLIC = "isograd"  # `harness/__init__.py` gives the public names, each when it is asked for, and so knows them all
 
 # Files that name a framework, or a backend other than the reference, with the reason why they must.
 MAY_NAME = {
@@ -136,7 +136,9 @@ def test_imports_point_left(path: Path) -> None:
 @pytest.mark.parametrize("path", modules("backends"), ids=lambda path: name_of(path))
 def test_backends_know_nothing_of_each_other(path: Path) -> None:
     own = name_of(path).split(".")[:2]
-    others = [module for _, module in imports(path) if module.startswith("backends.") and module.split(".")[:2] != own]
+    others = [
+        module for _, module in imports(path) if module.startswith("isograd.backends.") and module.split(".")[:2] != own
+    ]
     assert others == []
 
 
@@ -221,7 +223,7 @@ def test_an_excuse_is_needed(start: str) -> None:
 
 def test_pytest_is_imported_by_the_plugin_and_the_contract_only() -> None:
     users = {name_of(path) for path in OURS if any(module == "pytest" for _, module in imports(path))}
-    assert users == {"harness.pytest_plugin", "harness.contract"}
+    assert users == {"isograd.pytest_plugin", "isograd.contract"}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=ids(SOURCES))

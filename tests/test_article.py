@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness import Report, run
-from harness.assess import Cell, ScenarioResult
-from harness.backend import backend_class
-from harness.catalogue import catalogue_names
-from harness.contract import modules_of
-from harness.judging import FACTOR
-from harness.quantities import quantity_shapes
-from harness.trace import MODES, Mode
+from isograd import Report, run
+from isograd.assess import Cell, ScenarioResult
+from isograd.backend import backend_class
+from isograd.catalogue import catalogue_names
+from isograd.contract import modules_of
+from isograd.judging import FACTOR
+from isograd.quantities import quantity_shapes
+from isograd.trace import MODES, Mode
 from tests.conftest import REFERENCE, Catalogue
 
 AS_PUBLISHED = "article/worked_backprop_as_published"

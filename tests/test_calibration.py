@@ -10,28 +10,28 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from backends.numpy_manual import NumpyBackend
-from backends.numpy_manual.catalogue import make_change
-from backends.numpy_manual.changed import ChangedBackend
-from harness import run
-from harness.calibration import Calibration, calibrate, share
-from harness.calibration.causes import Causes
-from harness.calibration.overflows import makes_numbers_of_nan, overflowing_scenarios, overflows
-from harness.calibration.report import write
-from harness.calibration.same import equivalent, is_seeded
-from harness.calibration.scenarios import SCALES, random_scenarios
-from harness.calibration.tables import table_scenarios
-from harness.calibration.tools import assert_close, mean_difference, means
-from harness.calibration.wide import wide_scenarios
-from harness.catalogue import parse_scenario
-from harness.dtypes import FORMATS
-from harness.envelope import RUNS, how_many
-from harness.errors import IsogradError
-from harness.explanation.solve import Solved
-from harness.explanation.trial import Trial
-from harness.inputs import make_inputs
-from harness.judging import FACTOR, FALSE_ALARMS, factor_of
-from harness.recorder import record_here
+from isograd import run
+from isograd.backends.numpy_manual import NumpyBackend
+from isograd.backends.numpy_manual.catalogue import make_change
+from isograd.backends.numpy_manual.changed import ChangedBackend
+from isograd.calibration import Calibration, calibrate, share
+from isograd.calibration.causes import Causes
+from isograd.calibration.overflows import makes_numbers_of_nan, overflowing_scenarios, overflows
+from isograd.calibration.report import write
+from isograd.calibration.same import equivalent, is_seeded
+from isograd.calibration.scenarios import SCALES, random_scenarios
+from isograd.calibration.tables import table_scenarios
+from isograd.calibration.tools import assert_close, mean_difference, means
+from isograd.calibration.wide import wide_scenarios
+from isograd.catalogue import parse_scenario
+from isograd.dtypes import FORMATS
+from isograd.envelope import RUNS, how_many
+from isograd.errors import IsogradError
+from isograd.explanation.solve import Solved
+from isograd.explanation.trial import Trial
+from isograd.inputs import make_inputs
+from isograd.judging import FACTOR, FALSE_ALARMS, factor_of
+from isograd.recorder import record_here
 from tests.conftest import REFERENCE
 from tests.test_overflow import BLOWS_UP
 from tests.test_sabotage import SQUARE

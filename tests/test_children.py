@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import IsogradError, Report, Scenario, load_scenario, load_trace, run
-from harness.assess import Cell
-from harness.backend import GROUP
-from harness.plan import trace_name
-from harness.words import LINE, TAIL
+from isograd import IsogradError, Report, Scenario, load_scenario, load_trace, run
+from isograd.assess import Cell
+from isograd.backend import GROUP
+from isograd.plan import trace_name
+from isograd.words import LINE, TAIL
 from tests.conftest import REFERENCE, SMALL, SMALL_STEPS, alive
 
 ROOT = Path(__file__).parent.parent
@@ -201,12 +201,12 @@ def test_what_nobody_asked_for_is_listed_and_stays_green(
     scenarios: list[Scenario], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registered = [
-        (REFERENCE, "backends.numpy_manual:NumpyBackend"),
+        (REFERENCE, "isograd.backends.numpy_manual:NumpyBackend"),
         ("absent", named("NotInstalled")),
         ("broken", BROKEN[1][0]),
     ]
     points = [EntryPoint(name, value, GROUP) for name, value in registered]
-    monkeypatch.setattr("harness.backend.entry_points", lambda group: points)
+    monkeypatch.setattr("isograd.backend.entry_points", lambda group: points)
     report = run(scenarios[0], mode="free")
     assert report.green
     assert list(report.summary.backend) == [REFERENCE]
@@ -226,7 +226,7 @@ def test_a_module_that_does_not_exist_is_a_wrong_request(scenarios: list[Scenari
 COMMAND = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started with it ignored
-from harness.cli import main
+from isograd.cli import main
 sys.exit(main())
 """
 

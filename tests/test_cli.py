@@ -16,13 +16,13 @@ import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
-from harness import Trace, load_trace, save_trace
-from harness.backend import backend_class, backend_names
-from harness.catalogue import catalogue_names
-from harness.contract import modules_of
-from harness.envelope import RUNS
-from harness.plan import trace_name
-from harness.trace import MODES
+from isograd import Trace, load_trace, save_trace
+from isograd.backend import backend_class, backend_names
+from isograd.catalogue import catalogue_names
+from isograd.contract import modules_of
+from isograd.envelope import RUNS
+from isograd.plan import trace_name
+from isograd.trace import MODES
 from tests.conftest import REFERENCE, SMALL, SMALL_STEPS, Outcome
 
 ROOT = Path(__file__).parent.parent
@@ -471,7 +471,7 @@ def test_a_terminal_gets_colours_unless_it_wants_none(
     monkeypatch.setenv("NO_COLOR", no_color)
     monkeypatch.setenv("TERM", "xterm")
     ours, theirs = os.openpty()
-    command = [sys.executable, "-m", "harness.cli", "run", str(scenario_file()), *QUICK]
+    command = [sys.executable, "-m", "isograd.cli", "run", str(scenario_file()), *QUICK]
     with os.fdopen(ours, "rb", 0) as terminal:
         done = subprocess.run(command, stdout=theirs, stderr=subprocess.DEVNULL, cwd=ROOT, check=False)
         os.close(theirs)
@@ -510,7 +510,7 @@ def test_without_a_command_there_is_help(isograd: Command) -> None:
 
 MODULES = """
 import json, os, sys
-from harness.cli import main
+from isograd.cli import main
 try:
     main()
 except SystemExit as end:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import Trace
-from harness.comparison import Comparison, compare_traces
-from harness.errors import TraceError
-from harness.trace import Manifest
+from isograd import Trace
+from isograd.comparison import Comparison, compare_traces
+from isograd.errors import TraceError
+from isograd.trace import Manifest
 
 STEPS = 4
 COLUMNS = {

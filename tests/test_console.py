@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.console import SafeConsole
-from harness.errors import IsogradError
-from harness.report.folder import _csv
-from harness.visible import as_cell, visible
+from isograd.console import SafeConsole
+from isograd.errors import IsogradError
+from isograd.report.folder import _csv
+from isograd.visible import as_cell, visible
 from tests.conftest import REFERENCE, SMALL, Outcome
 from tests.hostile import HOSTILE as WORDS
 
@@ -115,7 +115,7 @@ WAYS = {
 
 
 def without_a_reader(command: str, way: str) -> subprocess.CompletedProcess[str]:
-    line = f"{sys.executable} -m harness.cli {command} {way}; exit ${{PIPESTATUS[0]}}"
+    line = f"{sys.executable} -m isograd.cli {command} {way}; exit ${{PIPESTATUS[0]}}"
     return subprocess.run(["bash", "-c", line], capture_output=True, text=True, cwd=ROOT, check=False)
 
 
@@ -147,7 +147,7 @@ def test_no_command_ends_in_a_traceback(command: str, way: str) -> None:
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
 def test_any_encoding_will_do(scenario_file: Written, tmp_path: Path, encoding: str) -> None:
     path = scenario_file("small", SMALL.replace("A small run", "∂loss/∂w ≥ 0, 微分"))
-    command = [sys.executable, "-m", "harness.cli", "run", str(path), *RUN, "--out", f"{tmp_path}/ü"]
+    command = [sys.executable, "-m", "isograd.cli", "run", str(path), *RUN, "--out", f"{tmp_path}/ü"]
     env = dict(os.environ) | {"PYTHONIOENCODING": encoding}
     done = subprocess.run(command, capture_output=True, env=env, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr

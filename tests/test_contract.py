@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite("harness.contract")
-from harness.contract import *  # noqa: E402, F403  # our own backends are held to what a stranger's is held to
+pytest.register_assert_rewrite("isograd.contract")
+from isograd.contract import *  # noqa: E402, F403  # our own backends are held to what a stranger's is held to
 
 EAGER = """
 import mpmath  # a package that nothing else imports this early: it stands for a framework
@@ -75,7 +75,7 @@ def run_the_suite(pytester: pytest.Pytester, backends: list[str], tests: list[st
     # hypothesis and the rewriting of assertions cost more than the suite itself, and neither is needed here
     options = ["--assert=plain", "-p", "no:hypothesispytest", "-p", "no:cacheprovider"]
     options += ["-k", " or ".join(tests), "--isograd-backends", ",".join(backends)]
-    done = pytester.inline_run("--pyargs", "harness.contract", *options)
+    done = pytester.inline_run("--pyargs", "isograd.contract", *options)
     found: Outcomes = {name: {} for name in backends}
     for report in done.getreports("pytest_runtest_logreport"):
         test, _, parameters = report.nodeid.rpartition("::")[2].partition("[")

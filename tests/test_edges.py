@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import record, save_trace
+from isograd import record, save_trace
 from tests.conftest import REFERENCE, SMALL, Outcome
 
 Command = Callable[..., Outcome]
@@ -63,8 +63,8 @@ def is_clear(outcome: Outcome) -> bool:
 def test_any_value_of_an_option(
     isograd: Command, here: Path, monkeypatch: pytest.MonkeyPatch, command: str, option: str
 ) -> None:
-    monkeypatch.setattr("harness.plan.Plan.record", refused)  # what comes before it is looked at
-    monkeypatch.setattr("harness.calibration.calibrate", refused)
+    monkeypatch.setattr("isograd.plan.Plan.record", refused)  # what comes before it is looked at
+    monkeypatch.setattr("isograd.calibration.calibrate", refused)
     given = {
         "run": ["small.toml", "--backends", REFERENCE],
         "record": ["small.toml", "--backend", REFERENCE, "--out", "out.safetensors"],
@@ -78,7 +78,7 @@ def test_any_value_of_an_option(
 
 
 def refused(*_: object, **__: object) -> None:
-    from harness.errors import IsogradError
+    from isograd.errors import IsogradError
 
     raise IsogradError("that far, and no further")
 

@@ -11,23 +11,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-import harness.envelope as enveloping
-from backends.numpy_manual import NumpyBackend, noise
-from backends.numpy_manual.arithmetic import exp, make_arithmetic
-from backends.numpy_manual.noise import Places, noise_scales
-from backends.numpy_manual.noisy import EXACT, Noise, noisy
-from backends.numpy_manual.rules import LAYERS
-from backends.numpy_manual.sizes import ACCURACY, LONG
-from harness import Scenario, Trace, Verdict, load_scenario
-from harness.catalogue import parse_scenario
-from harness.comparison import compare_traces
-from harness.dtypes import FORMATS
-from harness.envelope import TENTH, floored, how_many, make_envelope, noisy_runs, strayed
-from harness.inputs import make_inputs
-from harness.judging import FACTOR, judge
-from harness.recorder import record_here
-from harness.reference import Reference, make_reference
-from harness.trace import MODES, Mode
+import isograd.envelope as enveloping
+from isograd import Scenario, Trace, Verdict, load_scenario
+from isograd.backends.numpy_manual import NumpyBackend, noise
+from isograd.backends.numpy_manual.arithmetic import exp, make_arithmetic
+from isograd.backends.numpy_manual.noise import Places, noise_scales
+from isograd.backends.numpy_manual.noisy import EXACT, Noise, noisy
+from isograd.backends.numpy_manual.rules import LAYERS
+from isograd.backends.numpy_manual.sizes import ACCURACY, LONG
+from isograd.catalogue import parse_scenario
+from isograd.comparison import compare_traces
+from isograd.dtypes import FORMATS
+from isograd.envelope import TENTH, floored, how_many, make_envelope, noisy_runs, strayed
+from isograd.inputs import make_inputs
+from isograd.judging import FACTOR, judge
+from isograd.recorder import record_here
+from isograd.reference import Reference, make_reference
+from isograd.trace import MODES, Mode
 from tests.conftest import SMALL
 
 NARROW = ["float16", "bfloat16", "float32"]

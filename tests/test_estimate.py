@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from harness import Scenario, record, run
-from harness.errors import ScenarioError
-from harness.estimate import check_size, estimate, in_words, memory
-from harness.inputs import make_inputs
-from harness.recorder import recorded_steps
-from harness.reference import make_reference
-from harness.trace import MODES, Mode
+from isograd import Scenario, record, run
+from isograd.errors import ScenarioError
+from isograd.estimate import check_size, estimate, in_words, memory
+from isograd.inputs import make_inputs
+from isograd.recorder import recorded_steps
+from isograd.reference import make_reference
+from isograd.trace import MODES, Mode
 from tests.conftest import REFERENCE, SMALL, Outcome
 
 GAUSSIAN = {"kind": "gaussian", "samples": 10**9, "features": 2, "target": "sum"}
@@ -74,7 +74,7 @@ def drawn(**changes: Any) -> dict[str, Any]:
 def test_what_no_machine_could_hold_is_refused_at_once(
     changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.api.Plan", lambda *_, **__: pytest.fail("something was allocated"))
+    monkeypatch.setattr("isograd.api.Plan", lambda *_, **__: pytest.fail("something was allocated"))
     scenario = Scenario.model_validate(drawn(**changes))
     for ask in (run, lambda *of, backends: record(*of, backends[0])):
         with pytest.raises(ScenarioError, match=r"huge: .* steps need at least .* of memory: .*Try fewer epochs"):
@@ -86,7 +86,7 @@ def test_what_is_merely_large_is_told_before_it_starts(
 ) -> None:
     path = scenario_file()
     assert "large" not in isograd("run", path, "--backends", REFERENCE).err
-    monkeypatch.setattr("harness.estimate.MANY", 4)
+    monkeypatch.setattr("isograd.estimate.MANY", 4)
     for options, advice in (([], "; --every 2 would record fewer"), (["--every", "2"], "")):
         err = isograd("run", path, "--backends", REFERENCE, *options).err
         first = err.splitlines()[0]

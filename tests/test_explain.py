@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backends.numpy_manual import NumpyBackend
-from harness import Report, explain, explanation, record, run, save_trace
-from harness.calibration.strangers import STRANGERS
-from harness.catalogue import parse_scenario
-from harness.dtypes import FORMATS
-from harness.explanation import Account, apart
-from harness.explanation.localise import localise
-from harness.explanation.own import own_states
-from harness.inputs import make_inputs
-from harness.quantities import quantity_shapes
-from harness.recorder import record_here
-from harness.trace import MODES, Mode, Trace
+from isograd import Report, explain, explanation, record, run, save_trace
+from isograd.backends.numpy_manual import NumpyBackend
+from isograd.calibration.strangers import STRANGERS
+from isograd.catalogue import parse_scenario
+from isograd.dtypes import FORMATS
+from isograd.explanation import Account, apart
+from isograd.explanation.localise import localise
+from isograd.explanation.own import own_states
+from isograd.inputs import make_inputs
+from isograd.quantities import quantity_shapes
+from isograd.recorder import record_here
+from isograd.trace import MODES, Mode, Trace
 from tests.conftest import REFERENCE
 from tests.test_faults import HOT, MIXED, OBLONG, WIDE
 from tests.test_sabotage import SQUARE, named

@@ -11,15 +11,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from backends.numpy_manual.catalogue import CATALOGUE
-from harness import Report, run
-from harness.calibration.faults import fault_name
-from harness.catalogue import load_scenario, parse_scenario
-from harness.describe import describe
-from harness.judging import FACTOR
-from harness.pytest_plugin import asked_for
-from harness.scenario import Scenario
-from harness.trace import MODES, Mode
+from isograd import Report, run
+from isograd.backends.numpy_manual.catalogue import CATALOGUE
+from isograd.calibration.faults import fault_name
+from isograd.catalogue import load_scenario, parse_scenario
+from isograd.describe import describe
+from isograd.judging import FACTOR
+from isograd.pytest_plugin import asked_for
+from isograd.scenario import Scenario
+from isograd.trace import MODES, Mode
 from tests.conftest import REFERENCE
 from tests.test_sabotage import SQUARE
 
@@ -239,7 +239,7 @@ def test_a_change_has_a_place_in_some_scenario_and_its_name_leads_back_to_it(nam
         for change in CATALOGUE[name].variants(parse_scenario(raw))
     ]
     assert made
-    from backends.numpy_manual.catalogue import make_change
+    from isograd.backends.numpy_manual.catalogue import make_change
 
     for change in made:
         options = dict(item.split("=", 1) for item in fault_name(change).split(","))

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backends.numpy_manual import NumpyBackend
-from harness import Scenario, Trace, Verdict, load_scenario, run, save_trace
-from harness.assess import Assessor, Run, ScenarioResult
-from harness.children import Answer
-from harness.errors import ScenarioError
-from harness.findings import (
+from isograd import Scenario, Trace, Verdict, load_scenario, run, save_trace
+from isograd.assess import Assessor, Run, ScenarioResult
+from isograd.backends.numpy_manual import NumpyBackend
+from isograd.children import Answer
+from isograd.errors import ScenarioError
+from isograd.findings import (
     AS_PRINTED,
     BROKEN,
     CUT_OFF,
@@ -32,10 +32,10 @@ from harness.findings import (
     findings,
     published_trace,
 )
-from harness.inputs import make_inputs
-from harness.judging import FACTOR
-from harness.recorder import record_here
-from harness.reference import Reference, make_reference
+from isograd.inputs import make_inputs
+from isograd.judging import FACTOR
+from isograd.recorder import record_here
+from isograd.reference import Reference, make_reference
 from tests.conftest import REFERENCE
 
 FORWARD, BACKPROP, AS_PUBLISHED, SUM = (

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness import Scenario, load_scenario
-from harness.catalogue import parse_scenario
-from harness.dtypes import FORMATS
-from harness.errors import ScenarioError
-from harness.inputs import Inputs, fingerprint, make_inputs
+from isograd import Scenario, load_scenario
+from isograd.catalogue import parse_scenario
+from isograd.dtypes import FORMATS
+from isograd.errors import ScenarioError
+from isograd.inputs import Inputs, fingerprint, make_inputs
 
 LAYER = {"name": "output", "kind": "linear", "outputs": 1, "weight": {"draw": "normal", "scale": 0.5}}
 REST = {"title": "t", "layers": [LAYER], "loss": {"kind": "mse"}, "optimizer": {"kind": "sgd", "lr": 0.1}}

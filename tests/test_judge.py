@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import Trace, Verdict
-from harness.assess import between, identical
-from harness.comparison import compare_traces
-from harness.errors import TraceError
-from harness.judging import FACTOR, Judgement, drifts, judge, settle
-from harness.reference import Reference
-from harness.source import Expect
-from harness.trace import MODES, Manifest, Mode
+from isograd import Trace, Verdict
+from isograd.assess import between, identical
+from isograd.comparison import compare_traces
+from isograd.errors import TraceError
+from isograd.judging import FACTOR, Judgement, drifts, judge, settle
+from isograd.reference import Reference
+from isograd.source import Expect
+from isograd.trace import MODES, Manifest, Mode
 
 STEPS = 10
 MANIFEST = Manifest(scenario="s", fingerprint="f", backend="b", dtype="float32", mode="resync", steps=STEPS)

@@ -10,12 +10,12 @@ from typing import get_args
 
 import pytest
 
-from backends.numpy_manual.catalogue import CATALOGUE as CHANGES
-from harness import listing, static
-from harness.backend import GROUP, backend_class, backend_names
-from harness.catalogue import find_scenarios
-from harness.scenario import LayerSpec, Loss, Optimizer
-from harness.spec import DType
+from isograd import listing, static
+from isograd.backend import GROUP, backend_class, backend_names
+from isograd.backends.numpy_manual.catalogue import CATALOGUE as CHANGES
+from isograd.catalogue import find_scenarios
+from isograd.scenario import LayerSpec, Loss, Optimizer
+from isograd.spec import DType
 
 TARGETS = {point.name: point.value for point in entry_points(group=GROUP)}
 

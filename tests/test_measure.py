@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import harness.measure as measuring
-from harness.dtypes import FORMATS
-from harness.measure import COLUMNS, Measures, measure
+import isograd.measure as measuring
+from isograd.dtypes import FORMATS
+from isograd.measure import COLUMNS, Measures, measure
 
 CODES = {"float16": "e", "bfloat16": "b", "float32": "f", "float64": "d"}  # struct's, but for bfloat16, which it lacks
 NARROWEST_FIRST = "befd"

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import Report, Scenario, load_scenario, run
-from harness.assess import Cell
-from harness.words import LINE, LONG, TAIL
+from isograd import Report, Scenario, load_scenario, run
+from isograd.assess import Cell
+from isograd.words import LINE, LONG, TAIL
 from tests.conftest import REFERENCE
 from tests.misbehaving import (
     DIVERGES,
@@ -309,9 +309,9 @@ def test_a_fault_in_another_place_is_an_error_too(ran: Ran, where: str, fault: s
 @pytest.mark.parametrize(
     ("backend", "words"),
     [
-        (f"{MODULE}:Nobody", "expected tests.misbehaving:Nobody to be a subclass of harness.Backend; got None"),
-        (f"{MODULE}:Path", "to be a subclass of harness.Backend; got <class"),
-        (f"{MODULE}:FAULTS", "to be a subclass of harness.Backend; got {"),
+        (f"{MODULE}:Nobody", "expected tests.misbehaving:Nobody to be a subclass of isograd.Backend; got None"),
+        (f"{MODULE}:Path", "to be a subclass of isograd.Backend; got <class"),
+        (f"{MODULE}:FAULTS", "to be a subclass of isograd.Backend; got {"),
         (shared(no_such_option="1"), "unexpected keyword argument 'no_such_option'"),
     ],
 )

@@ -7,22 +7,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backends.numpy_manual import NumpyBackend
-from backends.numpy_manual.arithmetic import Arithmetic
-from backends.numpy_manual.early import early as early_arithmetic
-from backends.numpy_manual.late import LateBackend
-from backends.numpy_manual.rounded import Narrow
-from harness import Verdict, run
-from harness.calibration.overflows import overflowing_scenarios
-from harness.catalogue import parse_scenario
-from harness.comparison import compare_traces
-from harness.dtypes import FORMATS
-from harness.inputs import make_inputs
-from harness.judging import FACTOR, judge
-from harness.overflow import is_near, left_open
-from harness.recorder import record_here
-from harness.reference import make_reference
-from harness.trace import MODES, Mode
+from isograd import Verdict, run
+from isograd.backends.numpy_manual import NumpyBackend
+from isograd.backends.numpy_manual.arithmetic import Arithmetic
+from isograd.backends.numpy_manual.early import early as early_arithmetic
+from isograd.backends.numpy_manual.late import LateBackend
+from isograd.backends.numpy_manual.rounded import Narrow
+from isograd.calibration.overflows import overflowing_scenarios
+from isograd.catalogue import parse_scenario
+from isograd.comparison import compare_traces
+from isograd.dtypes import FORMATS
+from isograd.inputs import make_inputs
+from isograd.judging import FACTOR, judge
+from isograd.overflow import is_near, left_open
+from isograd.recorder import record_here
+from isograd.reference import make_reference
+from isograd.trace import MODES, Mode
 from tests.conftest import REFERENCE
 from tests.test_faults import HOT, MIXED
 

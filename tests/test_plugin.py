@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import Report, assert_equivalent, run
-from harness.backend import GROUP, backend_class, backend_names
-from harness.contract import modules_of
+from isograd import Report, assert_equivalent, run
+from isograd.backend import GROUP, backend_class, backend_names
+from isograd.contract import modules_of
 from tests.conftest import REFERENCE
 
 Written = Callable[..., Path]
@@ -65,7 +65,7 @@ def wrong(scenario_file: Written) -> Report:
 
 
 def test_a_report_is_looked_at_and_not_made_again(wrong: Report, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.api.run", lambda *_, **__: pytest.fail("it was run again"))
+    monkeypatch.setattr("isograd.api.run", lambda *_, **__: pytest.fail("it was run again"))
     with pytest.raises(AssertionError, match="DIVERGES"):
         assert_equivalent(wrong)
 
@@ -88,7 +88,7 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Calla
         monkeypatch.setenv("CI", ci)
         if registered is not None:
             points = [EntryPoint(name, value, GROUP) for name, value in registered.items()]
-            monkeypatch.setattr("harness.backend.entry_points", lambda group: points)
+            monkeypatch.setattr("isograd.backend.entry_points", lambda group: points)
         pytester.makepyfile(TEST)
         return pytester.runpytest_inprocess("-rA", "-p", "no:hypothesispytest", "-p", "no:cacheprovider", *options)
 
@@ -103,7 +103,7 @@ def test_a_test_is_run_once_for_each_backend_that_is_named(project: Callable[...
 
 
 def test_without_names_it_is_run_for_each_that_is_registered(project: Callable[..., pytest.RunResult]) -> None:
-    registered = {"one": "backends.numpy_manual:NumpyBackend", "other": "tests.outside:Outside"}
+    registered = {"one": "isograd.backends.numpy_manual:NumpyBackend", "other": "tests.outside:Outside"}
     result = project(registered=registered)
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(["PASSED *::test_it[[]one]", "PASSED *::test_it[[]other]"])
@@ -167,7 +167,7 @@ def test_an_installed_plugin_imports_nothing_heavy(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert "harness.pytest_plugin" in done.stdout or "pytest_plugin.py" in done.stdout
+    assert "isograd.pytest_plugin" in done.stdout or "pytest_plugin.py" in done.stdout
     line = next(line for line in done.stdout.splitlines() if "MODULES " in line)
     modules = set(json.loads(line.partition("MODULES ")[2]))
     frameworks = [modules_of(backend_class(name).distribution) for name in backend_names()]

@@ -15,15 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from harness import IsogradError, Scenario, load_scenario, load_trace, record, run
-from harness.backend import GROUP, WRAPPERS, backend_names, find_backend
-from harness.children import Child
-from harness.describe import describe
-from harness.pipes import KEPT
-from harness.plan import Plan, trace_name
-from harness.scratch import LOCK, scratch
-from harness.trace import save_trace
-from harness.words import LINE, TAIL, last_words
+from isograd import IsogradError, Scenario, load_scenario, load_trace, record, run
+from isograd.backend import GROUP, WRAPPERS, backend_names, find_backend
+from isograd.children import Child
+from isograd.describe import describe
+from isograd.pipes import KEPT
+from isograd.plan import Plan, trace_name
+from isograd.scratch import LOCK, scratch
+from isograd.trace import save_trace
+from isograd.words import LINE, TAIL, last_words
 from tests.conftest import REFERENCE, SMALL, alive
 from tests.test_children import COMMAND, ROOT, wait_for
 from tests.test_misbehaving import RIGHT, TEXT, processes
@@ -186,7 +186,7 @@ def test_files_of_any_name_in_the_working_directory_break_no_cell(tmp_path: Path
         path.write_text(f"raise RuntimeError('this is not {name}')\n")
     (tmp_path / "small.toml").write_text(TEXT, encoding="utf-8")
     (tmp_path / "mine.py").write_text(MINE)
-    code = f"import sys; sys.path.append({str(ROOT)!r}); from harness.cli import main; sys.exit(main())"
+    code = f"import sys; sys.path.append({str(ROOT)!r}); from isograd.cli import main; sys.exit(main())"
     command = ["run", "small.toml", "--backends", f"{REFERENCE},mine:Mine", "--mode", "free"]
     done = subprocess.run(
         [sys.executable, "-P", "-c", code, *command], cwd=tmp_path, capture_output=True, text=True, check=False
@@ -229,7 +229,7 @@ def test_this_process_imports_nobody_elses_backend(
 def test_what_another_distribution_wraps_around_our_backend_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     points = {group: list(entry_points(group=group)) for group in (GROUP, WRAPPERS)}
     points[WRAPPERS] += [EntryPoint(name, "isograd_test_exits:wrap", WRAPPERS) for name in ("theirs", "fault")]
-    monkeypatch.setattr("harness.backend.entry_points", lambda group: points[group])
+    monkeypatch.setattr("isograd.backend.entry_points", lambda group: points[group])
     assert find_backend(f"{REFERENCE}[fault=labels_shifted]").own
     assert not find_backend(f"{REFERENCE}[theirs=1]").own
 
@@ -274,7 +274,7 @@ def test_a_child_is_ended_with_all_that_it_started_and_gives_back_what_it_took(
 
 
 def test_a_watcher_that_was_stopped_is_ended_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.children.PATIENCE", 0.3)
+    monkeypatch.setattr("isograd.children.PATIENCE", 0.3)
     one = child()
     assert ask(one, "tests.misbehaving:Faulty[environment=sleeper]") == ""
     os.kill(one.process.pid, signal.SIGSTOP)

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.backend import backend_names
-from harness.judging import FACTOR
-from harness.report.html import html
-from harness.report.markdown import markdown
+from isograd.backend import backend_names
+from isograd.judging import FACTOR
+from isograd.report.html import html
+from isograd.report.markdown import markdown
 from tests.conftest import Catalogue
 
 PUBLISHED = Path(__file__).parent.parent / "reports" / "published"

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pytest
 
-from backends.numpy_manual import NumpyBackend
-from harness import Session, load_scenario
-from harness.assess import identical
-from harness.inputs import Inputs, fingerprint, make_inputs
-from harness.recorder import RecordError, record_here, recorded_steps
-from harness.scenario import Scenario
-from harness.trace import Trace
+from isograd import Session, load_scenario
+from isograd.assess import identical
+from isograd.backends.numpy_manual import NumpyBackend
+from isograd.inputs import Inputs, fingerprint, make_inputs
+from isograd.recorder import RecordError, record_here, recorded_steps
+from isograd.scenario import Scenario
+from isograd.trace import Trace
 
 SCENARIO = load_scenario("article/sum_regression_minibatch").model_copy(update={"epochs": 1, "batch_size": 30})
 INPUTS = make_inputs(SCENARIO)  # 4 steps, the last of 10 samples

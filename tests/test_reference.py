@@ -7,19 +7,19 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from backends.numpy_manual import NumpyBackend
-from harness import Scenario, load_scenario
-from harness.assess import identical
-from harness.catalogue import parse_scenario
-from harness.dtypes import FORMATS
-from harness.identity import mean_of_sample_gradients
-from harness.inputs import Inputs, make_inputs
-from harness.judging import FACTOR
-from harness.quantities import quantity_shapes
-from harness.recorder import record_here
-from harness.reference import EXACT, WIDER, Reference, make_reference, truth_arithmetic
-from harness.spec import DType
-from harness.trace import MODES, Mode
+from isograd import Scenario, load_scenario
+from isograd.assess import identical
+from isograd.backends.numpy_manual import NumpyBackend
+from isograd.catalogue import parse_scenario
+from isograd.dtypes import FORMATS
+from isograd.identity import mean_of_sample_gradients
+from isograd.inputs import Inputs, make_inputs
+from isograd.judging import FACTOR
+from isograd.quantities import quantity_shapes
+from isograd.recorder import record_here
+from isograd.reference import EXACT, WIDER, Reference, make_reference, truth_arithmetic
+from isograd.spec import DType
+from isograd.trace import MODES, Mode
 
 SMALL = load_scenario("article/sum_regression_minibatch").model_copy(update={"epochs": 1, "batch_size": 30})
 

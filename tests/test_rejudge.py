@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import Report, Scenario, Trace, load_scenario, load_trace, record, run, save_trace
-from harness.api import judge
-from harness.assess import Cell
-from harness.backend import backend_class, backend_names
-from harness.contract import modules_of
-from harness.errors import IsogradError, TraceError
-from harness.inputs import Inputs, fingerprint
-from harness.trace import Mode
+from isograd import Report, Scenario, Trace, load_scenario, load_trace, record, run, save_trace
+from isograd.api import judge
+from isograd.assess import Cell
+from isograd.backend import backend_class, backend_names
+from isograd.contract import modules_of
+from isograd.errors import IsogradError, TraceError
+from isograd.inputs import Inputs, fingerprint
+from isograd.trace import Mode
 from tests.conftest import REFERENCE, SMALL, Outcome
 
 Command = Callable[..., Outcome]
@@ -222,7 +222,7 @@ def test_only_green_traces_are_0(isograd: Command, short: Report, tmp_path: Path
 
 MODULES = """
 import json, os, sys
-from harness.cli import main
+from isograd.cli import main
 try:
     main()
 except SystemExit as end:

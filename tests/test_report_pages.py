@@ -12,16 +12,16 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from harness import Report, run
-from harness.assess import Cell
-from harness.children import Answer
-from harness.comparison import Problem
-from harness.judging import Judgement, Verdict
-from harness.report.curves import loss_chart, numbers
-from harness.report.html import html
-from harness.report.markdown import markdown
-from harness.report.overview import MEANING, backends_of
-from harness.thinning import POINTS
+from isograd import Report, run
+from isograd.assess import Cell
+from isograd.children import Answer
+from isograd.comparison import Problem
+from isograd.judging import Judgement, Verdict
+from isograd.report.curves import loss_chart, numbers
+from isograd.report.html import html
+from isograd.report.markdown import markdown
+from isograd.report.overview import MEANING, backends_of
+from isograd.thinning import POINTS
 
 MODES = ("free", "resync")
 EVIL = "</script><!--<script>alert(1)</script>&\"'|\n`*_[x](y)\x1b[31m $1$ <img src=x onerror=alert(2)>"
@@ -293,6 +293,6 @@ def test_numbers_for_json():
 
 @pytest.mark.parametrize("module", ["html", "markdown", "section"])
 def test_examples(module):
-    outcome = doctest.testmod(importlib.import_module(f"harness.report.{module}"))
+    outcome = doctest.testmod(importlib.import_module(f"isograd.report.{module}"))
     assert outcome.attempted
     assert not outcome.failed

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backends.numpy_manual import NumpyBackend
-from backends.numpy_manual.arithmetic import Arithmetic, exp, make_arithmetic
-from backends.numpy_manual.noisy import noisy
-from backends.numpy_manual.rules import LAYERS, LOSSES, OPTIMIZERS, LayerRule, LossRule
-from harness import Scenario, load_scenario
-from harness.catalogue import parse_scenario
-from harness.inputs import make_inputs
-from harness.recorder import record_here
+from isograd import Scenario, load_scenario
+from isograd.backends.numpy_manual import NumpyBackend
+from isograd.backends.numpy_manual.arithmetic import Arithmetic, exp, make_arithmetic
+from isograd.backends.numpy_manual.noisy import noisy
+from isograd.backends.numpy_manual.rules import LAYERS, LOSSES, OPTIMIZERS, LayerRule, LossRule
+from isograd.catalogue import parse_scenario
+from isograd.inputs import make_inputs
+from isograd.recorder import record_here
 
 FLOATS = {"float16": "float32", "bfloat16": "float32", "tf32": "float32", "float32": "float32", "float64": "float64"}
 NATIVE = ["float32", "float64"]  # the others round what NumPy has computed in float32

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness import Report, Scenario, Trace, compare, load_trace, record, run, save_trace
-from harness.catalogue import parse_scenario
-from harness.contract import chaos
-from harness.trace import MODES, Mode
+from isograd import Report, Scenario, Trace, compare, load_trace, record, run, save_trace
+from isograd.catalogue import parse_scenario
+from isograd.contract import chaos
+from isograd.trace import MODES, Mode
 from tests.conftest import REFERENCE
 from tests.saboteurs import LATE, SOON
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-import harness.scaled as scaling
-from harness.dtypes import FORMATS
-from harness.scaled import Scaled, scale
+import isograd.scaled as scaling
+from isograd.dtypes import FORMATS
+from isograd.scaled import Scaled, scale
 
 INF, NAN = math.inf, math.nan
 FIELDS = ("ratio", "worst", "value", "other", "unit")

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from harness import Scenario, load_scenario
-from harness.catalogue import CATALOGUE, catalogue_names, find_scenarios, parse_scenario
-from harness.errors import ScenarioError
-from harness.spec import Spec
+from isograd import Scenario, load_scenario
+from isograd.catalogue import CATALOGUE, catalogue_names, find_scenarios, parse_scenario
+from isograd.errors import ScenarioError
+from isograd.spec import Spec
 
 BASE = tomllib.loads((CATALOGUE / "article/worked_backprop.toml").read_text("utf-8")) | {"name": "mine"}
 GAUSSIAN = {"kind": "gaussian", "samples": 3, "features": 2, "target": "sum"}

@@ -9,25 +9,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backends.numpy_manual import NumpyBackend
-from backends.numpy_manual.catalogue import CATALOGUE
-from backends.numpy_manual.changed import ChangedSession
-from backends.numpy_manual.changes import Both, distances, nearest
-from backends.numpy_manual.rules import LOSSES
-from backends.numpy_manual.sabotage import wrap
-from harness.catalogue import parse_scenario
-from harness.explanation import Account, explain
-from harness.explanation.effort import effort_of
-from harness.explanation.localise import localise
-from harness.explanation.looks import Look, _has_rank_one, _looks
-from harness.explanation.own import own_states
-from harness.explanation.rerun import Rerun
-from harness.explanation.search import Search
-from harness.inputs import make_inputs
-from harness.recorder import record_here
-from harness.reference import resync
-from harness.scenario import Scenario
-from harness.trace import Trace
+from isograd.backends.numpy_manual import NumpyBackend
+from isograd.backends.numpy_manual.catalogue import CATALOGUE
+from isograd.backends.numpy_manual.changed import ChangedSession
+from isograd.backends.numpy_manual.changes import Both, distances, nearest
+from isograd.backends.numpy_manual.rules import LOSSES
+from isograd.backends.numpy_manual.sabotage import wrap
+from isograd.catalogue import parse_scenario
+from isograd.explanation import Account, explain
+from isograd.explanation.effort import effort_of
+from isograd.explanation.localise import localise
+from isograd.explanation.looks import Look, _has_rank_one, _looks
+from isograd.explanation.own import own_states
+from isograd.explanation.rerun import Rerun
+from isograd.explanation.search import Search
+from isograd.inputs import make_inputs
+from isograd.recorder import record_here
+from isograd.reference import resync
+from isograd.scenario import Scenario
+from isograd.trace import Trace
 from tests.test_faults import MIXED
 from tests.test_sabotage import SQUARE
 
@@ -216,7 +216,7 @@ def test_distances_come_in_pieces_and_are_those_of_all_pairs(monkeypatch: pytest
     a, b = rng.standard_normal((9, 4)), rng.standard_normal((7, 4))
     expected = np.abs(a[:, np.newaxis] - b).sum(axis=2)
     for at_once in (1, 60, 10**6):
-        monkeypatch.setattr("backends.numpy_manual.changes.AT_ONCE", at_once)
+        monkeypatch.setattr("isograd.backends.numpy_manual.changes.AT_ONCE", at_once)
         np.testing.assert_array_equal(np.concatenate([far for _, far in distances(a, b)]), expected)
     assert nearest(np.array([[1.0, 1.0, 0.5], [2.0, 2.0, 3.0]]), np.array([0, 1])).tolist() == [2, 1]
 
@@ -244,7 +244,7 @@ def test_what_would_cost_too_much_is_left_out_and_told(monkeypatch: pytest.Monke
         ("search.SINGLES", 1e7, " changes"),
         ("effort.STEPS", 1e6, "more than 2 of 9 steps"),
     ):
-        monkeypatch.setattr(f"harness.explanation.{where}", cost)
+        monkeypatch.setattr(f"isograd.explanation.{where}", cost)
         found = explain(*given)
         assert found is not None
         assert words in found.sentence

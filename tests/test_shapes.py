@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import explanation
-from harness.explanation import Account
-from harness.judging import Verdict
+from isograd import explanation
+from isograd.explanation import Account
+from isograd.judging import Verdict
 from tests.soak import shapes
 from tests.soak.shapes import WRONG, Case
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backends.numpy_manual import sizes
-from backends.numpy_manual.sizes import LONG, drift, of_product, of_result, of_sum
-from harness.calibration.tables import COLUMNS
-from harness.dtypes import FORMATS
-from harness.inputs import Array
+from isograd.backends.numpy_manual import sizes
+from isograd.backends.numpy_manual.sizes import LONG, drift, of_product, of_result, of_sum
+from isograd.calibration.tables import COLUMNS
+from isograd.dtypes import FORMATS
+from isograd.inputs import Array
 
 WIDE = ["float32", "float64"]
 LENGTHS = [40, 300, 5000]

@@ -14,10 +14,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness.errors import ReportError
-from harness.report import exchange, staging
-from harness.report.mark import MARK, check_replaceable
-from harness.report.staging import Staging, staged
+from isograd.errors import ReportError
+from isograd.report import exchange, staging
+from isograd.report.mark import MARK, check_replaceable
+from isograd.report.staging import Staging, staged
 from tests.conftest import REFERENCE, Outcome
 
 Command = Callable[..., Outcome]
@@ -272,7 +272,7 @@ def test_a_run_that_started_later_has_nothing_to_say(tmp_path: Path) -> None:
 
 def test_runs_side_by_side_publish_whole_reports(tmp_path: Path, scenario_file: Written) -> None:
     """Each of another scenario, so that it is seen whose files are in the folder at the end."""
-    command = [sys.executable, "-m", "harness.cli", "run", *RUN, "--out", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "isograd.cli", "run", *RUN, "--out", str(tmp_path / "out")]
     runs = [
         subprocess.Popen(
             [*command, str(scenario_file(name))], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -299,7 +299,7 @@ AT_ANY_LINE = '''
 
 import errno, json, os, signal, sys
 from pathlib import Path
-from harness.report import exchange, mark, staging
+from isograd.report import exchange, mark, staging
 
 folder, how, at_once = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "exchange"
 FILES = {staging.__file__, mark.__file__, exchange.__file__}

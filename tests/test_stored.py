@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import harness.stored as stored
-from harness import record, run
-from harness.dtypes import FORMATS
-from harness.errors import TraceError
-from harness.stored import StoredColumns, in_memory, left_in_file, on_disk
-from harness.trace import bits, load_trace, save_trace
+import isograd.stored as stored
+from isograd import record, run
+from isograd.dtypes import FORMATS
+from isograd.errors import TraceError
+from isograd.stored import StoredColumns, in_memory, left_in_file, on_disk
+from isograd.trace import bits, load_trace, save_trace
 from tests.conftest import REFERENCE
 
 COLUMNS = {

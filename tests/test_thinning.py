@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-import harness.thinning as thinning
-from harness import Report, run
-from harness.thinning import POINTS, course_of, keep, thinned
+import isograd.thinning as thinning
+from isograd import Report, run
+from isograd.thinning import POINTS, course_of, keep, thinned
 from tests.conftest import REFERENCE
 
 EPOCHS = 300  # of two steps each

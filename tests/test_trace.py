@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 from safetensors.numpy import save_file
 
-from harness import Trace, load_trace, save_trace
-from harness.dtypes import FORMATS
-from harness.errors import TraceError
-from harness.inputs import Inputs
-from harness.trace import FORMAT, INPUTS, KEY, STEPS, Manifest, check_place, first_difference
+from isograd import Trace, load_trace, save_trace
+from isograd.dtypes import FORMATS
+from isograd.errors import TraceError
+from isograd.inputs import Inputs
+from isograd.trace import FORMAT, INPUTS, KEY, STEPS, Manifest, check_place, first_difference
 
 BFLOAT16 = FORMATS["bfloat16"].dtype
 MANIFEST = Manifest(scenario="s", fingerprint="f", backend="b", dtype="float32", mode="free", steps=3)
@@ -269,7 +269,7 @@ def test_a_failed_save_leaves_the_old_file_and_no_half_one(tmp_path: Path, monke
         Path(file).write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("harness.trace.save_file", full_disk)
+    monkeypatch.setattr("isograd.trace.save_file", full_disk)
     with pytest.raises(TraceError, match=r"cannot be written: .*No space left"):
         save_trace(a_trace(), path)
     assert [p.name for p in tmp_path.iterdir()] == ["t.safetensors"]

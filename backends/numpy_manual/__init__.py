@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from backends.numpy_manual.arithmetic import Arithmetic, make_arithmetic
-from backends.numpy_manual.rules import LAYERS, LOSSES, OPTIMIZERS, Gradients
-from harness.backend import Backend, Session
-from harness.dtypes import FORMATS
-from harness.inputs import Array, Inputs
-from harness.scenario import Scenario
+from isograd.backend import Backend, Session
+from isograd.backends.numpy_manual.arithmetic import Arithmetic, make_arithmetic
+from isograd.backends.numpy_manual.rules import LAYERS, LOSSES, OPTIMIZERS, Gradients
+from isograd.dtypes import FORMATS
+from isograd.inputs import Array, Inputs
+from isograd.scenario import Scenario
 
 
 class NumpyBackend(Backend):

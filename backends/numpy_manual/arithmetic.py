@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from backends.numpy_manual.rounded import Narrow, Rounded, Rounding, Tf32, plain
-from harness.inputs import Array
+from isograd.backends.numpy_manual.rounded import Narrow, Rounded, Rounding, Tf32, plain
+from isograd.inputs import Array
 
 DIGITS = 50  # three times float64's 16: its error is far below anything that a comparison in float64 can see
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from backends.numpy_manual import NumpyBackend, NumpySession
-from backends.numpy_manual.arithmetic import Arithmetic, make_arithmetic
-from backends.numpy_manual.changes import Change, Circumstances
-from backends.numpy_manual.rules import Gradients
-from harness.backend import Session
-from harness.dtypes import FORMATS
-from harness.inputs import Array, Inputs
-from harness.scenario import Scenario
+from isograd.backend import Session
+from isograd.backends.numpy_manual import NumpyBackend, NumpySession
+from isograd.backends.numpy_manual.arithmetic import Arithmetic, make_arithmetic
+from isograd.backends.numpy_manual.changes import Change, Circumstances
+from isograd.backends.numpy_manual.rules import Gradients
+from isograd.dtypes import FORMATS
+from isograd.inputs import Array, Inputs
+from isograd.scenario import Scenario
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What can be changed in a training step, and where? A change has one place to take hold: a rule, the data, an update.
 
-The same changes are seeded as faults (`backends.numpy_manual.sabotage`) and looked for as causes: there is one
-catalogue, `backends.numpy_manual.catalogue`.
+The same changes are seeded as faults (`isograd.backends.numpy_manual.sabotage`) and looked for as causes: there is one
+catalogue, `isograd.backends.numpy_manual.catalogue`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
-from backends.numpy_manual.rounded import Rounded, plain
-from backends.numpy_manual.rules import OPTIMIZERS, LayerRule, LossRule
-from harness.inputs import Array, Inputs
-from harness.scenario import GaussianData, InlineData, Linear, Scenario
+from isograd.backends.numpy_manual.rounded import Rounded, plain
+from isograd.backends.numpy_manual.rules import OPTIMIZERS, LayerRule, LossRule
+from isograd.inputs import Array, Inputs
+from isograd.scenario import GaussianData, InlineData, Linear, Scenario
 
 Rows = NDArray[np.int64]
 """Samples of a batch, by their numbers."""

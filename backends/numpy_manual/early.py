@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from backends.numpy_manual.arithmetic import Arithmetic
-from backends.numpy_manual.noisy import EXACT
-from backends.numpy_manual.rounded import Rounding
-from harness.dtypes import FORMATS, Format
-from harness.inputs import Array
+from isograd.backends.numpy_manual.arithmetic import Arithmetic
+from isograd.backends.numpy_manual.noisy import EXACT
+from isograd.backends.numpy_manual.rounded import Rounding
+from isograd.dtypes import FORMATS, Format
+from isograd.inputs import Array
 
 MARGIN = 0.5
 """Beyond this part of the largest number a result is infinite here: some libraries double it before they divide."""

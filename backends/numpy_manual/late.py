@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from backends.numpy_manual import NumpyBackend, NumpySession
-from backends.numpy_manual.rules import LayerRule, LossRule
-from harness.backend import Session
-from harness.dtypes import FORMATS
-from harness.inputs import Inputs
-from harness.scenario import Scenario
+from isograd.backend import Session
+from isograd.backends.numpy_manual import NumpyBackend, NumpySession
+from isograd.backends.numpy_manual.rules import LayerRule, LossRule
+from isograd.dtypes import FORMATS
+from isograd.inputs import Inputs
+from isograd.scenario import Scenario
 
 ROUNDINGS = 64
 """A stored number is infinite here from so many roundings beyond the largest on: nearer to it, they may decide."""

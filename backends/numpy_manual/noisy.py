@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from backends.numpy_manual import sizes
-from backends.numpy_manual.arithmetic import Arithmetic
-from backends.numpy_manual.noise import PIECE, Places, is_small, noise_scales
-from backends.numpy_manual.rounded import Rounding, to_digits
-from harness.dtypes import FORMATS, Format
-from harness.inputs import Array
+from isograd.backends.numpy_manual import sizes
+from isograd.backends.numpy_manual.arithmetic import Arithmetic
+from isograd.backends.numpy_manual.noise import PIECE, Places, is_small, noise_scales
+from isograd.backends.numpy_manual.rounded import Rounding, to_digits
+from isograd.dtypes import FORMATS, Format
+from isograd.inputs import Array
 
 CORRECT = {np.add, np.subtract, np.multiply, np.divide}
 EXACT = {np.negative, np.absolute, np.minimum, np.maximum}

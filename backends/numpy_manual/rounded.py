@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.dtypes import FORMATS
-from harness.inputs import Array
+from isograd.dtypes import FORMATS
+from isograd.inputs import Array
 
 
 class Rounding(ABC):

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from backends.numpy_manual.arithmetic import around, exp
-from harness.inputs import Array
+from isograd.backends.numpy_manual.arithmetic import around, exp
+from isograd.inputs import Array
 
 Parameters = Mapping[str, Array]
 Gradients = dict[str, Array]

@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from backends.numpy_manual import NumpySession
-from backends.numpy_manual.arithmetic import make_arithmetic
-from backends.numpy_manual.catalogue import make_change
-from backends.numpy_manual.changed import ChangedSession
-from backends.numpy_manual.changes import Both, Change
-from harness.backend import Backend, Session
-from harness.dtypes import FORMATS
-from harness.inputs import Array, Inputs
-from harness.scenario import Scenario
+from isograd.backend import Backend, Session
+from isograd.backends.numpy_manual import NumpySession
+from isograd.backends.numpy_manual.arithmetic import make_arithmetic
+from isograd.backends.numpy_manual.catalogue import make_change
+from isograd.backends.numpy_manual.changed import ChangedSession
+from isograd.backends.numpy_manual.changes import Both, Change
+from isograd.dtypes import FORMATS
+from isograd.inputs import Array, Inputs
+from isograd.scenario import Scenario
 
 
 def wrap(backend: Backend, options: Mapping[str, str]) -> Backend:

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.dtypes import Format
-from harness.inputs import Array
+from isograd.dtypes import Format
+from isograd.inputs import Array
 
 # The largest error of an operation, in ULP of its result. The four basic ones and the square root are rounded correctly
 # (IEEE 754-2019, section 4.3), but for PaddlePaddle's square root. An elementary function is as inaccurate as the worst

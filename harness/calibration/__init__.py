@@ -11,16 +11,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.api import run
-from harness.backend import backend_names
-from harness.calibration.cells import clean_cells, fault_cells
-from harness.calibration.faults import faults_of
-from harness.calibration.outside import GREEN, Outside, calibrate_outside
-from harness.calibration.scenarios import SCALES, random_scenarios
-from harness.calibration.tools import TOOLS
-from harness.describe import describe
-from harness.judging import FACTOR
-from harness.scenario import Scenario
+from isograd.api import run
+from isograd.backend import backend_names
+from isograd.calibration.cells import clean_cells, fault_cells
+from isograd.calibration.faults import faults_of
+from isograd.calibration.outside import GREEN, Outside, calibrate_outside
+from isograd.calibration.scenarios import SCALES, random_scenarios
+from isograd.calibration.tools import TOOLS
+from isograd.describe import describe
+from isograd.judging import FACTOR
+from isograd.scenario import Scenario
 
 CHUNK = 30
 """Scenarios that are run and counted at a time: their traces need not be kept."""
@@ -44,7 +44,7 @@ class Calibration:
     """What came of it.
 
     Attributes:
-        clean: a row for each right run; see `harness.calibration.cells.clean_cells`.
+        clean: a row for each right run; see `isograd.calibration.cells.clean_cells`.
         faults: a row for each seeded fault; see `fault_cells`.
         factor: the factor that was judged with.
         request: what was asked for, and how long it took.

@@ -12,22 +12,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from backends.numpy_manual.catalogue import CATALOGUE
-from backends.numpy_manual.changes import Both, Change
-from harness.api import run
-from harness.assess import Cell, ScenarioResult
-from harness.calibration import FAULT_STEPS, installed
-from harness.calibration.cells import errors_of, fault_alone
-from harness.calibration.faults import SUBTLE, fault_name
-from harness.calibration.same import equivalent, is_seeded
-from harness.calibration.scenarios import random_scenarios
-from harness.calibration.strangers import STRANGERS
-from harness.explanation import Account, explain
-from harness.explanation.own import own_states
-from harness.explanation.rerun import Rerun
-from harness.explanation.trial import Trial
-from harness.judging import Verdict
-from harness.scenario import Scenario
+from isograd.api import run
+from isograd.assess import Cell, ScenarioResult
+from isograd.backends.numpy_manual.catalogue import CATALOGUE
+from isograd.backends.numpy_manual.changes import Both, Change
+from isograd.calibration import FAULT_STEPS, installed
+from isograd.calibration.cells import errors_of, fault_alone
+from isograd.calibration.faults import SUBTLE, fault_name
+from isograd.calibration.same import equivalent, is_seeded
+from isograd.calibration.scenarios import random_scenarios
+from isograd.calibration.strangers import STRANGERS
+from isograd.explanation import Account, explain
+from isograd.explanation.own import own_states
+from isograd.explanation.rerun import Rerun
+from isograd.explanation.trial import Trial
+from isograd.judging import Verdict
+from isograd.scenario import Scenario
 
 DTYPES = ("float32", "float64")
 ARTICLE = "article/sum_regression"
@@ -241,7 +241,7 @@ def _clean_row(result: ScenarioResult, cell: Cell) -> dict[str, Any]:
 
 def _article(jobs: int | None) -> Iterator[dict[str, Any]]:
     """What explaining costs on a run of a thousand steps."""
-    from harness.catalogue import load_scenario
+    from isograd.catalogue import load_scenario
 
     scenario = load_scenario(ARTICLE)
     names = [f"numpy[{fault}]" for fault, _ in _singles(scenario)]

@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from backends.numpy_manual import NumpyBackend
-from backends.numpy_manual.changed import ChangedBackend
-from backends.numpy_manual.changes import Change
-from harness.api import run
-from harness.assess import Cell, ScenarioResult
-from harness.calibration.overflows import makes_numbers_of_nan
-from harness.calibration.tools import agreements
-from harness.dtypes import FORMATS
-from harness.envelope import Floats, noisy_runs
-from harness.judging import FACTOR
-from harness.recorder import record_here
-from harness.trace import Mode
+from isograd.api import run
+from isograd.assess import Cell, ScenarioResult
+from isograd.backends.numpy_manual import NumpyBackend
+from isograd.backends.numpy_manual.changed import ChangedBackend
+from isograd.backends.numpy_manual.changes import Change
+from isograd.calibration.overflows import makes_numbers_of_nan
+from isograd.calibration.tools import agreements
+from isograd.dtypes import FORMATS
+from isograd.envelope import Floats, noisy_runs
+from isograd.judging import FACTOR
+from isograd.recorder import record_here
+from isograd.trace import Mode
 
 NOISY = 4
 """Independent noisy runs of each kind of each scenario, beside the backends."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from dataclasses import fields
 
-from backends.numpy_manual.catalogue import CATALOGUE, make_change
-from backends.numpy_manual.changes import Change
-from harness.scenario import Scenario
+from isograd.backends.numpy_manual.catalogue import CATALOGUE, make_change
+from isograd.backends.numpy_manual.changes import Change
+from isograd.scenario import Scenario
 
 # Beside the catalogue's usual options: faults near what a judge could overlook.
 SUBTLE: tuple[tuple[str, dict[str, object]], ...] = (

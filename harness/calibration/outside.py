@@ -9,14 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from backends.numpy_manual.catalogue import make_change
-from harness.api import run
-from harness.calibration.cells import backend_cells, fault_cells
-from harness.calibration.faults import fault_name
-from harness.calibration.overflows import overflowing_scenarios
-from harness.calibration.tables import table_scenarios
-from harness.calibration.wide import wide_scenarios
-from harness.scenario import Scenario
+from isograd.api import run
+from isograd.backends.numpy_manual.catalogue import make_change
+from isograd.calibration.cells import backend_cells, fault_cells
+from isograd.calibration.faults import fault_name
+from isograd.calibration.overflows import overflowing_scenarios
+from isograd.calibration.tables import table_scenarios
+from isograd.calibration.wide import wide_scenarios
+from isograd.scenario import Scenario
 
 GREEN = ("IDENTICAL", "EQUIVALENT")
 NOT_WRONG = (*GREEN, "VACUOUS")  # where all overflows at the first step, nothing is left to compare
@@ -43,7 +43,7 @@ class Outside:
     """What came of scenarios that random ones of normal draws do not stand for.
 
     Attributes:
-        tables: a row for each right run on a table; see `harness.calibration.cells.backend_cells`.
+        tables: a row for each right run on a table; see `isograd.calibration.cells.backend_cells`.
         planted: a row for each fault in one, or in wide layers; see `fault_cells`.
         overflows: a row for each right run that overflows.
         wide: a row for each right run of wide layers.

@@ -8,14 +8,14 @@ from itertools import pairwise
 
 import numpy as np
 
-from backends.numpy_manual import NumpyBackend
-from harness.calibration.scenarios import random_scenario
-from harness.catalogue import parse_scenario
-from harness.errors import ScenarioError
-from harness.inputs import make_inputs
-from harness.recorder import record_here
-from harness.scenario import Scenario
-from harness.trace import Trace
+from isograd.backends.numpy_manual import NumpyBackend
+from isograd.calibration.scenarios import random_scenario
+from isograd.catalogue import parse_scenario
+from isograd.errors import ScenarioError
+from isograd.inputs import make_inputs
+from isograd.recorder import record_here
+from isograd.scenario import Scenario
+from isograd.trace import Trace
 
 REACH = {"float16": 2.0, "bfloat16": 6.0, "float32": 6.0, "float64": 6.0}
 """Powers of ten by which data may be larger than in other scenarios."""

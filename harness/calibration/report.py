@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from harness.calibration import Calibration, share
-from harness.calibration.causes import Causes
-from harness.calibration.outside import GREEN, Outside
-from harness.report.staging import staged
+from isograd.calibration import Calibration, share
+from isograd.calibration.causes import Causes
+from isograd.calibration.outside import GREEN, Outside
+from isograd.report.staging import staged
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
 WIDTH, HEIGHT, DECADES = 640, 300, 5
@@ -169,7 +169,7 @@ def curve(calibration: Calibration) -> dict[str, Any]:
 
 def _templates() -> Environment:
     return Environment(
-        loader=PackageLoader("harness.calibration"),
+        loader=PackageLoader("isograd.calibration"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -6,12 +6,12 @@ from dataclasses import fields
 
 import numpy as np
 
-from backends.numpy_manual.changed import ChangedBackend
-from backends.numpy_manual.changes import Both, Change
-from harness.assess import ScenarioResult
-from harness.explanation.trial import Trial
-from harness.judging import FACTOR
-from harness.recorder import record_here
+from isograd.assess import ScenarioResult
+from isograd.backends.numpy_manual.changed import ChangedBackend
+from isograd.backends.numpy_manual.changes import Both, Change
+from isograd.explanation.trial import Trial
+from isograd.judging import FACTOR
+from isograd.recorder import record_here
 
 
 def is_seeded(trial: Trial, change: Change) -> bool:

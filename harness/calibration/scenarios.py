@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from backends.numpy_manual import NumpyBackend
-from harness.catalogue import parse_scenario
-from harness.dtypes import FORMATS
-from harness.errors import ScenarioError
-from harness.inputs import make_inputs
-from harness.recorder import record_here
-from harness.scenario import Scenario
+from isograd.backends.numpy_manual import NumpyBackend
+from isograd.catalogue import parse_scenario
+from isograd.dtypes import FORMATS
+from isograd.errors import ScenarioError
+from isograd.inputs import make_inputs
+from isograd.recorder import record_here
+from isograd.scenario import Scenario
 
 SCALES = {"float16": (-2.0, 0.5), "bfloat16": (-4.0, 4.0), "float32": (-4.0, 4.0), "float64": (-4.0, 4.0)}
 """Powers of ten between which data lie; float16 ends at 65,504, and a loss is a square."""

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from backends.numpy_manual import NumpyBackend, NumpySession
-from backends.numpy_manual.arithmetic import exp, make_arithmetic
-from backends.numpy_manual.rules import Gradients, LayerRule, LossRule
-from harness.backend import Session
-from harness.dtypes import FORMATS
-from harness.inputs import Array, Inputs
-from harness.scenario import Scenario
+from isograd.backend import Session
+from isograd.backends.numpy_manual import NumpyBackend, NumpySession
+from isograd.backends.numpy_manual.arithmetic import exp, make_arithmetic
+from isograd.backends.numpy_manual.rules import Gradients, LayerRule, LossRule
+from isograd.dtypes import FORMATS
+from isograd.inputs import Array, Inputs
+from isograd.scenario import Scenario
 
 
 class Stranger(NumpyBackend):

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.calibration.scenarios import holds
-from harness.catalogue import parse_scenario
-from harness.scenario import Scenario
+from isograd.calibration.scenarios import holds
+from isograd.catalogue import parse_scenario
+from isograd.scenario import Scenario
 
 Column = NDArray[np.float64]
 Generator = np.random.Generator

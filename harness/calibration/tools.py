@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from harness.inputs import Array
-from harness.trace import Trace
+from isograd.inputs import Array
+from isograd.trace import Trace
 
 # Relative and absolute tolerance by dtype: docs of torch.testing.assert_close, PyTorch 2.13.
 ASSERT_CLOSE = {

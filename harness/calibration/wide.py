@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-from harness.catalogue import parse_scenario
-from harness.envelope import LARGE
-from harness.scenario import Scenario
+from isograd.catalogue import parse_scenario
+from isograd.envelope import LARGE
+from isograd.scenario import Scenario
 
 WIDEST = {"float16": 900, "bfloat16": 900, "float32": 1200, "float64": 420}
 """Units of a layer; in float64 the truth of more takes minutes."""

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.explanation import free
-from harness.explanation.apart import telling_apart
-from harness.explanation.localise import Place, localise
-from harness.explanation.looks import pattern, worst_elements
-from harness.explanation.own import Own, own_states
-from harness.explanation.search import Search
-from harness.explanation.trial import Trial
-from harness.inputs import Inputs
-from harness.judging import OwnSteps
-from harness.recorder import States
-from harness.scenario import Scenario
-from harness.trace import Trace
+from isograd.explanation import free
+from isograd.explanation.apart import telling_apart
+from isograd.explanation.localise import Place, localise
+from isograd.explanation.looks import pattern, worst_elements
+from isograd.explanation.own import Own, own_states
+from isograd.explanation.search import Search
+from isograd.explanation.trial import Trial
+from isograd.inputs import Inputs
+from isograd.judging import OwnSteps
+from isograd.recorder import States
+from isograd.scenario import Scenario
+from isograd.trace import Trace
 
 LOUD = False
 """Let out whatever the search raises. A report must not be lost by a search that fails, and a test must see that it

@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from backends.numpy_manual import NumpyBackend
-from backends.numpy_manual.changed import ChangedBackend
-from backends.numpy_manual.changes import Change
-from harness.dtypes import FORMATS
-from harness.explanation.effort import ALTERATIONS, effort_of
-from harness.explanation.own import Own, own_states
-from harness.explanation.rerun import Rerun
-from harness.explanation.trial import Trial
-from harness.inputs import Array, Inputs
-from harness.recorder import record_here
-from harness.scenario import InlineData, Linear, MeanSquaredError, Scenario
+from isograd.backends.numpy_manual import NumpyBackend
+from isograd.backends.numpy_manual.changed import ChangedBackend
+from isograd.backends.numpy_manual.changes import Change
+from isograd.dtypes import FORMATS
+from isograd.explanation.effort import ALTERATIONS, effort_of
+from isograd.explanation.own import Own, own_states
+from isograd.explanation.rerun import Rerun
+from isograd.explanation.trial import Trial
+from isograd.inputs import Array, Inputs
+from isograd.recorder import record_here
+from isograd.scenario import InlineData, Linear, MeanSquaredError, Scenario
 
 STEPS = 4
 """Steps of an altered scenario that are looked at, from the first at which the causes act."""

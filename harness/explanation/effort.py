@@ -10,10 +10,10 @@ from math import prod
 
 import numpy as np
 
-from harness.envelope import how_many
-from harness.inputs import Inputs
-from harness.quantities import quantity_shapes
-from harness.scenario import Linear, Scenario
+from isograd.envelope import how_many
+from isograd.inputs import Inputs
+from isograd.quantities import quantity_shapes
+from isograd.scenario import Linear, Scenario
 
 LAYER = 40_000
 """What a layer costs whatever its size: Python and the calls into NumPy."""

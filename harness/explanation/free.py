@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.explanation.localise import first_outside
-from harness.explanation.own import Own
-from harness.judging import FACTOR, OwnSteps
+from isograd.explanation.localise import first_outside
+from isograd.explanation.own import Own
+from isograd.judging import FACTOR, OwnSteps
 
 
 @np.errstate(all="ignore")  # a trace that is wrong may hold anything

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backends.numpy_manual import NumpySession
-from backends.numpy_manual.noisy import noisy
-from harness.dtypes import FORMATS
-from harness.envelope import Floats
-from harness.explanation.own import Own, envelope_of, outside, strays
-from harness.inputs import Array
-from harness.judging import FACTOR
+from isograd.backends.numpy_manual import NumpySession
+from isograd.backends.numpy_manual.noisy import noisy
+from isograd.dtypes import FORMATS
+from isograd.envelope import Floats
+from isograd.explanation.own import Own, envelope_of, outside, strays
+from isograd.inputs import Array
+from isograd.judging import FACTOR
 
 
 @dataclass(frozen=True)

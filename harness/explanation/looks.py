@@ -10,13 +10,13 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.dtypes import FORMATS
-from harness.envelope import Floats
-from harness.explanation.localise import Place
-from harness.explanation.own import Own
-from harness.explanation.rerun import Rerun
-from harness.quantities import kind
-from harness.trace import FLOATS
+from isograd.dtypes import FORMATS
+from isograd.envelope import Floats
+from isograd.explanation.localise import Place
+from isograd.explanation.own import Own
+from isograd.explanation.rerun import Rerun
+from isograd.quantities import kind
+from isograd.trace import FLOATS
 
 ALIKE = 1e-3
 """Of the largest difference: how far a difference of rank 1 may be from one. A phrase hangs on it, no verdict."""

@@ -13,20 +13,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.numpy_manual import NumpySession
-from backends.numpy_manual.arithmetic import make_arithmetic
-from harness.dtypes import FORMATS
-from harness.envelope import Floats, floored, noisy_walks, strayed
-from harness.explanation.effort import Effort, effort_of
-from harness.inputs import Array, Inputs
-from harness.judging import FACTOR
-from harness.measure import Array as Column
-from harness.overflow import as_far_as_the_dtype_reaches
-from harness.quantities import quantity_shapes
-from harness.recorder import States
-from harness.scaled import Scaled, scale
-from harness.scenario import Scenario
-from harness.trace import FLOATS, Trace
+from isograd.backends.numpy_manual import NumpySession
+from isograd.backends.numpy_manual.arithmetic import make_arithmetic
+from isograd.dtypes import FORMATS
+from isograd.envelope import Floats, floored, noisy_walks, strayed
+from isograd.explanation.effort import Effort, effort_of
+from isograd.inputs import Array, Inputs
+from isograd.judging import FACTOR
+from isograd.measure import Array as Column
+from isograd.overflow import as_far_as_the_dtype_reaches
+from isograd.quantities import quantity_shapes
+from isograd.recorder import States
+from isograd.scaled import Scaled, scale
+from isograd.scenario import Scenario
+from isograd.trace import FLOATS, Trace
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def _no_errors(steps: int, ratio: float) -> Scaled:
 
 
 Parts = Iterable[tuple[int, Iterable[tuple[str, Array]]]]
-"""Kinds of noisy runs (`backends.numpy_manual.noisy.Noise`), each with its quantities, (runs, …)."""
+"""Kinds of noisy runs (`isograd.backends.numpy_manual.noisy.Noise`), each with its quantities, (runs, …)."""
 
 
 def strays(parts: Parts) -> dict[str, tuple[Floats, Floats]]:

@@ -9,18 +9,18 @@ from functools import cached_property, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.numpy_manual.arithmetic import Arithmetic, make_arithmetic
-from backends.numpy_manual.changed import ChangedSession, Known, KnownSession
-from backends.numpy_manual.changes import Change
-from backends.numpy_manual.noisy import noisy
-from harness.dtypes import FORMATS
-from harness.envelope import Floats
-from harness.explanation.effort import HELD, SAMPLE
-from harness.explanation.own import Own, envelope_of, strays
-from harness.inputs import Array
-from harness.judging import FACTOR
-from harness.overflow import as_far_as_the_dtype_reaches
-from harness.scaled import scale
+from isograd.backends.numpy_manual.arithmetic import Arithmetic, make_arithmetic
+from isograd.backends.numpy_manual.changed import ChangedSession, Known, KnownSession
+from isograd.backends.numpy_manual.changes import Change
+from isograd.backends.numpy_manual.noisy import noisy
+from isograd.dtypes import FORMATS
+from isograd.envelope import Floats
+from isograd.explanation.effort import HELD, SAMPLE
+from isograd.explanation.own import Own, envelope_of, strays
+from isograd.inputs import Array
+from isograd.judging import FACTOR
+from isograd.overflow import as_far_as_the_dtype_reaches
+from isograd.scaled import scale
 
 Steps = NDArray[np.int64]
 

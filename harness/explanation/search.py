@@ -9,16 +9,16 @@ from itertools import combinations
 
 import numpy as np
 
-from backends.numpy_manual.catalogue import CATALOGUE
-from backends.numpy_manual.changes import Both, Change
-from harness.explanation.effort import LEAST_SQUARES, PAIRS, SINGLES
-from harness.explanation.localise import Place
-from harness.explanation.own import Own
-from harness.explanation.rerun import Rerun, Steps
-from harness.explanation.solve import solved_for, solved_together
-from harness.explanation.trial import Trial, Trying
-from harness.inputs import Array, Inputs
-from harness.scenario import Scenario
+from isograd.backends.numpy_manual.catalogue import CATALOGUE
+from isograd.backends.numpy_manual.changes import Both, Change
+from isograd.explanation.effort import LEAST_SQUARES, PAIRS, SINGLES
+from isograd.explanation.localise import Place
+from isograd.explanation.own import Own
+from isograd.explanation.rerun import Rerun, Steps
+from isograd.explanation.solve import solved_for, solved_together
+from isograd.explanation.trial import Trial, Trying
+from isograd.inputs import Array, Inputs
+from isograd.scenario import Scenario
 
 CONFIRM = 24
 """Further steps that a change must account for, spread over the run, beside the one after the first."""
@@ -26,7 +26,7 @@ CONFIRM = 24
 
 @dataclass(frozen=True)
 class Told:
-    """What changes may read their options off (`backends.numpy_manual.changes.Evidence`).
+    """What changes may read their options off (`isograd.backends.numpy_manual.changes.Evidence`).
 
     Attributes:
         rerun: the trace, and the rules.

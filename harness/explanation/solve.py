@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from backends.numpy_manual.changes import Both, Change
-from harness.envelope import Floats
-from harness.explanation.rerun import Rerun, Steps
+from isograd.backends.numpy_manual.changes import Both, Change
+from isograd.envelope import Floats
+from isograd.explanation.rerun import Rerun, Steps
 
 ITERATIONS = 12
 """Gauss–Newton steps at most: one is enough where a parameter's effect is linear, as it is but behind activations."""

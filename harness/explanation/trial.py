@@ -8,15 +8,15 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from backends.numpy_manual.catalogue.parameters import InitialLost
-from backends.numpy_manual.changes import Change
-from harness.dtypes import FORMATS
-from harness.envelope import Floats
-from harness.explanation.localise import Place, local_errors
-from harness.explanation.own import Own
-from harness.explanation.rerun import Rerun, Steps
-from harness.explanation.solve import Solved, alone, solved_for
-from harness.judging import FACTOR
+from isograd.backends.numpy_manual.catalogue.parameters import InitialLost
+from isograd.backends.numpy_manual.changes import Change
+from isograd.dtypes import FORMATS
+from isograd.envelope import Floats
+from isograd.explanation.localise import Place, local_errors
+from isograd.explanation.own import Own
+from isograd.explanation.rerun import Rerun, Steps
+from isograd.explanation.solve import Solved, alone, solved_for
+from isograd.judging import FACTOR
 
 ROUNDING = 1e-6
 """In envelopes: what float64's own rounding can move."""

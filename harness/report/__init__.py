@@ -8,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.assess import ScenarioResult
-from harness.comparison import Comparison
-from harness.judging import Judgement
-from harness.trace import Manifest
+from isograd.assess import ScenarioResult
+from isograd.comparison import Comparison
+from isograd.judging import Judgement
+from isograd.trace import Manifest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +32,7 @@ class Report:
     request: Mapping[str, Any]
 
     def __repr__(self) -> str:
-        from harness.report.overview import headline
+        from isograd.report.overview import headline
 
         return f"<Report: {headline(self)}>"  # pytest shows it for every failed test, and its numbers fill megabytes
 
@@ -44,35 +44,35 @@ class Report:
     @cached_property
     def summary(self) -> pd.DataFrame:
         """A row per scenario, backend and mode: the verdict, the first divergence, the largest errors."""
-        from harness.report.tables import summary
+        from isograd.report.tables import summary
 
         return summary(self.results)
 
     @cached_property
     def losses(self) -> pd.DataFrame:
         """A row per recorded step: the reference's loss, every backend's, the largest difference between any two."""
-        from harness.report.tables import losses
+        from isograd.report.tables import losses
 
         return losses(self.results)
 
     @cached_property
     def weights(self) -> pd.DataFrame:
         """A row per parameter and epoch: the reference, every backend, and the difference of each pair."""
-        from harness.report.tables import weights
+        from isograd.report.tables import weights
 
         return weights(self.results)
 
     @cached_property
     def quantities(self) -> pd.DataFrame:
         """Everything: a row per scenario, backend, what it is measured against, mode, quantity and step."""
-        from harness.report.tables import quantities
+        from isograd.report.tables import quantities
 
         return quantities(self.results)
 
     @cached_property
     def findings(self) -> pd.DataFrame:
         """Published values against computed ones, what a careful reader notices in the source, and identities."""
-        from harness.report.tables import findings
+        from isograd.report.tables import findings
 
         return findings(self.results)
 
@@ -82,7 +82,7 @@ class Report:
         Raises:
             ReportError: the folder holds something other than a report, or cannot be written.
         """
-        from harness.report.folder import write
+        from isograd.report.folder import write
 
         return write(self, Path(folder))
 
@@ -111,14 +111,14 @@ class Difference:
     @cached_property
     def summary(self) -> pd.DataFrame:
         """One row, with the columns of a report's summary and the name of the other side."""
-        from harness.report.tables import difference_summary
+        from isograd.report.tables import difference_summary
 
         return difference_summary(self)
 
     @cached_property
     def quantities(self) -> pd.DataFrame:
         """A row per quantity and step."""
-        from harness.report.tables import difference_quantities
+        from isograd.report.tables import difference_quantities
 
         return difference_quantities(self)
 
@@ -128,6 +128,6 @@ class Difference:
         Raises:
             ReportError: the folder holds something other than a report, or cannot be written.
         """
-        from harness.report.folder import write_difference
+        from isograd.report.folder import write_difference
 
         return write_difference(self, Path(folder))

@@ -10,8 +10,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from harness.assess import Cell
-from harness.explanation import Account
+from isograd.assess import Cell
+from isograd.explanation import Account
 
 TRIED = 8
 """Changes that are listed with how close they came."""

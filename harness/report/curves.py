@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.assess import ScenarioResult
-from harness.thinning import keep
-from harness.trace import Mode
+from isograd.assess import ScenarioResult
+from isograd.thinning import keep
+from isograd.trace import Mode
 
 DECADE = 10.0
 """Losses that span more than this are drawn on a logarithmic scale."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.report.staging import Staging, encoded, staged
-from harness.visible import as_cell
+from isograd.report.staging import Staging, encoded, staged
+from isograd.visible import as_cell
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.report import Difference, Report
+    from isograd.report import Difference, Report
 
 
 def write(report: Report, folder: Path) -> Path:
@@ -27,8 +27,8 @@ def write(report: Report, folder: Path) -> Path:
 
 def publish(report: Report, staging: Staging) -> list[str]:
     """All files of a report, beside the traces that were recorded there; `Staging.publish` gives what is returned."""
-    from harness.report.html import html
-    from harness.report.markdown import markdown
+    from isograd.report.html import html
+    from isograd.report.markdown import markdown
 
     folder = staging.open()
     with staging.writing():

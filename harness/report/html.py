@@ -13,13 +13,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from harness.report.curves import Chart, error_chart, loss_chart
-from harness.report.overview import backends_of, overview
-from harness.report.section import plain, rows_of, scenario_rows, short
+from isograd.report.curves import Chart, error_chart, loss_chart
+from isograd.report.overview import backends_of, overview
+from isograd.report.section import plain, rows_of, scenario_rows, short
 
 if TYPE_CHECKING:
-    from harness.assess import ScenarioResult
-    from harness.report import Report
+    from isograd.assess import ScenarioResult
+    from isograd.report import Report
 
 COLOURS = 8  # of report.css; with more backends they come again, with another dash
 LOSSES, WEIGHTS = 24, 64  # rows at most; the files beside the page have all
@@ -34,7 +34,7 @@ def html(report: Report) -> str:
     page's own policy lets nothing be loaded, and no script run but its two, which it knows by their digests.
     """
     env = Environment(
-        loader=PackageLoader("harness.report"),
+        loader=PackageLoader("isograd.report"),
         autoescape=True,
         finalize=plain,
         undefined=StrictUndefined,
@@ -72,7 +72,7 @@ def _json(value: Any) -> str:
 
 
 def _asset(name: str) -> str:
-    return (files("harness.report") / "templates" / name).read_text("utf-8")
+    return (files("isograd.report") / "templates" / name).read_text("utf-8")
 
 
 def parted(value: str, truth: str) -> tuple[str, str]:

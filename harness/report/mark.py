@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from harness.errors import ReportError
+from isograd.errors import ReportError
 
 MARK = "run.json"  # says what a report is, and lists its files
 TRACES = "traces"

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from harness.report.overview import overview
-from harness.report.section import plain, scenario_rows, short
+from isograd.report.overview import overview
+from isograd.report.section import plain, scenario_rows, short
 
 if TYPE_CHECKING:
-    from harness.report import Report
+    from isograd.report import Report
 
 LOSSES, WEIGHTS, WORST = 12, 16, 5  # rows at most; the files beside the page have all
 
@@ -24,7 +24,7 @@ SPECIAL = re.compile(r"[\\`*_\[\]|~$#@!]")
 def markdown(report: Report) -> str:
     """The page. Every value that the template prints is escaped, for Markdown and for HTML."""
     env = Environment(
-        loader=PackageLoader("harness.report"),
+        loader=PackageLoader("isograd.report"),
         autoescape=True,
         finalize=escaped,
         undefined=StrictUndefined,

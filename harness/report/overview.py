@@ -8,14 +8,14 @@ from importlib.metadata import version
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from harness.assess import Cell, ScenarioResult
-from harness.findings import RED
-from harness.judging import Judgement, Verdict
-from harness.report.account import cause_rows
-from harness.report.text import worst_of
+from isograd.assess import Cell, ScenarioResult
+from isograd.findings import RED
+from isograd.judging import Judgement, Verdict
+from isograd.report.account import cause_rows
+from isograd.report.text import worst_of
 
 if TYPE_CHECKING:
-    from harness.report import Report
+    from isograd.report import Report
 
 Rows = dict[str, Any]
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.assess import Cell, ScenarioResult
-from harness.findings import AS_PRINTED, RED, Row
-from harness.report.overview import Rows, backends_of, verdict_row, where
+from isograd.assess import Cell, ScenarioResult
+from isograd.findings import AS_PRINTED, RED, Row
+from isograd.report.overview import Rows, backends_of, verdict_row, where
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.report import Report
+    from isograd.report import Report
 
 
 def scenario_rows(report: Report, result: ScenarioResult, *, losses: int, weights: int) -> Rows:

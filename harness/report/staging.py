@@ -24,9 +24,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from harness.errors import ReportError
-from harness.report.exchange import alone, exchange
-from harness.report.mark import MARK, TRACES, check_replaceable, contents, foreign, read_mark, target_of, unmarked, why
+from isograd.errors import ReportError
+from isograd.report.exchange import alone, exchange
+from isograd.report.mark import MARK, TRACES, check_replaceable, contents, foreign, read_mark, target_of, unmarked, why
 
 try:
     import fcntl

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from harness.assess import Cell, ScenarioResult
-from harness.comparison import Comparison
-from harness.judging import Judgement
-from harness.measure import Measures
-from harness.trace import Mode
+from isograd.assess import Cell, ScenarioResult
+from isograd.comparison import Comparison
+from isograd.judging import Judgement
+from isograd.measure import Measures
+from isograd.trace import Mode
 
 if TYPE_CHECKING:
-    from harness.report import Difference
+    from isograd.report import Difference
 
 WEIGHT_ROWS = 256
 """Of a larger tensor only the elements on which the backends differ most are listed, this many."""

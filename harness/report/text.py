@@ -11,11 +11,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from harness.assess import Cell, ScenarioResult
-from harness.findings import RED
-from harness.judging import Verdict, describe
-from harness.report import Difference, Report
-from harness.report.account import cause_text
+from isograd.assess import Cell, ScenarioResult
+from isograd.findings import RED
+from isograd.judging import Verdict, describe
+from isograd.report import Difference, Report
+from isograd.report.account import cause_text
 
 STYLE = {Verdict.IDENTICAL: "green", Verdict.EQUIVALENT: "green", Verdict.EXPECTED: "cyan", Verdict.DRIFTS: "yellow"}
 

@@ -32,7 +32,7 @@ def training_rows() -> list[tuple[str, str, float, float, str]]:
 
 def process_row() -> tuple[str, str, float, float, str]:
     """The whole command against importing both frameworks and running the two bare loops, one after the other."""
-    ours = [sys.executable, "-m", "harness.cli", "run", "article/sum_regression", "--backends", "numpy,torch,paddle"]
+    ours = [sys.executable, "-m", "isograd.cli", "run", "article/sum_regression", "--backends", "numpy,torch,paddle"]
     theirs = [sys.executable, "-m", "tests.bench.bare"]
     env = os.environ | {"PYTHONWARNINGS": "ignore"}
     pairs = [(_seconds(ours, env), _seconds(theirs, env)) for _ in range(RUNS + 1)][1:]  # the first warms the disk up

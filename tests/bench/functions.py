@@ -1,7 +1,7 @@
 """How inaccurate are the libraries' elementary functions? ``python -m tests.bench.functions``.
 
 CPU, float32 against NumPy's float64, in ULP of the right result, over 2²⁰ arguments each; the table in
-`backends.numpy_manual.noisy` is from here.
+`isograd.backends.numpy_manual.noisy` is from here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.dtypes import FORMATS
+from isograd.dtypes import FORMATS
 
 N = 2**20
 RANGES = {

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import load_scenario
-from harness.backend import find_backend
-from harness.children import Child
-from harness.inputs import make_inputs
-from harness.judging import FACTOR
-from harness.reference import Reference, make_reference
-from harness.trace import MODES, save_arrays
+from isograd import load_scenario
+from isograd.backend import find_backend
+from isograd.children import Child
+from isograd.inputs import make_inputs
+from isograd.judging import FACTOR
+from isograd.reference import Reference, make_reference
+from isograd.trace import MODES, save_arrays
 
 NAME = "article/sum_regression"
 ROUNDS = 5

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.measure import measure
+from isograd.measure import measure
 
 Row = tuple[str, str, float, float, float, str]  # what, against, ours, theirs, ours / theirs, the goal for the ratio
 ROUNDS = 7

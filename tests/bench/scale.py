@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import load_scenario
-from harness.inputs import make_inputs
-from harness.reference import make_reference
+from isograd import load_scenario
+from isograd.inputs import make_inputs
+from isograd.reference import make_reference
 
 BACKENDS = "numpy,torch,paddle"
 BATCH = 64
@@ -153,7 +153,7 @@ def measured(name: str) -> tuple[float, float, float]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scenario.toml"
         path.write_text(scenario_text(case), encoding="utf-8")
-        command = [sys.executable, "-m", "harness.cli", "run", str(path), "--backends", BACKENDS]
+        command = [sys.executable, "-m", "isograd.cli", "run", str(path), "--backends", BACKENDS]
         theirs = [[sys.executable, "-m", "tests.bench.scale", "bare", backend, name] for backend in BARE]
         for warm in theirs:
             subprocess.run(warm, check=True, env=env)
@@ -167,9 +167,9 @@ def measured(name: str) -> tuple[float, float, float]:
 
 def oracle_row() -> str:
     """The oracle's seconds a step, both modes, over the slowest backend's recorded step, at width 512."""
-    from harness.backend import make_backend
-    from harness.judging import FACTOR
-    from harness.recorder import record_here
+    from isograd.backend import make_backend
+    from isograd.judging import FACTOR
+    from isograd.recorder import record_here
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scenario.toml"

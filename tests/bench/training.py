@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from harness import load_scenario
-from harness.backend import make_backend
-from harness.inputs import Inputs, make_inputs
-from harness.recorder import record_here
+from isograd import load_scenario
+from isograd.backend import make_backend
+from isograd.inputs import Inputs, make_inputs
+from isograd.recorder import record_here
 
 ROUNDS = 7
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import Report, Scenario, load_scenario, run
-from harness.errors import IsogradError
+from isograd import Report, Scenario, load_scenario, run
+from isograd.errors import IsogradError
 from tests.conftest import REFERENCE
 from tests.misbehaving import ENVIRONMENTS, FAULTS, MISSING, PLACES, RETURNED
 from tests.test_misbehaving import RIGHT, TEXT, processes

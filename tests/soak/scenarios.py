@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from backends.numpy_manual import NumpyBackend
-from harness.catalogue import CATALOGUE, catalogue_names, load_scenario, parse_scenario
-from harness.errors import IsogradError, ScenarioError
-from harness.estimate import check_size, estimate
-from harness.findings import check_source, findings, published_trace
-from harness.inputs import fingerprint, make_inputs
-from harness.quantities import quantity_shapes
-from harness.recorder import record_here
-from harness.scenario import Scenario
-from harness.trace import MODES
+from isograd.backends.numpy_manual import NumpyBackend
+from isograd.catalogue import CATALOGUE, catalogue_names, load_scenario, parse_scenario
+from isograd.errors import IsogradError, ScenarioError
+from isograd.estimate import check_size, estimate
+from isograd.findings import check_source, findings, published_trace
+from isograd.inputs import fingerprint, make_inputs
+from isograd.quantities import quantity_shapes
+from isograd.recorder import record_here
+from isograd.scenario import Scenario
+from isograd.trace import MODES
 from tests.soak.mutate import mutate, mutate_text
 
 tries = 0

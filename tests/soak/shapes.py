@@ -14,19 +14,19 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from backends.numpy_manual import NumpyBackend
-from harness import Report
-from harness.assess import Assessor, Run, ScenarioResult
-from harness.backend import Session
-from harness.catalogue import parse_scenario
-from harness.children import Answer
-from harness.inputs import Array, Inputs, make_inputs
-from harness.judging import FACTOR, Verdict
-from harness.recorder import record_here
-from harness.reference import make_reference
-from harness.report.account import account_text
-from harness.scenario import Scenario
-from harness.trace import MODES, Mode, save_trace
+from isograd import Report
+from isograd.assess import Assessor, Run, ScenarioResult
+from isograd.backend import Session
+from isograd.backends.numpy_manual import NumpyBackend
+from isograd.catalogue import parse_scenario
+from isograd.children import Answer
+from isograd.inputs import Array, Inputs, make_inputs
+from isograd.judging import FACTOR, Verdict
+from isograd.recorder import record_here
+from isograd.reference import make_reference
+from isograd.report.account import account_text
+from isograd.scenario import Scenario
+from isograd.trace import MODES, Mode, save_trace
 
 _rng = np.random.Generator(np.random.PCG64(2))
 DRAWN = {"draw": "normal", "scale": 0.5}

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.report.mark import contents, foreign, read_mark
-from harness.report.staging import UNBORN, staged
+from isograd.report.mark import contents, foreign, read_mark
+from isograd.report.staging import UNBORN, staged
 
 tries = 0
 AT_ONCE = 3
@@ -21,7 +21,7 @@ AT_ONCE = 3
 # Reports without an end, each of files that say the same number, so that a mixed one is seen.
 WRITER = """
 import random, sys
-from harness.report import exchange, staging
+from isograd.report import exchange, staging
 if sys.argv[2] == "renames":
     def without(one, other):
         raise OSError(38, "no exchange here")

@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
-from harness import Scenario
-from harness.api import compare, explain, judge
-from harness.backend import make_backend
-from harness.catalogue import parse_scenario
-from harness.errors import IsogradError
-from harness.inputs import Array, Inputs, fingerprint, make_inputs
-from harness.recorder import record_here
-from harness.reference import make_reference
-from harness.trace import INPUTS, KEY, load_arrays, load_trace, save_trace
+from isograd import Scenario
+from isograd.api import compare, explain, judge
+from isograd.backend import make_backend
+from isograd.catalogue import parse_scenario
+from isograd.errors import IsogradError
+from isograd.inputs import Array, Inputs, fingerprint, make_inputs
+from isograd.recorder import record_here
+from isograd.reference import make_reference
+from isograd.trace import INPUTS, KEY, load_arrays, load_trace, save_trace
 from tests.soak.mutate import Rng, mutate, value
 
 tries = 0

@@ -11,7 +11,7 @@ from pkgutil import iter_modules
 
 from pydantic import TypeAdapter, ValidationError
 
-from backends.numpy_manual.changes import Change
+from isograd.backends.numpy_manual.changes import Change
 
 for module in iter_modules(__path__):
     import_module(f"{__name__}.{module.name}")

@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from backends.numpy_manual.changes import (
+from isograd.backends.numpy_manual.changes import (
     MOST,
     OPTIONS,
     AtPartialBatch,
@@ -20,9 +20,9 @@ from backends.numpy_manual.changes import (
     listed,
     nearest,
 )
-from backends.numpy_manual.rules import LAYERS
-from harness.inputs import Inputs
-from harness.scenario import Scenario
+from isograd.backends.numpy_manual.rules import LAYERS
+from isograd.inputs import Inputs
+from isograd.scenario import Scenario
 
 
 @dataclass(config=OPTIONS)

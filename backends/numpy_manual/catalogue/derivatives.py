@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from backends.numpy_manual.changes import (
+from isograd.backends.numpy_manual.changes import (
     OPTIONS,
     AtLayer,
     AtParameter,
@@ -19,9 +19,9 @@ from backends.numpy_manual.changes import (
     alike,
     linear_layers,
 )
-from backends.numpy_manual.rules import LayerRule
-from harness.inputs import Array
-from harness.scenario import Linear, Scenario
+from isograd.backends.numpy_manual.rules import LayerRule
+from isograd.inputs import Array
+from isograd.scenario import Linear, Scenario
 
 ACTIVATIONS = ("sigmoid", "relu", "scale")
 

@@ -7,10 +7,10 @@ from typing import Any, Literal, Self
 
 from pydantic.dataclasses import dataclass
 
-from backends.numpy_manual.changes import OPTIONS, AtPartialBatch, Change, Circumstances
-from backends.numpy_manual.rules import LossRule, samples
-from harness.inputs import Array
-from harness.scenario import Scenario
+from isograd.backends.numpy_manual.changes import OPTIONS, AtPartialBatch, Change, Circumstances
+from isograd.backends.numpy_manual.rules import LossRule, samples
+from isograd.inputs import Array
+from isograd.scenario import Scenario
 
 Scale = Callable[[Array], float]
 """The constant, for labels of a batch."""

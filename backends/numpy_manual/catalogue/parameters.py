@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from backends.numpy_manual.changes import (
+from isograd.backends.numpy_manual.changes import (
     OPTIONS,
     AtLayer,
     AtParameter,
@@ -19,9 +19,9 @@ from backends.numpy_manual.changes import (
     alike,
     linear_layers,
 )
-from backends.numpy_manual.rules import LayerRule, samples
-from harness.inputs import Array
-from harness.scenario import Scenario
+from isograd.backends.numpy_manual.rules import LayerRule, samples
+from isograd.inputs import Array
+from isograd.scenario import Scenario
 
 
 @dataclass(config=OPTIONS)

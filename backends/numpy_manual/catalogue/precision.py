@@ -9,15 +9,15 @@ from typing import Any, Literal, Self
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from backends.numpy_manual.changes import (
+from isograd.backends.numpy_manual.changes import (
     OPTIONS,
     AtLayer,
     Change,
     Circumstances,
 )
-from backends.numpy_manual.rules import LayerRule
-from harness.dtypes import FORMATS
-from harness.scenario import Scenario
+from isograd.backends.numpy_manual.rules import LayerRule
+from isograd.dtypes import FORMATS
+from isograd.scenario import Scenario
 
 
 @dataclass(config=OPTIONS)

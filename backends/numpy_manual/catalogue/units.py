@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from backends.numpy_manual.changes import (
+from isograd.backends.numpy_manual.changes import (
     MOST,
     OPTIONS,
     AtLayer,
@@ -20,8 +20,8 @@ from backends.numpy_manual.changes import (
     listed,
     nearest,
 )
-from harness.inputs import Array
-from harness.scenario import Scenario
+from isograd.inputs import Array
+from isograd.scenario import Scenario
 
 
 @dataclass(config=OPTIONS)

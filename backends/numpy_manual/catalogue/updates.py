@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from backends.numpy_manual.changes import (
+from isograd.backends.numpy_manual.changes import (
     OPTIONS,
     AtParameter,
     Change,
@@ -17,8 +17,8 @@ from backends.numpy_manual.changes import (
     Evidence,
     Values,
 )
-from harness.dtypes import FORMATS
-from harness.scenario import Scenario
+from isograd.dtypes import FORMATS
+from isograd.scenario import Scenario
 
 
 @dataclass(config=OPTIONS)
