@@ -65,6 +65,7 @@ ORDER = [
     "isograd.pytest_plugin",
     "isograd.contract",
     "isograd.cli",
+    "isograd.__main__",
 ]
 PUBLIC = "isograd"  # `harness/__init__.py` gives the public names, each when it is asked for, and so knows them all
 
@@ -79,9 +80,12 @@ def modules(folder: str) -> list[Path]:
     return sorted((ROOT / folder).rglob("*.py"))
 
 
+INSTALLED = {"harness": "isograd", "backends": "isograd.backends", "scenarios": "isograd.scenarios"}
+
+
 def name_of(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+    folder, *inner = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join([INSTALLED.get(folder, folder), *(inner[:-1] if inner[-1] == "__init__" else inner)])
 
 
 @cache
@@ -135,11 +139,17 @@ def test_imports_point_left(path: Path) -> None:
 
 @pytest.mark.parametrize("path", modules("backends"), ids=lambda path: name_of(path))
 def test_backends_know_nothing_of_each_other(path: Path) -> None:
-    own = name_of(path).split(".")[:2]
-    others = [
-        module for _, module in imports(path) if module.startswith("isograd.backends.") and module.split(".")[:2] != own
-    ]
+    own = name_of(path).split(".")[:3]
+    backends = [module for _, module in imports(path) if module.startswith("isograd.backends.")]
+    others = [module for module in backends if module.split(".")[:3] != own]
     assert others == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=ids(SOURCES))
+def test_nothing_is_imported_by_the_name_of_its_folder(path: Path) -> None:
+    # in the root of the repository that would work, and give a second copy of the module
+    found = [f"line {line}: {module}" for line, module in imports(path) if module.partition(".")[0] in INSTALLED]
+    assert found == []
 
 
 # ---------------------------------------------------------------- where frameworks may be named
