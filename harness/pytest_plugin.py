@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 FIXTURE = "isograd_backend"
 
+pytest.register_assert_rewrite("isograd.contract")  # before anything imports it: its assertions are to say what came
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """``--isograd-backends NAMES``."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite("isograd.contract")
-from isograd.contract import *  # noqa: E402, F403  # our own backends are held to what a stranger's is held to
+from isograd.contract import *  # noqa: F403  # our own backends are held to what a stranger's is held to
 
 EAGER = """
 import mpmath  # a package that nothing else imports this early: it stands for a framework
