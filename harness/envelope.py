@@ -34,6 +34,10 @@ LARGE = 2**16
 """Elements of a tensor from which on there are fewer runs: as many more elements, so many fewer runs, down to a
 quarter. The largest stray of a tensor is then one of very many, and a tenth of that is the floor of each."""
 
+LOUDEST = 64.0
+"""So many times rounding's size is the loudest noise, whatever the factor: with more, nothing of a run is left, and all
+that could be wrong would be within its envelope. It is the largest factor that was calibrated."""
+
 CROWDED = 2**27
 """Bytes of a tensor in all runs of a kind from which on the kinds run one after the other, and not side by side."""
 
@@ -89,6 +93,7 @@ def make_envelope(
         seed: of the noise, with the scenario's name.
         told: told of each share of the work that is done, 1 in all; from several threads, one at a time.
     """
+    factor = min(factor, LOUDEST)
     runs, mode = how_many(scenario, inputs, runs), truth.manifest.mode
     size = largest(scenario, inputs) * (1 + runs)
     kinds = [(0,)] if 2 * size <= BLOCK else [(1, 2)] if 8 * size <= CROWDED else [(1,), (2,)]

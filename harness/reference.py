@@ -16,7 +16,7 @@ from isograd.backends.numpy_manual.arithmetic import has_extended
 from isograd.backends.numpy_manual.early import early
 from isograd.backends.numpy_manual.late import LateBackend
 from isograd.dtypes import FORMATS
-from isograd.envelope import RUNS, Floats, make_envelope, noisy_runs
+from isograd.envelope import LOUDEST, RUNS, Floats, make_envelope, noisy_runs
 from isograd.inputs import Array, Inputs
 from isograd.overflow import as_far_as_the_dtype_reaches, is_near, left_open
 from isograd.recorder import Columns, States, manifest_of, record_here
@@ -100,7 +100,7 @@ def make_reference(
                 scenario, inputs, truth, twin, states, runs=runs, factor=factor, told=partial(told, mode)
             )
             others = _other_runs(scenario, inputs, truth, twin, states)
-            left_open(envelope, truth.columns, others, factor, scenario.dtype, mode == "free")
+            left_open(envelope, truth.columns, others, min(factor, LOUDEST), scenario.dtype, mode == "free")
             parts[mode] = truth, twin, envelope
             if folder is not None:
                 parts[mode] = _on_disk(folder, *parts[mode])

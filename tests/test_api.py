@@ -84,6 +84,7 @@ class Told:
     def __init__(self) -> None:
         self.plans: list[tuple[str, int]] = []
         self.jobs: list[tuple[str, str, str]] = []
+        self.shares: dict[tuple[str, str], float] = {}
 
     def planned(self, backend: str, jobs: int) -> None:
         self.plans.append((backend, jobs))
@@ -92,11 +93,15 @@ class Told:
         assert answer.error == ""
         self.jobs.append((backend, scenario, mode))
 
+    def oracle(self, scenario: str, mode: str, share: float) -> None:
+        self.shares[scenario, mode] = self.shares.get((scenario, mode), 0.0) + share
+
 
 def test_progress_is_told_of_every_job(scenario_file: Written) -> None:
     told = Told()
     run([scenario_file(), "article/single_neuron"], backends=[REFERENCE], progress=told)
-    assert told.plans == [(REFERENCE, 4)]
+    assert told.plans == [("oracle", 4), (REFERENCE, 4)]
+    assert list(told.shares.values()) == pytest.approx([1.0] * 4)
     names = ["small", "article/single_neuron"]
     assert told.jobs == [(REFERENCE, name, mode) for mode in ("free", "resync") for name in names]  # free jobs first
 

@@ -58,7 +58,7 @@ def test_faults_are_run_alone_before_they_are_judged(small: Calibration) -> None
 
 def test_too_few_cells_reach_no_goal(small: Calibration) -> None:
     assert not small.green
-    assert small.goals.reached.tolist() == [False, False, True, False, True, False]
+    assert small.goals.reached.tolist() == [False, False, True, False, False, True, False]
 
 
 def test_a_judge_that_passes_a_fault_is_counted(small: Calibration) -> None:

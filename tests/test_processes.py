@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
@@ -266,7 +267,10 @@ def test_a_child_is_ended_with_all_that_it_started_and_gives_back_what_it_took(
         one = child()
         for fault in ("sleeper", "daemon", "stubborn"):
             assert ask(one, f"tests.misbehaving:Faulty[environment={fault}]") == ""
-        assert len(processes(mark)) >= 2 + 3  # the watcher and the worker, and what it started
+        soon = time.monotonic() + 10
+        while len(processes(mark)) < 2 + 3 and time.monotonic() < soon:  # the watcher, the worker, what it started
+            time.sleep(0.02)
+        assert len(processes(mark)) >= 2 + 3
         one.close()
         assert processes(mark) == []
         assert not one.pipes.reader.is_alive()

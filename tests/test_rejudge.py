@@ -167,7 +167,8 @@ def test_another_factor_gives_another_verdict(short: Report, mode: Mode) -> None
 
 @pytest.mark.parametrize("backend", [RIGHT, DOWN])
 def test_a_factor_that_is_too_small_lets_nothing_pass_that_is_not_exact(short: Report, backend: str) -> None:
-    assert verdicts(judge([trace_of(short, backend, "free")], factor=1e-6)) == ["DIVERGES"]
+    same = backend == RIGHT  # bit for bit the rules' own: no factor makes that wrong
+    assert verdicts(judge([trace_of(short, backend, "free")], factor=1e-6)) == ["IDENTICAL" if same else "DIVERGES"]
 
 
 def printed_factor(outcome: Outcome) -> str:
@@ -182,6 +183,9 @@ def test_the_factor_that_is_printed_is_one_at_which_it_passes(
     path = tmp_path / "t.safetensors"
     save_trace(trace_of(short, backend, mode), path)
     least = printed_factor(isograd("judge", path))
+    if backend == RIGHT:
+        assert (least, isograd("judge", path, "--factor", 1e-6).code) == ("any", 0)
+        return
     assert isograd("judge", path, "--factor", least).code == 0
     assert isograd("judge", path, "--factor", 0.98 * float(least)).code == 1
 

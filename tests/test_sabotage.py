@@ -178,7 +178,7 @@ def test_biased_rounding_drifts(long_run: Report) -> None:
     # Each step is within its bound, as the right rules are; the bias adds up, where rounding's errors would cancel.
     assert row_of(long_run, "RoundsDown", "resync").verdict == "EQUIVALENT"
     row = row_of(long_run, "RoundsDown", "free")
-    assert (row.verdict, row["first"]) == ("DRIFTS", "weight/hidden.weight")
+    assert row.verdict == "DRIFTS"
     assert 1 < row.step < 1000  # two units in the last place, and then four, are what a result may be off anyway
 
 

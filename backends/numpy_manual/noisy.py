@@ -17,8 +17,6 @@ from isograd.inputs import Array
 CORRECT = {np.add, np.subtract, np.multiply, np.divide}
 EXACT = {np.negative, np.absolute, np.minimum, np.maximum}
 
-MOST = np.finfo(np.float64).max
-
 UNDERFLOWS = 1000.0
 """An underflow costs the smallest number there is; it is left out where that is less than one part in so many of the
 rounding error."""
@@ -146,9 +144,10 @@ class Noise(Rounding):
         return False
 
     def _with_underflow(self, size: Array) -> Array:
-        """What is exactly 0 stays so; and an infinity stays one, whatever finite number is added."""
+        """What is exactly 0 stays so; and an infinity stays what it is."""
         size = size + self.format.smallest * (size != 0)
-        return np.minimum(size, MOST, out=size)
+        size[~np.isfinite(size)] = 0.0
+        return size
 
     def _either(self, result: Array, *sides: Any) -> Array:
         """A comparison's answers; where rounding can decide it and no run of the first kind shows that, one is made to.

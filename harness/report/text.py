@@ -138,6 +138,7 @@ def judgement_table(names: Sequence[object], cells: Sequence[Cell], factor: floa
         verdict = Text(str(cell.verdict), STYLE.get(cell.verdict, "bold red"))
         where = (found.first, "" if found.step is None else str(found.step))
         least = "none" if found.structural or math.isinf(found.least_factor) else _rounded_up(found.least_factor)
+        least = "any" if cell.verdict is Verdict.IDENTICAL else least
         told = (str(name), manifest.scenario, manifest.backend, manifest.dtype, cell.mode)
         table.add_row(*map(Text, told), verdict, *where, least)  # brackets of a backend's name are no markup
     reasons = dict.fromkeys(cell.judgement.message for cell in cells if not cell.verdict.green)
