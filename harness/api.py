@@ -29,7 +29,7 @@ from isograd.scratch import scratch
 from isograd.spec import EXACT
 from isograd.trace import MODES, Mode, Trace, load_trace
 
-NOISE = 10_000  # noisy runs at most; every one is as large as the trace
+NOISE = 10_000  # noisy runs of each kind at most
 TIGHTEST, LOOSEST = 1e-9, 1e9  # factors; far beyond them, bounds and ratios overflow
 
 
@@ -64,7 +64,7 @@ def run(
         timeout: seconds that a child may take for one job, or to start.
         repeat: how many times a backend runs each job, to see whether it is deterministic; None: twice where the
             second run costs less than a second.
-        noise: how many noisy runs of the reference's rules make the envelope.
+        noise: how many noisy runs of each of two kinds make the envelope; fewer where tensors are large.
         factor: how many envelopes an element may be off.
         causes: look for the cause of each divergence; up to two seconds for each backend that diverges.
         traces: a folder to keep the trace files in, or a function that makes one once the request has been checked;
@@ -290,7 +290,7 @@ def judge(traces: Sequence[str | Path | Trace], *, factor: float = FACTOR, noise
     Args:
         traces: traces, or the paths of their files; a free and a resync one of one backend are judged together.
         factor: how many envelopes an element may be off.
-        noise: how many noisy runs of the reference's rules make the envelope.
+        noise: how many noisy runs of each of two kinds make the envelope; fewer where tensors are large.
 
     Returns:
         A cell a trace, in the same order.

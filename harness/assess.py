@@ -217,9 +217,10 @@ class Assessor:
             return Cell(backend, mode, Judgement(Verdict.UNSUPPORTED, message=text), answer=answer)
         try:
             trace = run.trace(backend, mode, self.reference.truth[mode].manifest.fingerprint)
+            judged = self.judged(trace)
         except TraceError as error:
             return Cell(backend, mode, Judgement(Verdict.ERROR, message=str(error)), answer=answer)
-        cell = replace(self.judged(trace), backend=backend, answer=answer, trace=left_in_file(trace, run.path))
+        cell = replace(judged, backend=backend, answer=answer, trace=left_in_file(trace, run.path))
         if not answer.differs:
             return cell
         text = f"two runs of it differ: {answer.differs}"
@@ -265,7 +266,10 @@ class Assessor:
         dtype = "float64" if backend == "reference" else self.scenario.dtype
         finer = FORMATS[dtype].roundoff / FORMATS[self.scenario.dtype].roundoff  # the reference rounds in float64
         envelope = {name: finer * self.reference.envelope["resync"][name] for name in mean.columns}
-        comparison = compare_traces(trace.every(mean.steps, mean.columns), mean, envelope, partial=True, dtype=dtype)
+        there = [name for name in mean.columns if name in trace.columns]
+        if not there:
+            return
+        comparison = compare_traces(trace.every(mean.steps, there), mean, envelope, partial=True, dtype=dtype)
         judged = judge(comparison, dtype, factor=self.factor)
         for name, m in comparison.measures.items():
             row, ratio = int(np.argmax(m.max_abs)), float((judged.ratios or {})[name].max())

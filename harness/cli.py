@@ -41,7 +41,7 @@ class Modes(StrEnum):
 Dtype = Annotated[
     str | None, typer.Option(help="float16, bfloat16, float32 or float64, instead of the scenario's own.")
 ]
-Noise = Annotated[int | None, typer.Option(help="Noisy runs of the reference's rules that make the envelope.", min=2)]
+Noise = Annotated[int | None, typer.Option(help="Noisy runs of each of two kinds that make the envelope.", min=2)]
 Factor = Annotated[
     float | None, typer.Option(help="How many envelopes an element may be off; default: the calibrated one.")
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from functools import partial
 from typing import Any
 
@@ -126,11 +126,11 @@ class Strays:
         with ThreadPoolExecutor(len(kinds)) as pool:  # NumPy's loops let go of the interpreter lock
             work = [pool.submit(self._look, walks(kind=kind), kind) for kind in kinds]
             try:
-                for done in work:
-                    done.result()
-            except BaseException:  # Ctrl-C: nobody waits for the rest
+                wait(work, return_when=FIRST_EXCEPTION)
+            finally:  # one that failed, or Ctrl-C: nobody waits for the rest
                 self.stopped.set()
-                raise
+            for done in work:
+                done.result()
 
     @np.errstate(over="ignore", invalid="ignore")  # a run that overflows is for the judge; the setting is per thread
     def _look(self, walks: Walks, kind: int) -> None:

@@ -34,7 +34,7 @@ class Estimate:
         inputs: data, initial values, and the order of the samples in every epoch.
         trace: what one backend records in one mode.
         traces: what all backends record, in all modes.
-        oracle: truth, twin and envelope of every element at every step of every mode.
+        oracle: truth, twin and envelope of every element at every step of every mode; in memory one mode at a time.
         seconds: what the oracle takes, on one core of a server CPU; the backends' own steps come beside it.
     """
 
@@ -44,6 +44,7 @@ class Estimate:
     trace: int
     traces: int
     oracle: int
+    modes: int
     seconds: float
 
     @property
@@ -54,7 +55,7 @@ class Estimate:
     @property
     def held(self) -> int:
         """What is in memory at one time at the least: the inputs, the oracle, and a backend's trace."""
-        return self.inputs + self.oracle + self.trace
+        return self.inputs + self.oracle // self.modes + self.trace
 
 
 def estimate(
@@ -84,6 +85,7 @@ def estimate(
         trace=trace,
         traces=len(backends) * len(modes) * trace,
         oracle=len(modes) * steps * whole * (2 * WIDE + ITEM[scenario.dtype]),
+        modes=len(modes),
         seconds=len(modes) * steps * (STEP + ELEMENT * whole * (1 + 2 * runs_for(widest))),
     )
 

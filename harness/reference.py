@@ -82,7 +82,7 @@ def make_reference(
         folder: where to put what is large, an empty folder; None: all is kept in memory.
         told: told of each share of a mode's work that is done, 1 in all.
     """
-    parts: dict[Mode, tuple[Trace, Trace, Mapping[str, Floats]]] = {}
+    parts: dict[Mode, Any] = {}
     with threadpool_limits(1, "blas"):  # as in a child: no sum may depend on how many processors there are
         arithmetic = truth_arithmetic(scenario, inputs)
         wide = NumpyBackend(arithmetic, rounded=False)
@@ -93,22 +93,29 @@ def make_reference(
                 ready(states)
             else:
                 truth = record_here(wide, "reference", scenario, inputs)
-            given = states if mode == "resync" else None
-            twin = record_here(NumpyBackend(), "reference", scenario, inputs, states=given)
-            truth = _held(truth, twin, scenario.dtype)
-            envelope = make_envelope(
-                scenario, inputs, truth, twin, states, runs=runs, factor=factor, told=partial(told, mode)
-            )
-            others = _other_runs(scenario, inputs, truth, twin, states)
-            left_open(envelope, truth.columns, others, min(factor, LOUDEST), scenario.dtype, mode == "free")
-            parts[mode] = truth, twin, envelope
-            if folder is not None:
-                parts[mode] = _on_disk(folder, *parts[mode])
+            options: dict[str, Any] = {"runs": runs, "factor": min(factor, LOUDEST), "told": partial(told, mode)}
+            parts[mode] = _with_twin_and_envelope(truth, scenario, inputs, states, folder, options)
+            del truth  # it may be on disk now
     truths, twins, envelopes = ({mode: parts[mode][i] for mode in modes} for i in range(3))
-    return Reference(arithmetic, truths, twins, states, envelopes)  # type: ignore[arg-type]  # each has one type
+    return Reference(arithmetic, truths, twins, states, envelopes)
 
 
-def _on_disk(folder: Path, truth: Trace, twin: Trace, envelope: Mapping[str, Floats]) -> Any:
+def _with_twin_and_envelope(
+    truth: Trace, scenario: Scenario, inputs: Inputs, states: States, folder: Path | None, options: dict[str, Any]
+) -> tuple[Trace, Trace, Mapping[str, Floats]]:
+    """A mode's truth, twin and envelope; in files of the folder, where they are large."""
+    free = truth.manifest.mode == "free"
+    twin = record_here(NumpyBackend(), "reference", scenario, inputs, states=None if free else states)
+    truth = _held(truth, twin, scenario.dtype)
+    envelope = make_envelope(scenario, inputs, truth, twin, states, **options)
+    others = _other_runs(scenario, inputs, truth, twin, states)
+    left_open(envelope, truth.columns, others, options["factor"], scenario.dtype, free)
+    return (truth, twin, envelope) if folder is None else _on_disk(folder, truth, twin, envelope)
+
+
+def _on_disk(
+    folder: Path, truth: Trace, twin: Trace, envelope: Mapping[str, Floats]
+) -> tuple[Trace, Trace, Mapping[str, Floats]]:
     """The same, with what is large in files."""
     mode = truth.manifest.mode
     return (

@@ -81,7 +81,10 @@ def left_in_file(trace: Trace, path: Path) -> Trace:
     """The trace that was read from ``path``; its columns, if they are large, are read again when they are needed."""
     if sum(column.nbytes for column in trace.columns.values()) < LARGE:
         return trace
-    return replace(trace, columns=StoredColumns(path, tuple(trace.columns)))
+    try:
+        return replace(trace, columns=StoredColumns(path, tuple(trace.columns)))
+    except OSError:  # it was removed meanwhile, or too many files are open
+        return trace
 
 
 def in_memory(trace: Trace) -> Trace:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -90,15 +90,55 @@ def test_short_sums_are_the_root_of_their_terms_and_long_ones_of_16_bits_too(dty
         np.testing.assert_allclose(of_sum(b, {"axis": -2}, form), form.roundoff * np.sqrt(n) * b.sum(axis=-2))
 
 
-def test_of_a_large_product_some_rows_stand_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    form = FORMATS["float32"]
-    a, b = np.repeat(RNG.random((1, 1, 300)), 40, axis=1), columns("price", 300, "float32", 5).astype(float)[np.newaxis]
-    whole = of_product(a, b, form.roundoff, form)
-    for tried in (300 * 5, 7 * 300 * 5):
+def mixed(n: int, kinds: Sequence[str]) -> np.ndarray:
+    """A column of each kind, (1, n, columns)."""
+    return np.concatenate([columns(kind, n, "float32", 1).astype(float) for kind in kinds], axis=1)[np.newaxis]
+
+
+@pytest.mark.parametrize("place", [0, 1, 7, 11])
+@pytest.mark.parametrize("kind", ["constant", "price"])
+def test_of_a_large_product_a_column_that_drifts_is_told_wherever_it_is(
+    kind: str, place: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the others, which do not, are not allowed more for it."""
+    kinds = ["normal"] * 12
+    kinds[place] = kind
+    form, x, d = FORMATS["float32"], mixed(3000, kinds), RNG.standard_normal((1, 3, 3000))
+    d[0, 1] = 0.1
+    whole = of_product(d, x, form.roundoff, form)
+    monkeypatch.setattr(sizes, "TRIED", 1000)
+    some = of_product(d, x, form.roundoff, form)
+    assert some[0, 1, place] == pytest.approx(whole[0, 1, place], rel=0.01)
+    np.testing.assert_allclose(some, whole, rtol=0.5)
+
+
+def test_of_a_large_product_a_row_of_one_sign_is_told_and_no_other_pays_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    form, x = FORMATS["float32"], mixed(3000, ["constant", "normal", "price", "normal"])
+    d = RNG.standard_normal((1, 5, 3000))
+    d[0, 3] = 0.25
+    whole = of_product(d, x, form.roundoff, form)
+    monkeypatch.setattr(sizes, "TRIED", 10**5)
+    some = of_product(d, x, form.roundoff, form)
+    np.testing.assert_allclose(some[0, 3], whole[0, 3], rtol=0.3)
+    np.testing.assert_allclose(some, whole, rtol=0.5)
+
+
+def test_steps_that_run_together_change_no_size() -> None:
+    form, a, b = FORMATS["float32"], RNG.random((1, 6, 30, 400)), RNG.random((1, 6, 400, 50))
+    together = of_product(a, b, form.roundoff, form)
+    for step in range(6):
+        np.testing.assert_array_equal(together[:, step], of_product(a[:, step], b[:, step], form.roundoff, form))
+
+
+def test_an_infinity_takes_nobodys_size_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    form, a, b = FORMATS["float32"], RNG.random((1, 4, 400)), RNG.random((1, 400, 5))
+    right = of_product(a, b, form.roundoff, form)
+    a[0, 2, 7] = np.inf
+    for tried in (10**9, 1):
         monkeypatch.setattr(sizes, "TRIED", tried)
-        np.testing.assert_allclose(of_product(a, b, form.roundoff, form), whole, rtol=1e-6)
-    monkeypatch.setattr(sizes, "TRIED", 300)  # of rows as long as that some columns stand for all, too
-    np.testing.assert_allclose(of_product(a, b, form.roundoff, form), whole, rtol=0.5)
+        with np.errstate(invalid="ignore"):
+            found = of_product(a, b, form.roundoff, form)[0]
+        assert (found[[0, 1, 3]] > 0.3 * right[0, [0, 1, 3]]).all()
 
 
 def test_what_is_told_by_blocks_is_told_as_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +31,8 @@ def is_small(size: int, runs: int) -> bool:
 
 @cache
 def noise_scales(runs: int, factor: float) -> Floats:
-    """How many times rounding's size the noise of each of the first runs is; read-only."""
-    scales = np.geomspace(1.0, factor, runs)
+    """How many times rounding's size the noise of each of the first runs is, once at the least; read-only."""
+    scales = np.geomspace(1.0, max(1.0, factor), runs)
     scales.setflags(write=False)
     return scales
 
@@ -51,7 +51,7 @@ def _windows(size: int) -> Floats:
     return np.lib.stride_tricks.as_strided(_table(), (TABLE, size), (8, 8), writeable=False)
 
 
-@cache
+@lru_cache(maxsize=4)  # a megabyte each, and another for each scenario
 def _places(seed: int, runs: int) -> NDArray[np.int64]:
     return np.random.Generator(np.random.SFC64(seed)).integers(0, TABLE, (OPERATIONS, runs))
 

@@ -40,8 +40,7 @@ class Noise(Rounding):
         seed: of the noise.
         products: unit roundoff of matrix products, where it is not the dtype's.
         digits: if not 0, matrix products take their factors rounded to so many binary digits.
-        kind: 1 or 2 for the runs of that kind alone, beside the one without noise; 0 for both. Each run has the same
-            noise, whichever others there are.
+        kind: 1 or 2 for the runs of that kind alone, beside the one without noise; 0 for both.
     """
 
     def __init__(

@@ -31,8 +31,8 @@ ACCURACY: dict[Any, float] = {
 LONG = 32
 """Terms up to which a sum is not tried: √n and what n terms alike come to are nearly the same there."""
 
-TRIED = 2**18
-"""Products of one product of matrices that are tried: of a larger one some rows stand for all."""
+TRIED = 2**22
+"""Products of one product of matrices that are all tried; of a larger one those of sums that are likest to drift."""
 
 BLOCK = 2**20  # terms that are added up at a time: some megabytes
 
@@ -77,6 +77,7 @@ def of_sum(terms: Array, options: dict[str, Any], form: Format) -> Array:
     if number > LONG and form.accumulates and terms.ndim - 1 not in axes:
         rows = np.moveaxis(terms[:1], axes, range(-len(axes), 0))
         found = drift(rows.reshape(*rows.shape[: -len(axes)], -1).astype(form.dtype))
+        found = np.nan_to_num(found, nan=0.0, posinf=0.0)  # what overflows has no rounding error
         size = size + (np.expand_dims(found, tuple(axes)) if options.get("keepdims") else found)
     return size
 
@@ -112,20 +113,39 @@ def drift(terms: Array) -> Array:
 
 
 def _drift_of_product(a: Array, b: Array, magnitude: Array, form: Format) -> Array:
-    """Of all elements if they are few; or of some rows, and of large ones some columns, that then stand for all."""
-    terms = prod(magnitude.shape) * a.shape[-1]
-    rows = min(a.shape[-2], -(-terms // TRIED))
-    columns = min(b.shape[-1], -(-terms // (rows * TRIED)))
-    found = _drifts(a[..., ::rows, :].astype(form.dtype), b[..., ::columns].astype(form.dtype))
-    if rows * columns == 1:
-        return found
-    share = np.divide(found, magnitude[..., ::rows, ::columns], out=np.zeros_like(found), where=found != 0)
-    return np.asarray(share.max(axis=-2 if columns == 1 else (-2, -1), keepdims=True) * magnitude)
+    """Of each element, if they are few; of many, what the likest sum of its row and of its column comes to, the less.
+
+    The terms of a sum that drifts are of one sign, so that it is nearly as large as the sum of their absolute values.
+    A row (a sample, a unit) or a column (a feature) whose sums all cancel drifts little, whatever the others do.
+    """
+    rows, terms, columns = *a.shape[-2:], b.shape[-1]
+    narrow, across = a.astype(form.dtype), np.ascontiguousarray(b.mT).astype(form.dtype)
+    if rows * columns * terms <= TRIED or rows * columns <= rows + columns:
+        return _drifts(narrow, across)
+    likeness = _over(np.abs(a @ b), magnitude)
+    of_rows = _likest(narrow, across, likeness, magnitude)[..., :, np.newaxis]
+    of_columns = _likest(across, narrow, likeness.mT, magnitude.mT)[..., np.newaxis, :]
+    return np.asarray(np.minimum(of_rows, of_columns) * magnitude)
 
 
-def _drifts(a: Array, b: Array) -> Array:
-    """The drift of each element of a @ b, by blocks of rows."""
-    columns = np.ascontiguousarray(b.mT)[..., np.newaxis, :, :]
+def _likest(rows: Array, columns: Array, likeness: Array, magnitude: Array) -> Array:
+    """The drift of each row's likest sum, over the sum of the absolute values of its terms."""
+    at = likeness.argmax(axis=-1)[..., np.newaxis]
+    found = drift(rows * np.take_along_axis(columns, at, axis=-2))
+    return _over(found, np.take_along_axis(magnitude, at, axis=-1)[..., 0])
+
+
+def _over(part: Array, whole: Array) -> Array:
+    """The share, 0 of nothing; what is no number says nothing."""
+    share = np.divide(part, whole, out=np.zeros(part.shape), where=whole != 0)
+    share[~np.isfinite(share)] = 0.0
+    return share
+
+
+def _drifts(a: Array, columns: Array) -> Array:
+    """The drift of each sum of products of a row of ``a`` and one of ``columns``, by blocks of rows."""
+    columns = columns[..., np.newaxis, :, :]
     rows = max(1, BLOCK // max(1, prod(columns.shape)))
     blocks = (a[..., start : start + rows, np.newaxis, :] for start in range(0, a.shape[-2], rows))
-    return np.concatenate([drift(block * columns) for block in blocks], axis=-2)
+    found = np.concatenate([drift(block * columns) for block in blocks], axis=-2)
+    return np.asarray(np.nan_to_num(found, nan=0.0, posinf=0.0))  # what overflows has no rounding error

@@ -171,7 +171,7 @@ class Search:
             found += [trial for trial in way() if trial.fits]
             if found:
                 break
-        self._pairs_left_out = "all pairs of changes" if self._is_over else ""
+        self._pairs_left_out = "some pairs of changes" if self._is_over else ""
         return sorted(found, key=lambda trial: trial.ratio)
 
     @property
