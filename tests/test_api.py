@@ -268,3 +268,24 @@ def test_traces_without_a_step_in_common_are_refused(trace: Trace) -> None:
     even, odd = trace.every(trace.steps[::2]), trace.every(trace.steps[1::2])
     with pytest.raises(IsogradError, match=r"have no step in common: .* record both with the same --every"):
         compare(even, odd)
+
+
+@pytest.mark.parametrize("quantities", ["lr", "loss", "weight/*", "forward/*,grad/output.weight"])
+@pytest.mark.parametrize("every", [1, 7])
+def test_an_identity_is_looked_at_as_far_as_it_was_recorded(quantities: str, every: int) -> None:
+    report = run("article/sum_regression_full_batch", backends=[REFERENCE], quantities=quantities, every=every)
+    assert set(report.summary.verdict) <= {"IDENTICAL", "VACUOUS"}
+    told = report.findings[report.findings.id == "batch-gradient-is-mean"]
+    assert set(told[told.text.str.startswith(REFERENCE)].quantity) == (
+        {"grad/output.weight"} if "grad" in quantities else set()
+    )
+
+
+def test_published_steps_that_were_not_recorded_are_errors_and_no_end_of_the_run() -> None:
+    scenario = load_scenario("article/worked_backprop_as_published")
+    later = scenario.model_copy(
+        update={"epochs": 6, "published": tuple(p.model_copy(update={"step": 1}) for p in scenario.published)}
+    )
+    report = run(later, backends=[REFERENCE], every=5)
+    assert set(report.summary.verdict) == {"ERROR"}
+    assert report.summary.message.str.contains("no step in common").all()

@@ -49,7 +49,7 @@ def table_scenarios(dtype: str, count: int, seed: int = 0) -> Iterator[Scenario]
 
 
 def table_scenario(dtype: str, number: int) -> Scenario:
-    """1 to 6 columns, or to 40, whole or of repeated rows; one linear layer, or two with something between; 1 to 4 steps."""
+    """1 to 6 columns, or to 40, whole or of repeated rows; one or two linear layers; 1 to 4 steps."""
     rnd, rng = random.Random(f"table {dtype} {number}"), np.random.Generator(np.random.PCG64(number))
     rows = rnd.randint(*ROWS[dtype])
     kinds, x = _features(rnd, rng, rows, 3 if dtype == "float64" else rnd.choice([6, 6, 6, 40]))
