@@ -115,6 +115,7 @@ def _scenarios(wanted: Any, dtype: str | None) -> list[Scenario]:
     found += [item for item in given if isinstance(item, Scenario)]
     if dtype is not None:
         found = [_with_dtype(scenario, dtype) for scenario in found]
+    found = [scenario for i, scenario in enumerate(found) if scenario not in found[:i]]  # the same, by another path
     names = [scenario.name for scenario in found]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

@@ -280,7 +280,9 @@ def _tails(report: Report) -> None:
 def main() -> None:
     """The entry point: exit code 0 all green, 1 something is not, 2 the request was wrong, 130 interrupted."""
     sys.path.append(str(Path.cwd()))  # so that `module:Class` is found where the command is run, as with `python -m`
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # an exit that ends the children too
+    for name in ("SIGTERM", "SIGHUP"):  # an exit that ends the children too, and says where what is finished is
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda number, frame: sys.exit(128 + number))
     for console in (out, err):
         console.fit()
     try:

@@ -80,6 +80,9 @@ def compare_traces(
             problem = _layout(name, a.columns[name], expected, dtype or str(expected.dtype), int(common[0]))
             if name not in envelope:  # nobody knows how it rounds
                 problem = Problem(name, int(common[0]), "not a quantity of this scenario")
+            elif not problem and envelope[name].shape[1:] != expected.shape[1:]:  # both are wrong in the same way
+                text = f"has shape {expected.shape[1:]} on both sides; expected {envelope[name].shape[1:]}"
+                problem = Problem(name, int(common[0]), text)
             problems += [problem] if problem else []
             if not problem:
                 measures[name] = measure(a.columns[name], expected)

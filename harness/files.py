@@ -55,6 +55,11 @@ def read_scenario(source: str | Path) -> tuple[Path, dict[str, Any]]:
     return path, _read(whole) | {"name": name, "folder": str(whole.parent)}
 
 
+def is_endless(path: Path) -> bool:
+    """Whether reading it might never end: a pipe or a device."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
 def _resolved(path: Path) -> Path:
     try:
         return path.resolve()
@@ -81,6 +86,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _read_one(path: Path) -> dict[str, Any]:
     try:
+        if is_endless(path):
+            raise ScenarioError(f"{short(str(path))}: expected a scenario file; it is a pipe or a device")
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ScenarioError(f"{short(str(path))}: expected a scenario file; {error.strerror}") from None

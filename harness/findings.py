@@ -47,6 +47,9 @@ def check_source(scenario: Scenario, inputs: Inputs) -> None:
                 said = f"expected values of shape {shape}, which are the truth; got {(rows, columns)}"
                 raise ScenarioError(f"{scenario.name}: published: {entry.quantity}: {said}")
     for finding in scenario.findings:
+        for element in finding.explains:
+            if _shape(scenario, inputs, element.quantity) is None:
+                _check_element(scenario, inputs, f"findings: {finding.id}: explains", element.quantity, 0, ())
         for evidence in finding.evidence:
             where = f"findings: {evidence.label[:60]!r}"
             if evidence.quantity:

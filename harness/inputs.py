@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from isograd.dtypes import FORMATS
 from isograd.errors import ScenarioError
+from isograd.files import is_endless
 from isograd.scenario import Draw, GaussianData, InlineData, Scenario, TableData
 
 Array = NDArray[Any]
@@ -131,6 +132,8 @@ def _initial(value: Any, shape: tuple[int, ...], rng: np.random.Generator) -> Ar
         return np.array(value, dtype=np.float64)
     if value.draw == "normal":
         return rng.standard_normal(shape) * value.scale
+    if value.scale > np.finfo(np.float64).max / 2:  # its range is beyond what NumPy draws from
+        return np.full(shape, np.inf)
     return rng.uniform(-value.scale, value.scale, shape)
 
 
@@ -159,6 +162,8 @@ def _table(name: str, path: Path, data: TableData) -> tuple[Array, Array]:
     import pandas as pd  # heavy, and only this kind of data needs it
 
     columns = [*data.x, *data.y]
+    if is_endless(path):
+        raise ScenarioError(f"{name}: data.file: expected a table at {path}; it is a pipe or a device")
     try:
         frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
     except FileNotFoundError:

@@ -13,6 +13,9 @@ from isograd.inputs import Array
 
 Columns = Mapping[str, Array]
 
+NEAR = 0.5
+"""Beyond this part of the largest number, what follows may overflow: some libraries double it before they divide."""
+
 
 def as_far_as_the_dtype_reaches(
     columns: Mapping[str, Array], twin: Callable[[], Mapping[str, Array]], dtype: str, free: bool = False
@@ -75,7 +78,7 @@ def left_open(
 ) -> None:
     """Give an infinite envelope to each element that right runs do not agree about: is it finite, infinite, or NaN?
 
-    And where a bound reaches beyond the range, to all that follows: rounding can carry the run there.
+    And where a bound reaches beyond half of the range, to all that follows: what is computed from it may overflow.
 
     Args:
         envelope: of each quantity, in execution order; it is written to.
@@ -86,7 +89,8 @@ def left_open(
         dtype: the scenario's.
         free: each step follows from the one before.
     """
-    _open_beyond(envelope, truth, factor, FORMATS[dtype].largest, free)
+    _open_beyond(envelope, truth, factor, NEAR * FORMATS[dtype].largest, free)
+    _open_among_infinities(envelope, truth, free)
     for at, other in others:
         for name, runs in other.items():
             part = (at, *map(slice, runs.shape[2:]))
@@ -94,8 +98,26 @@ def left_open(
             envelope[name][part] = np.where(differs, np.inf, envelope[name][part])
 
 
+def _open_among_infinities(envelope: Columns, truth: Columns, free: bool) -> None:
+    """Where something was infinite before, an infinity may as well be NaN: 0 · ∞ is met in some orders of a product.
+
+    Such elements get an envelope of −∞: any number is right that is not finite.
+    """
+    names = [name for name in envelope if name != "lr"]
+    lost = {name: ~np.isfinite(truth[name]) for name in names}
+    at = {name: flags.reshape(len(flags), -1).any(axis=1) for name, flags in lost.items()}
+    after = np.zeros(len(next(iter(truth.values()))), bool)
+    if free:
+        after[1:] = np.logical_or.accumulate(np.logical_or.reduce(list(at.values())))[:-1]
+    for name in names:
+        if at[name].any():
+            column, flags = envelope[name], lost[name] & after.reshape(-1, *[1] * (truth[name].ndim - 1))
+            column[flags & np.isfinite(column)] = -np.inf
+        after = after | at[name]
+
+
 def _open_beyond(envelope: Columns, truth: Columns, factor: float, largest: float, free: bool) -> None:
-    """Open what follows a number that rounding can carry beyond the range, in its step or, in free, at any later."""
+    """Open what follows a number whose bound reaches so far, in its step or, in free, at any later."""
     names = [name for name in envelope if name != "lr"]
     beyond = {name: _reaches(truth[name], envelope[name], factor, largest) for name in names}
     after = np.zeros(len(next(iter(truth.values()))), bool)

@@ -44,7 +44,8 @@ def scale(a: Array, b: Array, unit: Array) -> Scaled:
     Args:
         a: (steps, ...), of any floating-point dtype.
         b: what it should be, of the same shape.
-        unit: the unit of each element, of the same shape; 0 where nothing may be off, inf where anything may be.
+        unit: the unit of each element, of the same shape; 0 where nothing may be off, inf where anything may be,
+            −inf where anything may be that is no finite number.
 
     Example:
         >>> scale(np.array([[1.0, 2.5]]), np.array([[1.0, 2.0]]), np.array([[0.1, 0.25]])).ratio
@@ -61,7 +62,7 @@ def scale(a: Array, b: Array, unit: Array) -> Scaled:
     for start in range(0, steps, rows):
         block = slice(start, start + rows)
         x, y, e = (side[block].astype(np.float64, copy=False) for side in sides)
-        ratios, anything = _ratios(x, y, e), np.isinf(e)
+        ratios, anything = _ratios(x, y, e), e == np.inf
         count[block] = np.count_nonzero(anything, axis=1)
         if count[block].any():
             ratios[anything] = 0.0
@@ -83,4 +84,6 @@ def _ratios(a: Floats, b: Floats, unit: Floats) -> Floats:
     ratios = off / unit
     ratios[~np.isfinite(off)] = np.inf
     ratios[(off == 0) | (a == b) | (np.isnan(a) & np.isnan(b))] = 0.0
+    if (among := unit == -np.inf).any():
+        ratios[among] = np.where(np.isfinite(a) | np.isfinite(b), np.inf, 0.0)[among]
     return ratios

@@ -160,6 +160,17 @@ class SaysZero(Honest):
         return {name: value if name == "lr" else np.zeros_like(value) for name, value in seen.items()}
 
 
+class LossOfOne(Honest):
+    """The loss has an axis, of one element."""
+
+    def returned(self, run: Wrapper, seen: Seen) -> Seen:
+        return seen | {"loss": np.reshape(seen["loss"], (1,))}
+
+
+class LossOfOneToo(LossOfOne):
+    """Another that does the same."""
+
+
 # ---------------------------------------------------------------- wrong rules
 
 

@@ -289,3 +289,23 @@ def test_published_steps_that_were_not_recorded_are_errors_and_no_end_of_the_run
     report = run(later, backends=[REFERENCE], every=5)
     assert set(report.summary.verdict) == {"ERROR"}
     assert report.summary.message.str.contains("no step in common").all()
+
+
+def test_backends_that_are_wrong_in_one_way_end_in_a_report(scenario_file: Callable[..., Path], tmp_path: Path) -> None:
+    wrong = ["tests.saboteurs:LossOfOne", "tests.saboteurs:LossOfOneToo"]
+    report = run(scenario_file(), backends=[REFERENCE, *wrong])
+    report.write(tmp_path / "report")
+    verdicts = report.summary.set_index(["backend", "mode"]).verdict
+    assert set(verdicts[REFERENCE]) == {"IDENTICAL"}
+    assert set(verdicts[wrong[0]]) == set(verdicts[wrong[1]]) == {"DIVERGES"}
+    pairs = {(p.first, p.second, p.mode): p.judgement for p in report.results[0].pairs}
+    assert pairs[wrong[0], wrong[1], "free"].message == "loss: has shape (1,) on both sides; expected ()"
+
+
+def test_one_file_by_two_paths_is_one_scenario(scenario_file: Callable[..., Path]) -> None:
+    path = scenario_file()
+    report = run(
+        [path, path.parent / "." / path.name, str(path.parent / ".." / path.parent.name / path.name)],
+        backends=[REFERENCE],
+    )
+    assert len(report.results) == 1

@@ -205,7 +205,7 @@ def test_what_was_not_recorded_is_not_checked_and_that_is_told(options: dict[str
     rows = report.summary.set_index("mode")
     assert rows.verdict["free"] == "DRIFTS"
     assert rows.message["free"].endswith(
-        "1 of 12 steps could be judged from the run's own state (the others' was not recorded)"
+        "1 of 12 steps could be judged from the run's own state (the others' was not recorded, or they are not finite)"
     )
 
 

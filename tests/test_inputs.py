@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from isograd.catalogue import parse_scenario
 from isograd.dtypes import FORMATS
 from isograd.errors import ScenarioError
 from isograd.inputs import Inputs, fingerprint, make_inputs
+from tests.conftest import SMALL
 
 LAYER = {"name": "output", "kind": "linear", "outputs": 1, "weight": {"draw": "normal", "scale": 0.5}}
 REST = {"title": "t", "layers": [LAYER], "loss": {"kind": "mse"}, "optimizer": {"kind": "sgd", "lr": 0.1}}
@@ -288,3 +291,22 @@ def test_the_fingerprint_is_of_what_decides_the_run() -> None:
     for keys in SAME:
         assert of(**keys) == same, keys
     assert len({same, *(of(**keys) for keys in OTHER)}) == 1 + len(OTHER)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_draws_that_no_number_can_hold_are_refused(dtype: str) -> None:
+    raw = tomllib.loads(SMALL) | {"name": "huge", "dtype": dtype}
+    raw["layers"][0] |= {"weight": {"draw": "uniform", "scale": 1.7e308}, "outputs": 3}
+    with pytest.raises(ScenarioError, match=r"huge: hidden\.weight: expected numbers that"):
+        make_inputs(parse_scenario(raw))
+
+
+def test_a_pipe_is_no_scenario_and_no_table(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(ScenarioError, match="it is a pipe or a device"):
+        load_scenario(tmp_path / "pipe.toml")
+    os.mkfifo(tmp_path / "pipe.csv")
+    data = {"kind": "table", "file": "pipe.csv", "x": ["a", "b"], "y": ["c"]}
+    raw = tomllib.loads(SMALL) | {"name": "piped", "folder": str(tmp_path), "data": data}
+    with pytest.raises(ScenarioError, match="it is a pipe or a device"):
+        make_inputs(parse_scenario(raw))

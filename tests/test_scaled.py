@@ -276,3 +276,9 @@ def test_the_oracle_sees_each_field(field: str) -> None:
     column[3] = column[3] + 1 if np.isfinite(column[3]) else 0
     with pytest.raises(AssertionError):
         check(found, oracle(*numbers))
+
+
+def test_among_infinities_any_number_that_is_not_finite_is_right() -> None:
+    values = np.array([[np.inf, -np.inf, np.nan, 1.0, 0.0]])
+    ratios = [scale(values[:, i : i + 1], np.array([[np.inf]]), np.array([[-np.inf]])).ratio[0] for i in range(5)]
+    assert ratios == [0, 0, 0, np.inf, np.inf]

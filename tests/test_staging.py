@@ -220,6 +220,15 @@ def test_finished_traces_of_an_interrupted_run_stay_until_the_next_report(tmp_pa
     assert hidden(tmp_path) == []
 
 
+def test_what_a_killed_run_has_begun_among_them_is_swept_too(tmp_path: Path) -> None:
+    traces = interrupt(tmp_path / "out")
+    put(traces / "isograd-abc" / "isograd.lock")
+    put(traces / "isograd-abc" / "b.safetensors")
+    put(traces / "isograd-abc" / ".c.safetensors.77.part")
+    publish(tmp_path / "out", "new")
+    assert hidden(tmp_path) == []
+
+
 def test_what_the_user_puts_among_them_is_not_swept(tmp_path: Path) -> None:
     traces = interrupt(tmp_path / "out")
     put(traces / "notes.txt")

@@ -6,7 +6,10 @@ with every state that is loaded; in free it is there, and a step does not follow
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+from numpy.typing import NDArray
 
 from isograd.explanation.localise import first_outside
 from isograd.explanation.own import Own
@@ -22,14 +25,25 @@ def own_steps(own: Own, factor: float) -> OwnSteps:
         factor: how many envelopes an element may be off; no less than `FACTOR`, with which causes are looked for.
     """
     limit = own.limit * max(1.0, factor / FACTOR)
+    own = replace(own, steps=own.steps[_finite(own)])
     found = first_outside(own, limit) if len(own.steps) else None
     if found:
         return OwnSteps(found[1], int(own.steps[found[0]]), _described(own, *found, limit))
     checked, steps = len(own.steps), own.inputs.steps
     if checked == steps:
         return OwnSteps()
-    text = f"{checked} of {steps} steps could be judged from the run's own state (the others' was not recorded)"
+    others = "the others' was not recorded, or they are not finite"
+    text = f"{checked} of {steps} steps could be judged from the run's own state ({others})"
     return OwnSteps(unchecked=text)
+
+
+def _finite(own: Own) -> NDArray[np.bool_]:
+    """At which steps all that was recorded is a finite number: where something overflows, a state tells no more."""
+    flags = np.ones(len(own.steps), bool)
+    rows = np.searchsorted(own.trace.steps, own.steps)
+    for column in own.trace.columns.values():
+        flags &= np.isfinite(column[rows].astype(np.float64)).reshape(len(rows), -1).all(axis=1)
+    return flags
 
 
 def _described(own: Own, row: int, name: str, limit: float) -> str:

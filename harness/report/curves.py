@@ -31,7 +31,7 @@ def loss_chart(result: ScenarioResult, mode: Mode, losses: pd.DataFrame, backend
     if len(losses) < 2:
         return None
     traces = {name: cell.trace for name in backends if (cell := result.cells.get((name, mode)))}
-    ran = [name for name, trace in traces.items() if trace and "loss" in trace.columns]
+    ran = [name for name, trace in traces.items() if trace and name in losses.columns]
     curves = {"reference": losses["reference"]} | {name: losses[name] for name in ran}
     if result.inputs.steps_per_epoch > 1:
         curves |= {"epoch mean": losses["epoch_mean"]}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from isograd.errors import ReportError
+from isograd.scratch import LOCK
 
 MARK = "run.json"  # says what a report is, and lists its files
 TRACES = "traces"
@@ -69,7 +70,9 @@ def _is_known(name: str, listed: Any) -> bool:
         return True
     if isinstance(listed, list):
         return name in listed
-    return name in UNLISTED.split() or (name.startswith(f"{TRACES}/") and name.endswith((".safetensors", ".part")))
+    if name.startswith(f"{TRACES}/"):  # with what is left of a run's own folder there
+        return name.endswith((".safetensors", ".part")) or name.rpartition("/")[2] in ("", LOCK)
+    return name in UNLISTED.split()
 
 
 def read_mark(folder: Path) -> dict[str, Any] | None:
