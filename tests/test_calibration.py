@@ -181,7 +181,7 @@ def test_other_tools_rules(tool: Any, near: float, far: float) -> None:
     assert not tool(right * np.nan, right, "float32")
 
 
-@pytest.mark.parametrize(("alarms", "factor"), [(None, FACTOR), (1.0, 2.0), (0.02, 4.0), (0.0018, 64.0)])
+@pytest.mark.parametrize(("alarms", "factor"), [(None, FACTOR), (1.0, 2.0), (0.02, 4.0), (0.002, 64.0)])
 def test_a_share_of_false_alarms_gives_the_smallest_factor(alarms: float | None, factor: float) -> None:
     assert factor_of(alarms) == factor
 
