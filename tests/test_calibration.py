@@ -188,7 +188,7 @@ def test_a_share_of_false_alarms_gives_the_smallest_factor(alarms: float | None,
 
 @pytest.mark.parametrize("alarms", [0.0, 1e-4, -1.0, 2.0, float("nan")])
 def test_a_share_that_was_not_measured_is_refused(alarms: float) -> None:
-    with pytest.raises(IsogradError, match=r"--false-alarms: expected a share from 0\.0018 to 1"):
+    with pytest.raises(IsogradError, match=r"--false-alarms: expected a share from 0\.002 to 1"):
         factor_of(alarms)
 
 
