@@ -38,7 +38,7 @@ LOUDEST = 64.0
 """So many times rounding's size is the loudest noise, whatever the factor: with more, nothing of a run is left, and all
 that could be wrong would be within its envelope. It is the largest factor that was calibrated."""
 
-CROWDED = 2**27
+CROWDED = 2**28
 """Bytes of a tensor in all runs of a kind from which on the kinds run one after the other, and not side by side."""
 
 TENTH = 0.1
