@@ -66,7 +66,7 @@ def run(
             second run costs less than a second.
         noise: how many noisy runs of each of two kinds make the envelope; fewer where tensors are large.
         factor: how many envelopes an element may be off.
-        causes: look for the cause of each divergence; up to two seconds for each backend that diverges.
+        causes: look for the cause of each divergence; a search is bounded by operations (`isograd.explanation.effort`).
         traces: a folder to keep the trace files in, or a function that makes one once the request has been checked;
             None: they are not kept.
         progress: told of each job that is done.

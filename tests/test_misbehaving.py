@@ -14,7 +14,7 @@ import pytest
 from isograd import Report, Scenario, load_scenario, run
 from isograd.assess import Cell
 from isograd.words import LINE, LONG, TAIL
-from tests.conftest import REFERENCE
+from tests.conftest import REFERENCE, SMALL
 from tests.misbehaving import (
     DIVERGES,
     ENDS,
@@ -34,38 +34,7 @@ MODULE = "tests.misbehaving"
 RIGHT = ("IDENTICAL", "EQUIVALENT")
 TIMEOUT = 5  # seconds that a hang is waited for
 
-TEXT = """
-title = "A small run of what `tests.outside` has"
-epochs = 2
-batch_size = 2
-
-[data]
-kind = "inline"
-x = [[0.5, -1], [1, 2], [-0.25, 0.75]]
-y = [[1], [0], [0.5]]
-
-[[layers]]
-name = "hidden"
-kind = "linear"
-weight = [[0.3, -0.2], [0.1, 0.4], [-0.5, 0.2]]
-bias = [0.1, 0.2, 0.3]
-
-[[layers]]
-name = "hidden_act"
-kind = "relu"
-
-[[layers]]
-name = "output"
-kind = "linear"
-weight = [[0.7, -0.6, 0.5]]
-
-[loss]
-kind = "mse"
-
-[optimizer]
-kind = "sgd"
-lr = 0.1
-"""
+TEXT = SMALL.replace('"sigmoid"', '"relu"').replace('"half_squared_error"', '"mse"')  # what `tests.outside` has
 
 
 def processes(mark: str) -> list[int]:
