@@ -3,56 +3,102 @@
 from __future__ import annotations
 
 import re
-import sys
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from isograd.errors import BackendError, BackendUnavailableError
+from isograd.lazy import LazyModule
 from isograd.words import said_of
 
 if TYPE_CHECKING:
-    from isograd.inputs import Array, Inputs
+    from isograd.inputs import Array, Batch, Inputs
+    from isograd.ops.op import Op
     from isograd.scenario import Scenario
+
+__all__ = [
+    "Backend",
+    "BackendName",
+    "Deviation",
+    "LazyModule",
+    "Session",
+    "Target",
+    "backend_class",
+    "backend_names",
+    "find_backend",
+    "installed_version",
+    "make_backend",
+    "parse_name",
+    "split_names",
+    "worded",
+]
 
 OURS = "isograd"  # the distribution whose own backends may be imported anywhere
 GROUP = "isograd.backends"
 WRAPPERS = "isograd.wrappers"  # option name → function of a backend and all options, which gives a backend
-TABLES = ("layers", "losses", "optimizers", "dtypes")  # what a Backend says that it has
+TABLES = ("layers", "losses", "optimizers", "schedules", "dtypes")  # what a Backend says that it has
+
+
+class Deviation(NamedTuple):
+    """A known difference of a backend in one kind of operation, written down.
+
+    Attributes:
+        quantity: a glob of what differs, as in "buffer/{op}.running_var".
+        reason: what is different, and why.
+        versions: of the framework, for which it is known.
+        link: where it is documented or reported.
+        follows: globs of what differs in consequence, as in "eval/*".
+        when: whether it shows, for an operation's settings and a dtype.
+    """
+
+    quantity: str
+    reason: str
+    versions: str = ""
+    link: str = ""
+    follows: tuple[str, ...] = ()
+    when: Callable[[Any, str], bool] = lambda op, dtype: True
 
 
 class Session(ABC):
     """One scenario built on one backend, ready to step."""
 
     @abstractmethod
-    def step(self, x: Array, y: Array) -> Mapping[str, Array]:
-        """Train on one batch and return every quantity of the step, in canonical layout.
+    def step(self, t: int, batch: Batch) -> Mapping[str, Array]:
+        """Train on the batch of step ``t``, counted from 0, and return every quantity of it, in canonical layout.
 
         Args:
-            x: samples, (B, features), in the scenario's dtype.
-            y: labels, (B, outputs), in the scenario's dtype.
+            t: the number of the step.
+            batch: samples x, (B, *sample's shape), in the scenario's dtype; labels y likewise, or (B,) classes, int64.
 
         Returns:
-            ``lr`` (), ``loss`` (); ``forward/<layer>`` and ``backward/<layer>`` (B, width), the latter ∂loss/∂output;
-            ``grad/<layer>.<param>`` and ``weight/<layer>.<param>`` (after the update), with weights (out, in). The
-            caller copies what it keeps before the next step, so views of live memory are welcome.
+            ``lr`` (), ``loss`` (); ``forward/<layer>`` and ``backward/<layer>``, the latter ∂loss/∂output;
+            ``grad/<layer>.<param>``; after the update ``state/<layer>.<param>.<slot>`` of the optimizer,
+            ``weight/<layer>.<param>`` and ``buffer/<layer>.<name>``. Where the scenario evaluates, ``eval/<layer>`` and
+            ``eval_loss`` of the same batch in evaluation mode, with what the update left. The caller copies what it
+            keeps before the next step, so views of live memory are welcome.
         """
 
     @abstractmethod
-    def load(self, state: Mapping[str, Array]) -> None:
-        """Set every parameter, "layer.param" to its canonical array, as if training had come to that point."""
+    def load(self, t: int, state: Mapping[str, Array]) -> None:
+        """Take over a state, as if training had come to step ``t``.
+
+        Args:
+            t: the step that comes next.
+            state: ``weight/…``, ``state/…`` and ``buffer/…``, each in its canonical layout.
+        """
 
 
 class Backend(ABC):
     """An implementation that can run scenarios; made with the options of its name, as in ``numpy[arithmetic=float64]``.
 
-    The class attributes say what it can do and are read without importing any framework: a spec's ``kind`` (or a
-    dtype) that is not in its table is UNSUPPORTED.
+    The class attributes say what it can do and are read without importing any framework: an operation whose ``kind``
+    (or a dtype that) is not in its table is UNSUPPORTED. So is one for which its row, if that has a method
+    ``lacks(op)``, names a setting.
     """
 
     distribution: ClassVar[str]
@@ -61,6 +107,8 @@ class Backend(ABC):
     losses: ClassVar[Mapping[str, Any]]
     optimizers: ClassVar[Mapping[str, Any]]
     dtypes: ClassVar[Mapping[str, Any]]
+    schedules: ClassVar[Mapping[str, Any]] = {}
+    deviations: ClassVar[Mapping[str, tuple[Deviation, ...]]] = {}
 
     @abstractmethod
     def environment(self) -> dict[str, str]:
@@ -71,12 +119,30 @@ class Backend(ABC):
         """Build the scenario's model with its initial values, its loss and its optimizer."""
 
     def missing(self, scenario: Scenario) -> list[str]:
-        """What the scenario needs and this backend has no row for, as in "layer relu"; empty: it is supported."""
-        kinds = [f"layer {layer.kind}" for layer in scenario.layers if layer.kind not in self.layers]
-        kinds += [f"loss {scenario.loss.kind}"] if scenario.loss.kind not in self.losses else []
-        kinds += [f"optimizer {scenario.optimizer.kind}"] if scenario.optimizer.kind not in self.optimizers else []
-        kinds += [f"dtype {scenario.dtype}"] if scenario.dtype not in self.dtypes else []
-        return list(dict.fromkeys(kinds))
+        """What the scenario needs and this backend does not have, as in "layer relu"; empty: it is supported."""
+        tables = {"layer": self.layers, "loss": self.losses, "optimizer": self.optimizers, "schedule": self.schedules}
+        asked = [(word, op, tables[word]) for word, op in worded(scenario)]
+        lacks = [f"{word} {op.kind}{_lacking(op, table)}" for word, op, table in asked if _lacks(op, table)]
+        lacks += [f"dtype {scenario.dtype}"] if scenario.dtype not in self.dtypes else []
+        return list(dict.fromkeys(lacks))
+
+
+def worded(scenario: Scenario) -> list[tuple[str, Op]]:
+    """Every operation of a scenario with the word for what it is: layer, loss, optimizer or schedule."""
+    asked: list[tuple[str, Op]] = [("layer", layer) for layer in scenario.layers]
+    asked += [("loss", scenario.loss), ("optimizer", scenario.optimizer)]
+    return [*asked, ("schedule", scenario.schedule)] if scenario.schedule else asked
+
+
+def _lacks(op: Op, table: Mapping[str, Any]) -> bool:
+    return op.kind not in table or bool(_lacking(op, table))
+
+
+def _lacking(op: Op, table: Mapping[str, Any]) -> str:
+    """The setting that a row does not have, in brackets; "" where there is no row, or nothing that it lacks."""
+    lacks = getattr(table.get(op.kind), "lacks", None)
+    word = lacks(op) if callable(lacks) and not isinstance(table[op.kind], type) else ""
+    return f"[{word}]" if word else ""
 
 
 @dataclass(frozen=True)
@@ -233,20 +299,3 @@ def installed_version(cls: type[Backend]) -> str | None:
         return version(cls.distribution)
     except PackageNotFoundError:
         return None
-
-
-class LazyModule:
-    """A framework that is imported at its first use, so that a backend's tables can be read without it.
-
-    Example:
-        >>> torch = LazyModule("torch")  # at the top of a backend's file; nothing is imported yet
-    """
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __getattr__(self, attribute: str) -> Any:
-        module = sys.modules.get(self._name) or import_module(self._name)
-        value = getattr(module, attribute)
-        setattr(self, attribute, value)  # looked up once: the next access costs what a plain one does
-        return value

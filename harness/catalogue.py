@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 
 from isograd.errors import ScenarioError
 from isograd.files import CATALOGUE, came, catalogue_names, matches, read_scenario, short
-from isograd.scenario import LayerSpec, Scenario
+from isograd.scenario import Scenario
 from isograd.spec import Spec
 
 __all__ = ["CATALOGUE", "catalogue_names", "find_scenarios", "load_scenario", "parse_scenario"]
@@ -125,11 +126,30 @@ def _path(item: Any, raw: Any) -> tuple[list[str], Any]:
 
 def _expected_keys(table: dict[str, Any]) -> list[str]:
     """The keys of the spec that is of the table's kind, or has most in common with it."""
-    specs: list[type[Spec]] = [Scenario, *Spec.__subclasses__(), *LayerSpec.__subclasses__()]
+    specs: list[type[Spec]] = [Scenario, *_below(Spec)]
     near = max(specs, key=lambda spec: (_is_of_kind(spec, table), len(table.keys() & spec.model_fields.keys())))
     return sorted(near.model_fields.keys() - {"name", "folder"} if near is Scenario else near.model_fields.keys())
+
+
+def _below(spec: type[Spec]) -> Iterator[type[Spec]]:
+    for sub in spec.__subclasses__():
+        yield sub
+        yield from _below(sub)
 
 
 def _is_of_kind(spec: type[Spec], table: dict[str, Any]) -> bool:
     field = spec.model_fields.get("kind")
     return field is not None and table.get("kind") in get_args(field.annotation)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of a scenario's file, for editors: made from the operations themselves."""
+    schema = Scenario.model_json_schema()
+    given = ("name", "folder")  # by the file's place
+    schema["properties"] = {key: value for key, value in schema["properties"].items() if key not in given}
+    extends = {"type": "string", "description": "Another file, of which this one has all that it does not say itself."}
+    schema["properties"]["extends"] = extends
+    needed = [key for key in schema["required"] if key not in given]
+    del schema["required"]
+    schema["anyOf"] = [{"required": ["extends"]}, {"required": needed}]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

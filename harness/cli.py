@@ -99,6 +99,19 @@ def run(
     raise typer.Exit(0 if report.green else 1)
 
 
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of scenario files, which editors complete and check by.
+
+    Put it beside the files, and ``#:schema ./isograd.schema.json`` at their top.
+    """
+    import json
+
+    from isograd.catalogue import json_schema
+
+    out.print(json.dumps(json_schema(), indent=1, ensure_ascii=False), markup=False, highlight=False, soft_wrap=True)
+
+
 @app.command(name="list")
 def list_all() -> None:
     """Show the scenarios, the backends, and which backend supports what."""

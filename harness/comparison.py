@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Self
 
 import numpy as np
 
@@ -39,6 +41,13 @@ class Comparison:
     scaled: dict[str, Scaled]
     shapes: dict[str, tuple[int, ...]]
     problems: tuple[Problem, ...]
+
+    def without(self, globs: Collection[str]) -> Self:
+        """The comparison of all quantities that match none of the globs."""
+        kept = [name for name in self.measures if not any(fnmatchcase(name, glob) for glob in globs)]
+        measures, scaled = ({name: of[name] for name in kept} for of in (self.measures, self.scaled))
+        shapes = {name: self.shapes[name] for name in kept}
+        return replace(self, measures=measures, scaled=scaled, shapes=shapes)  # type: ignore[arg-type]
 
     def index(self, quantity: str, row: int) -> tuple[int, ...]:
         """Index, within its tensor, of the element that is the most envelopes off."""

@@ -15,18 +15,18 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import cache
 from importlib.metadata import packages_distributions
-from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from isograd.api import run
 from isograd.assess import Cell
-from isograd.backend import parse_name
+from isograd.backend import parse_name, worded
+from isograd.cases import BATCH, EPOCHS, SAMPLES, Case, cases, scenario_of
 from isograd.catalogue import parse_scenario
 from isograd.describe import Description, describe
 from isograd.judging import Verdict
@@ -42,48 +42,22 @@ TIMEOUT = 60.0  # seconds for a job of a few steps, or for the import of a frame
 # ---------------------------------------------------------------- the scenarios
 
 KINDS = {word: kinds for word, _, kinds in support_rows()}
-ROWS = list(product(KINDS["layer"], KINDS["loss"], KINDS["optimizer"], KINDS["dtype"]))
+ROWS = [(case, dtype) for case in cases() for dtype in KINDS["dtype"] if dtype == "float32" or case.example == 0]
+"""Every example of every operation in float32; the first one in the other dtypes too."""
 
-DRAW = {"draw": "normal", "scale": 0.5}
-KEYS: dict[str, dict[str, Any]] = {"linear": {"outputs": 3, "weight": DRAW, "bias": DRAW}, "scale": {"factor": 0.5}}
-"""What a layer needs beside its kind and name; one that is not listed here needs nothing."""
-
-SAMPLES, BATCH, EPOCHS = 10, 4, 2
 SHORT = SAMPLES // BATCH  # the step whose batch is smaller than the others
 
 CHAOTIC = {"half_squared_error": 1.4, "mse": 0.7}
 """For each loss the learning rate with which `chaos` is chaotic; a loss that is not listed has no such test."""
 
+FIRST = "linear"  # the layer that every backend is likeliest to have
+
 AGAIN = "-again"  # the same scenario, under a second name
 
 
-def row_name(layer: str, loss: str, optimizer: str, dtype: str) -> str:
+def row_name(case: Case, dtype: str) -> str:
     """The name of the scenario that tries a row."""
-    return f"contract/{layer}-{loss}-{optimizer}-{dtype}"
-
-
-def row_scenario(layer: str, loss: str, optimizer: str, dtype: str) -> Scenario:
-    """A small run with one layer of kind ``layer``; widths all differ, and the last batch of an epoch is smaller."""
-    rng = np.random.Generator(np.random.PCG64(1))
-    x, y = rng.standard_normal((SAMPLES, 3)), rng.standard_normal((SAMPLES, 2))
-    return parse_scenario(
-        {
-            "name": row_name(layer, loss, optimizer, dtype),
-            "title": f"contract: {layer}, {loss}, {optimizer}, {dtype}",
-            "dtype": dtype,
-            "epochs": EPOCHS,
-            "batch_size": BATCH,
-            "data": {"kind": "inline", "x": x.tolist(), "y": y.tolist()},
-            "layers": [
-                {"name": "hidden", "kind": "linear", "outputs": 4, "weight": DRAW, "bias": DRAW},
-                {"name": "tried", "kind": layer, **KEYS.get(layer, {})},
-                {"name": "output", "kind": "linear", "outputs": 2, "weight": DRAW},
-            ],
-            "loss": {"kind": loss},
-            "optimizer": {"kind": optimizer, "lr": 0.1},
-        },
-        "isograd.contract",
-    )
+    return f"contract/{case.name}-{dtype}"
 
 
 def chaos_name(loss: str) -> str:
@@ -113,12 +87,33 @@ def chaos(loss: str) -> Scenario:
     )
 
 
-def scenarios() -> Iterator[Scenario]:
-    """All that a backend is run on."""
-    for scenario in (*(row_scenario(*row) for row in ROWS), *(chaos(loss) for loss in CHAOTIC)):
-        yield scenario
-        if scenario.dtype == "float32":
-            yield scenario.model_copy(update={"name": scenario.name + AGAIN})
+def rows(globs: str) -> list[tuple[Case, str]]:
+    """The rows whose names match one of the globs, which are parted by commas."""
+    return [row for row in ROWS if any(fnmatchcase("-".join(_named(row)), glob.strip()) for glob in globs.split(","))]
+
+
+def _named(row: tuple[Case, str]) -> tuple[str, str]:
+    return row[0].name, row[1]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test for each row that ``--isograd-rows`` asks for."""
+    if {"case", "dtype"} <= set(metafunc.fixturenames):
+        asked = rows(metafunc.config.getoption("--isograd-rows"))
+        metafunc.parametrize(("case", "dtype"), asked, ids=["-".join(_named(row)) for row in asked])
+
+
+def scenarios(globs: str) -> Iterator[Scenario]:
+    """All that a backend is run on; what the first row of each word is made of, twice."""
+    words = set()
+    for case, dtype in rows(globs):
+        yield scenario_of(case, dtype, "contract")
+        if dtype == "float32" and (case.word not in words or case.kind == FIRST):
+            words.add(case.word)
+            yield scenario_of(case, dtype, "contract").model_copy(update={"name": row_name(case, dtype) + AGAIN})
+    for loss in CHAOTIC:
+        yield chaos(loss)
+        yield chaos(loss).model_copy(update={"name": chaos_name(loss) + AGAIN})
 
 
 # ---------------------------------------------------------------- the run that all tests look at
@@ -149,9 +144,12 @@ class Looked:
         return chaos_name(next((loss for loss in losses if loss in CHAOTIC), next(iter(CHAOTIC))))
 
     def row(self, dtype: str = "float32") -> str:
-        """The scenario with the first of each kind that it has."""
-        layer, loss, optimizer = (self.about.tables[table][0] for table in ("layers", "losses", "optimizers"))
-        return row_name(layer, loss, optimizer, dtype)
+        """The scenario with the first layer that it has."""
+        kinds = [FIRST, *self.about.tables["layers"]]
+        tried = (
+            name for kind in kinds for name in self.scenarios if name.startswith(f"contract/layer-{kind}-0-{dtype}")
+        )
+        return next(tried)
 
     def trace(self, scenario: str, mode: Mode = "free") -> Trace:
         """What it did on a scenario, right or wrong; a skip where it has no row for it."""
@@ -164,9 +162,9 @@ class Looked:
 
 
 @cache
-def report_on(backends: tuple[str, ...]) -> Report:
+def report_on(backends: tuple[str, ...], globs: str) -> Report:
     """The one run of all backends that were asked for, so that the reference is computed once."""
-    return run(list(scenarios()), backends=backends, timeout=TIMEOUT)
+    return run(list(scenarios(globs)), backends=backends, timeout=TIMEOUT, causes=False)
 
 
 def looked(name: str, report: Report) -> Looked:
@@ -184,7 +182,8 @@ def looked(name: str, report: Report) -> Looked:
 @pytest.fixture
 def contract(isograd_backend: str, pytestconfig: pytest.Config) -> Looked:
     """Every backend that was asked for, in turn, with what came of it."""
-    return looked(isograd_backend, report_on(tuple(asked_for(pytestconfig))))
+    globs = pytestconfig.getoption("--isograd-rows")
+    return looked(isograd_backend, report_on(tuple(asked_for(pytestconfig)), globs))
 
 
 def account(cell: Cell) -> str:
@@ -351,14 +350,12 @@ def test_a_step_starts_from_the_state_that_was_loaded(contract: Looked) -> None:
 # ---------------------------------------------------------------- every row
 
 
-@pytest.mark.parametrize(("layer", "loss", "optimizer", "dtype"), ROWS)
-def test_every_row_agrees_with_the_reference(
-    contract: Looked, layer: str, loss: str, optimizer: str, dtype: str
-) -> None:
+def test_every_row_agrees_with_the_reference(contract: Looked, case: Case, dtype: str) -> None:
     """In both modes; and what the tables lack is UNSUPPORTED, and nothing else is."""
-    name = row_name(layer, loss, optimizer, dtype)
-    asked = (layer, loss, optimizer, dtype)
-    lacks = [f"{word} {kind}" for word, table, _ in support_rows() for kind in asked if _lacks(contract, table, kind)]
+    name = row_name(case, dtype)
+    scenario = contract.scenarios[name]
+    asked = [(word, op.kind) for word, op in worded(scenario)] + [("dtype", dtype)]
+    lacks = [f"{word} {kind}" for word, kind in dict.fromkeys(asked) if _lacks(contract, word, kind)]
     missing = list(contract.cells[name, "free"].answer.unsupported)
     assert set(lacks) <= set(missing), (
         f"{contract.name}: its tables have no row for {', '.join(lacks)}, but missing() gives {missing}"
@@ -371,7 +368,6 @@ def test_every_row_agrees_with_the_reference(
         pytest.skip(f"{contract.name}: no row for {', '.join(missing)}")
 
 
-def _lacks(contract: Looked, table: str, kind: str) -> bool:
-    """Whether ``kind`` belongs into the table and does not stand there."""
-    kinds = next(kinds for _, name, kinds in support_rows() if name == table)
-    return kind in kinds and kind not in contract.about.tables[table]
+def _lacks(contract: Looked, word: str, kind: str) -> bool:
+    """Whether ``kind`` does not stand in the table that it belongs into."""
+    return kind not in contract.about.tables[next(table for asked, table, _ in support_rows() if asked == word)]

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isograd.backends.numpy_manual import NumpySession
-from isograd.backends.numpy_manual.noise import noise_scales
-from isograd.backends.numpy_manual.noisy import noisy
+from isograd.arithmetic.noise import noise_scales
+from isograd.arithmetic.noisy import noisy
 from isograd.dtypes import FORMATS
-from isograd.inputs import Array, Inputs
+from isograd.graph import Training, training
+from isograd.inputs import Array, Batch, Inputs
 from isograd.quantities import kind, quantity_shapes
 from isograd.recorder import States
 from isograd.scenario import Scenario
@@ -78,7 +78,7 @@ def make_envelope(
 ) -> dict[str, Floats]:
     """The largest distance to the truth of noisy runs, and of the rules in the dtype itself; floored.
 
-    The rules are the hand-written ones, in `isograd.backends.numpy_manual.noisy`'s arithmetic. In free the noise
+    The rules are the hand-written ones, in `isograd.arithmetic.noisy`'s arithmetic. In free the noise
     accumulates over the steps; in resync each step starts from its state, and so many steps of one batch size run at
     once.
 
@@ -102,7 +102,7 @@ def make_envelope(
     walks = partial(noisy_walks, scenario, inputs, mode, states, runs=runs, factor=factor, seed=seed)
     for together in kinds:
         strays.look(walks, together)
-    return strays.envelope(twin, scenario.dtype)
+    return strays.envelope(twin, scenario)
 
 
 class Strays:
@@ -132,7 +132,9 @@ class Strays:
             for done in work:
                 done.result()
 
-    @np.errstate(over="ignore", invalid="ignore")  # a run that overflows is for the judge; the setting is per thread
+    @np.errstate(
+        over="ignore", invalid="ignore", divide="ignore"
+    )  # a run that overflows is for the judge; the setting is per thread
     def _look(self, walks: Walks, kind: int) -> None:
         for at, walk in walks:
             for name, runs in walk:
@@ -151,8 +153,8 @@ class Strays:
         with self.lock:
             column[part] = np.maximum(column[part], off)
 
-    def envelope(self, twin: Trace, dtype: str) -> dict[str, Floats]:
-        """The columns, with the rules in the dtype itself as one more run that is right; floored, but for constants."""
+    def envelope(self, twin: Trace, scenario: Scenario) -> dict[str, Floats]:
+        """The columns, with the rules in the dtype itself as one more run that is right; floored, but for the rate."""
         for name, column in self.columns.items():
             for at in rows(column):
                 right = self.truth.columns[name][at]
@@ -160,8 +162,26 @@ class Strays:
                 off[~np.isfinite(off)] = 0.0
                 np.maximum(column[at], off, out=column[at])
                 if kind(name) != "lr":
-                    floored(column[at], right, dtype)
+                    floored(column[at], right, scenario.dtype)
+        if "lr" in self.columns:
+            self.columns["lr"] = rate_envelope(scenario, self.truth.columns["lr"], self.truth.steps)
         return self.columns
+
+
+SLIPS = 4.0
+"""Roundings of float64 that a schedule may gather in a step: some compute a rate from the one before."""
+
+
+def rate_envelope(scenario: Scenario, lr: Floats, steps: NDArray[np.int64]) -> Floats:
+    """How far off the learning rates of some steps may be: a constant not at all.
+
+    What a schedule gives is computed in float64 everywhere, from formulas or from the rate before, and rounded to the
+    dtype once: to the one side of a tie or the other.
+    """
+    if scenario.schedule is None:
+        return np.zeros(np.shape(lr))
+    slips = SLIPS * (steps + 1) * FORMATS["float64"].roundoff * scenario.optimizer.lr
+    return np.asarray(slips + (FORMATS[scenario.dtype].spacing(lr) if scenario.dtype != "float64" else 0.0))
 
 
 def rows(column: Array) -> Iterator[slice]:
@@ -224,17 +244,17 @@ def noisy_walks(
 ) -> Walks:
     """Noisy runs of the rules: the numbers of some steps, and each quantity there, (2 runs + 1, steps, *shape).
 
-    Run 0 has no noise; the others are of two kinds (`isograd.backends.numpy_manual.noisy.Noise`). A constant has no
+    Run 0 has no noise; the others are of two kinds (`isograd.arithmetic.noisy.Noise`). A constant has no
     noise, and no more than one run. ``steps`` says which are wanted in resync; None: all. ``kind`` is 1 or 2 for one
     kind only.
     """
     name = zlib.crc32(f"{scenario.name} {mode} {seed}".encode())
     arithmetic = noisy(scenario.dtype, runs, factor, name, kind=kind)
-    session = NumpySession(scenario, inputs, arithmetic, np.dtype(np.float64))
+    run = training(scenario, inputs, arithmetic)
     at_once = max(1, BLOCK // (largest(scenario, inputs) * (1 + (runs if kind else 2 * runs))))
     if mode == "free":
-        return _free(session, inputs) if at_once == 1 else _together(_free(session, inputs), at_once)
-    return _resync(session, inputs, states, np.arange(inputs.steps) if steps is None else steps, at_once)
+        return _free(run, inputs) if at_once == 1 else _together(_free(run, inputs), at_once)
+    return _resync(run, inputs, states, np.arange(inputs.steps) if steps is None else steps, at_once)
 
 
 def floored(envelope: Floats, truth: Floats, dtype: str) -> Floats:
@@ -247,9 +267,9 @@ def floored(envelope: Floats, truth: Floats, dtype: str) -> Floats:
     return np.maximum(envelope, FORMATS[dtype].spacing(np.where(np.isfinite(truth), truth, 0.0)), out=envelope)
 
 
-def _free(session: NumpySession, inputs: Inputs) -> Walks:
-    for step, (x, y) in enumerate(inputs.batches()):
-        yield slice(step, step + 1), ((name, runs[:, np.newaxis]) for name, runs in _runs(session.walk(x, y)))
+def _free(run: Training, inputs: Inputs) -> Walks:
+    for step, batch in enumerate(inputs.batches()):
+        yield slice(step, step + 1), _plain(run, run.step(batch, inputs.lr[step], step))
 
 
 def _together(steps: Walks, at_once: int) -> Walks:
@@ -269,7 +289,7 @@ def _stacked(block: list[dict[str, Array]]) -> Iterator[tuple[str, Array]]:
     return ((name, np.concatenate([seen[name] for seen in block], axis=1)) for name in block[0])
 
 
-def _resync(session: NumpySession, inputs: Inputs, states: States, steps: NDArray[np.int64], at_once: int) -> Walks:
+def _resync(run: Training, inputs: Inputs, states: States, steps: NDArray[np.int64], at_once: int) -> Walks:
     """All steps whose batches are of one size, in blocks."""
     samples = [inputs.samples(int(step)) for step in steps]
     sizes = np.array([len(batch) for batch in samples])
@@ -279,11 +299,11 @@ def _resync(session: NumpySession, inputs: Inputs, states: States, steps: NDArra
             rows = of_size[start : start + at_once]
             at = steps[rows]
             batch = np.array([samples[row] for row in rows])
-            session.load({name: column[at] for name, column in states.items()})
-            yield at, _runs(session.walk(inputs.x[batch], inputs.y[batch]))
+            run.load({name: column[at] for name, column in states.items()}, steps=True)
+            walk = run.step(Batch(inputs.x[batch], inputs.y[batch]), inputs.lr[at], at, steps=True)
+            yield at, _plain(run, walk)
 
 
-def _runs(walk: Iterator[tuple[str, Array]]) -> Iterator[tuple[str, Array]]:
-    """The quantities of a step, each with a leading axis of runs; what is a constant has none, and gets one."""
-    for name, value in walk:
-        yield name, value if value.ndim else value.reshape(1, 1)
+def _plain(run: Training, walk: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Array]]:
+    """The quantities of some steps as plain arrays, (runs, steps, …); what is a constant has one run."""
+    return ((name, run.arithmetic.plain(value)) for name, value in walk)

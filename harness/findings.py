@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from isograd.backends.numpy_manual.rules import LAYERS
 from isograd.errors import ScenarioError
 from isograd.inputs import Inputs
+from isograd.ops import LAYERS
 from isograd.quantities import quantity_shapes
 from isograd.scenario import Scenario
 from isograd.source import Evidence, Finding, Published
@@ -179,7 +179,8 @@ def _show(scenario: Scenario, evidence: Evidence, inputs: Inputs, truth: Trace) 
     if evidence.quantity:
         return _element(scenario, truth, evidence.quantity, evidence.step, evidence.index)  # step −1 is the last
     if evidence.rule:
-        return float(LAYERS[evidence.rule].forward({}, np.array([evidence.at]))[0])
+        rule = LAYERS[evidence.rule](kind=evidence.rule, name="rule")
+        return float(rule.forward({}, np.array([evidence.at])).a[0])
     epoch = (evidence.epoch or 1) - 1
     if epoch >= scenario.epochs:
         raise ScenarioError(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from math import ceil
+from dataclasses import dataclass, replace
+from math import ceil, prod
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,24 @@ from numpy.typing import NDArray
 from isograd.dtypes import FORMATS
 from isograd.errors import ScenarioError
 from isograd.files import is_endless
-from isograd.scenario import Draw, GaussianData, InlineData, Scenario, TableData
+from isograd.ops.op import Draw, Param
+from isograd.scenario import GaussianData, InlineData, Scenario, TableData
 
 Array = NDArray[Any]
 
 TARGETS = {"sum": lambda x: x.sum(axis=1, keepdims=True)}
+
+
+class Batch(NamedTuple):
+    """What a step is given.
+
+    Attributes:
+        x: samples, (B, *sample's shape), in the scenario's dtype.
+        y: labels: numbers in the dtype, (B, *outputs' shape); or classes, (B,) of int64.
+    """
+
+    x: Array
+    y: Array
 
 
 @dataclass(frozen=True)
@@ -27,27 +40,38 @@ class Inputs:
     """All numbers of a run, rounded to the scenario's dtype.
 
     Attributes:
-        x: samples, (N, features).
-        y: labels, (N, width), or (N, outputs) where the scenario broadcasts labels of width 1.
-        initial: initial value of each parameter, "layer.param" to its canonical array.
+        x: samples, (N, *sample's shape).
+        y: labels, (N, *outputs' shape), also where one number is meant for every output; or classes, (N,) of int64.
+        initial: the state before the first step, by quantity: ``weight/…``, ``state/…``, ``buffer/…``.
         order: the order of the samples in each epoch, (epochs, N).
-        lr: the learning rate, rounded to the dtype as the frameworks' kernels round it.
+        lr: the learning rate of each step, (steps,), rounded to the dtype as the frameworks' kernels round it.
+        batch_size: samples of a batch; the last of an epoch may have fewer.
     """
 
     x: Array
     y: Array
     initial: Mapping[str, Array]
     order: NDArray[np.int64]
-    lr: float
+    lr: NDArray[np.float64]
     batch_size: int
 
-    def batches(self) -> Iterator[tuple[Array, Array]]:
-        """The batches (x, y) of every step, in order; a last batch of an epoch may be smaller."""
+    def batches(self) -> Iterator[Batch]:
+        """The batches of every step, in order; a last batch of an epoch may be smaller."""
         for epoch in self.order:
             x, y = self.x[epoch], self.y[epoch]
             for start in range(0, len(epoch), self.batch_size):
                 batch = slice(start, start + self.batch_size)
-                yield x[batch], y[batch]
+                yield Batch(x[batch], y[batch])
+
+    def batch(self, step: int) -> Batch:
+        """The batch of one step."""
+        rows = self.samples(step)
+        return Batch(self.x[rows], self.y[rows])
+
+    @property
+    def weights(self) -> dict[str, Array]:
+        """The parameters before the first step, by "layer.param"."""
+        return {name.removeprefix(WEIGHT): value for name, value in self.initial.items() if name.startswith(WEIGHT)}
 
     def samples(self, step: int) -> NDArray[np.int64]:
         """Which samples the batch of a step holds, in order."""
@@ -69,23 +93,24 @@ class Inputs:
     def arrays(self) -> dict[str, Array]:
         """Everything as named arrays, for a file; `from_arrays` is its inverse."""
         named = {f"initial/{name}": value for name, value in self.initial.items()}
-        scalars = {"lr": np.float64(self.lr), "batch_size": np.int64(self.batch_size)}
-        return {
-            "x": self.x,
-            "y": self.y,
-            "order": self.order,
-            **named,
-            **{k: np.asarray(v) for k, v in scalars.items()},
-        }
+        batch_size = np.asarray(np.int64(self.batch_size))
+        return {"x": self.x, "y": self.y, "order": self.order, **named, "lr": self.lr, "batch_size": batch_size}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> Inputs:
-        """The inputs that `arrays` gave."""
+        """The inputs that `arrays` gave, here or in a version that knew parameters and one learning rate only."""
         initial = {
-            name.removeprefix("initial/"): value for name, value in arrays.items() if name.startswith("initial/")
+            _of_state(name.removeprefix(INITIAL)): value for name, value in arrays.items() if name.startswith(INITIAL)
         }
-        lr, batch_size = float(arrays["lr"]), int(arrays["batch_size"])
-        return cls(arrays["x"], arrays["y"], initial, arrays["order"], lr, batch_size)
+        inputs = cls(arrays["x"], arrays["y"], initial, arrays["order"], arrays["lr"], int(arrays["batch_size"]))
+        return inputs if inputs.lr.ndim else replace(inputs, lr=np.full(inputs.steps, float(inputs.lr)))
+
+
+INITIAL, WEIGHT = "initial/", "weight/"
+
+
+def _of_state(name: str) -> str:
+    return name if "/" in name else WEIGHT + name
 
 
 def make_inputs(scenario: Scenario) -> Inputs:
@@ -97,29 +122,67 @@ def make_inputs(scenario: Scenario) -> Inputs:
     rng = np.random.Generator(np.random.PCG64(scenario.seed))
     dtype = FORMATS[scenario.dtype].dtype
     x, y = _data(scenario, rng)
-    features = scenario.input_widths()
-    drawn = {
-        f"{layer.name}.{param}": _initial(value, shape, rng)
-        for layer in scenario.layers
-        for param, (shape, value) in layer.parameters(features[layer.name]).items()
-    }
+    drawn = {name: _initial(param, rng) for name, param in state_of(scenario).items()}
     rows = np.arange(len(x))
     order = np.array([rng.permutation(rows) if scenario.shuffle else rows for _ in range(scenario.epochs)])
+    batch_size = min(scenario.batch_size, len(x))
+    rates = _rates(scenario, len(order) * ceil(len(x) / batch_size))
     with np.errstate(over="ignore"):  # looked at in the next lines, where it can be named
-        x, y = x.astype(dtype), y.astype(dtype)
+        x, y = x.astype(dtype), y if y.dtype == np.int64 else y.astype(dtype)
         initial = {name: value.astype(dtype) for name, value in drawn.items()}
-        lr = float(dtype.type(scenario.optimizer.lr))
-    for name, values in {"data.x": x, "data.y": y, **initial}.items():
+        lr = rates.astype(dtype).astype(np.float64)
+    for name, values in {"data.x": x, "data.y": y, **{key.partition("/")[2]: v for key, v in initial.items()}}.items():
         if not np.isfinite(values).all():
             raise ScenarioError(f"{scenario.name}: {name}: expected numbers that {dtype} can hold; got one beyond it")
-    if not 0 < lr < np.inf:
-        raise ScenarioError(f"{scenario.name}: optimizer.lr: {scenario.optimizer.lr:g} rounds to {lr:g} in {dtype}")
-    return Inputs(x, y, initial, order, lr, min(scenario.batch_size, len(x)))
+    if wrong := [rate for rate in lr.tolist() if not 0 < rate < np.inf and scenario.schedule is None]:
+        raise ScenarioError(
+            f"{scenario.name}: optimizer.lr: {scenario.optimizer.lr:g} rounds to {wrong[0]:g} in {dtype}"
+        )
+    for name, value in scenario.optimizer:
+        if isinstance(value, float) and value > 0 and not dtype.type(value) > 0:
+            text = "it would do nothing, and what it guards against would be divided by"
+            raise ScenarioError(f"{scenario.name}: optimizer.{name}: {value:g} rounds to 0 in {dtype}: {text}")
+    if not np.isfinite(lr).all():
+        raise ScenarioError(f"{scenario.name}: schedule: expected rates that {dtype} can hold; got {lr.max():g}")
+    return Inputs(x, y, initial, order, lr, batch_size)
+
+
+def state_of(scenario: Scenario) -> dict[str, Param]:
+    """What a training starts from and goes on with, by quantity: weights, the optimizer's slots, buffers."""
+    parameters, slots = scenario.parameters(), scenario.optimizer.slots()
+    zero = {f"state/{name}.{slot}": param._replace(initial=0.0) for name, param in parameters.items() for slot in slots}
+    weights = {WEIGHT + name: param for name, param in parameters.items()}
+    return weights | zero | {f"buffer/{name}": param for name, param in scenario.buffers().items()}
+
+
+def _rates(scenario: Scenario, steps: int) -> NDArray[np.float64]:
+    lr, schedule = scenario.optimizer.lr, scenario.schedule
+    return np.array([schedule.rate(t, steps, lr) if schedule else lr for t in range(steps)], np.float64)
+
+
+# What says nothing about the numbers, or is in the numbers themselves.
+_NO_PART = {
+    "name",
+    "title",
+    "section",
+    "seed",
+    "batch_size",
+    "shuffle",
+    "data",
+    "truth",
+    "batch_gradient_is_mean",
+    "published",
+    "findings",
+    "expect",
+}
 
 
 def fingerprint(scenario: Scenario, inputs: Inputs) -> str:
-    """SHA-256 over what decides the run (model, numbers, loss, optimizer), not over titles or findings."""
-    spec = scenario.model_dump_json(include={"dtype", "epochs", "layers", "loss", "optimizer"})
+    """SHA-256 over all that decides the run: numbers, and every field but titles, findings, and what made the numbers.
+
+    A field that has its default is left out, so that a new one leaves the fingerprints of old traces as they are.
+    """
+    spec = scenario.model_dump_json(exclude=_NO_PART, exclude_defaults=True)
     digest = hashlib.sha256(spec.encode())
     for name, values in sorted(inputs.arrays().items()):
         digest.update(f"{name} {values.dtype} {values.shape}".encode())
@@ -127,9 +190,11 @@ def fingerprint(scenario: Scenario, inputs: Inputs) -> str:
     return digest.hexdigest()
 
 
-def _initial(value: Any, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+def _initial(param: Param, rng: np.random.Generator) -> Array:
+    value, shape = param.initial, param.shape
     if not isinstance(value, Draw):
-        return np.array(value, dtype=np.float64)
+        values = np.array(value, dtype=np.float64)
+        return np.full(shape, values) if not values.ndim else values
     if value.draw == "normal":
         return rng.standard_normal(shape) * value.scale
     if value.scale > np.finfo(np.float64).max / 2:  # its range is beyond what NumPy draws from
@@ -138,7 +203,8 @@ def _initial(value: Any, shape: tuple[int, ...], rng: np.random.Generator) -> Ar
 
 
 def _data(scenario: Scenario, rng: np.random.Generator) -> tuple[Array, Array]:
-    data = scenario.data
+    """Samples in their shape, and labels in the outputs' shape, or as classes."""
+    data, outputs = scenario.data, scenario.outputs
     if isinstance(data, InlineData):
         x, y = np.array(data.x, dtype=np.float64), np.array(data.y, dtype=np.float64)
     elif isinstance(data, GaussianData):
@@ -146,16 +212,20 @@ def _data(scenario: Scenario, rng: np.random.Generator) -> tuple[Array, Array]:
         y = TARGETS[data.target](x)
     else:
         x, y = _table(scenario.name, Path(scenario.folder) / data.file, data)
-    return x, np.repeat(y, _outputs(scenario), axis=1) if _broadcasts(scenario) else y
+    x = x.reshape(len(x), *data.sample)
+    if scenario.loss.labels == "classes":
+        return x, _classes(scenario, y.reshape(-1), outputs[0])
+    y = np.repeat(y, prod(outputs), axis=1) if scenario.broadcasts and y.shape[1] == 1 else y
+    return x, y.reshape(len(y), *outputs)
 
 
-def _outputs(scenario: Scenario) -> int:
-    last = scenario.layers[-1]
-    return last.width(scenario.input_widths()[last.name])
-
-
-def _broadcasts(scenario: Scenario) -> bool:
-    return scenario.data.label_width == 1 and _outputs(scenario) > 1
+def _classes(scenario: Scenario, y: Array, number: int) -> NDArray[np.int64]:
+    wrong = y[(y < 0) | (y >= number) | (y != np.rint(y))]
+    if len(wrong):
+        raise ScenarioError(
+            f"{scenario.name}: data.y: expected classes from 0 to {number - 1}, as many as outputs; got {wrong[0]:g}"
+        )
+    return y.astype(np.int64)
 
 
 def _table(name: str, path: Path, data: TableData) -> tuple[Array, Array]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -14,6 +14,7 @@ from isograd.errors import IsogradError
 from isograd.measure import Floats
 from isograd.quantities import kind
 from isograd.source import Expect
+from isograd.trace import Known
 
 
 class Verdict(StrEnum):
@@ -210,6 +211,30 @@ def settle(judgement: Judgement, expect: Expect | None, identical: bool) -> Judg
         text = f"{judgement.message}; expected the first divergence at {expect.first}, step {expect.step}"
         return replace(judgement, message=text)
     return replace(judgement, verdict=Verdict.EXPECTED, message=expect.reason)
+
+
+def excused(judgement: Judgement, known: Known, rest: Callable[[Collection[str]], Judgement]) -> Judgement:
+    """The verdict on a backend that is known to do something otherwise: EXPECTED, if that and no more is different.
+
+    Args:
+        judgement: of everything.
+        known: what is known of it.
+        rest: gives the judgement of all but what matches globs.
+    """
+    if judgement.verdict is Verdict.VACUOUS or judgement.structural:
+        return judgement
+    if judgement.verdict is not Verdict.DIVERGES:
+        seen = any(known.names(name) for name in judgement.ratios or ())
+        text = f"known to differ in {known.quantities[0]} ({known.reason}); it does not"
+        return replace(judgement, verdict=Verdict.STALE, message=text) if seen else judgement
+    if not known.names(judgement.first):
+        return judgement
+    other = rest((*known.quantities, *known.follows))
+    return (
+        other
+        if other.verdict is Verdict.DIVERGES
+        else replace(judgement, verdict=Verdict.EXPECTED, message=known.reason)
+    )
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from isograd.errors import IsogradError
 from isograd.files import catalogue_names, read_scenario
 
 GROUP = "isograd.backends"
-SCENARIO, SPEC = f"{__package__}.scenario", f"{__package__}.spec"
+SCENARIO, SPEC, OPS = f"{__package__}.scenario", f"{__package__}.spec", f"{__package__}.ops"
+OPTIONAL = ("schedules",)  # what a backend may say nothing of
 FAULTS = "isograd.wrappers"
 
 
@@ -124,8 +125,11 @@ def _read(name: str, target: str) -> About:
     tables = {}
     for _, table, _ in support_rows():
         if table not in cls.attributes:
+            if table in OPTIONAL:
+                tables[table] = ()
+                continue
             raise static.Unreadable(target)
-        tables[table] = static.keys(module, cls.attributes[table])
+        tables[table] = _table(module, cls.attributes[table])
     return About(name, str(static.value(module, cls.attributes.get("distribution"))), tables)
 
 
@@ -145,20 +149,36 @@ def _imported(name: str) -> About:
 
 
 def support_rows() -> list[tuple[str, str, list[str]]]:
-    """What a scenario can ask for, read off the specs: word, table of a backend, kinds."""
-    layers = [spec.name for spec in static.classes(SCENARIO) if "LayerSpec" in spec.bases]
+    """What a scenario can ask for, read off the operations: word, table of a backend, kinds."""
     dtypes = _slices(SPEC, static.assigned(SPEC, "DType"))
-    return [
-        ("layer", "layers", [_kind(name) for name in layers]),
-        ("loss", "losses", [_kind(name) for name in _names(static.assigned(SCENARIO, "Loss"))]),
-        ("optimizer", "optimizers", [_kind(name) for name in _names(static.assigned(SCENARIO, "Optimizer"))]),
-        ("dtype", "dtypes", dtypes),
-    ]
+    return [(word, table, list(_kinds(base))) for word, table, base in SORTS] + [("dtype", "dtypes", dtypes)]
 
 
-def _kind(name: str) -> str:
-    spec = static.find_class(SCENARIO, name)
-    return _slices(SCENARIO, spec.annotations["kind"])[0]
+SORTS = [
+    ("layer", "layers", "Layer"),
+    ("loss", "losses", "Loss"),
+    ("optimizer", "optimizers", "Optimizer"),
+    ("schedule", "schedules", "Schedule"),
+]
+"""What operations there are: word, table of a backend, class."""
+
+
+def _kinds(base: str) -> Iterator[str]:
+    """The kinds of all operations of a sort, file by file."""
+    for module in _modules(OPS):
+        for spec in static.classes(module):
+            if base in spec.bases:
+                yield _slices(module, spec.annotations["kind"])[0]
+
+
+def _table(module: str, node: ast.expr | None) -> tuple[Any, ...]:
+    """The keys of a backend's table; the registry of the operations itself has all there are."""
+    try:
+        return static.keys(module, node)
+    except static.Unreadable:
+        if isinstance(node, ast.Name) and static.imported(module, node.id) == (OPS, node.id):
+            return tuple(_kinds(next(base for _, table, base in SORTS if table.upper() == node.id)))
+        raise
 
 
 def _slices(module: str, node: ast.expr | None) -> list[str]:
@@ -167,13 +187,6 @@ def _slices(module: str, node: ast.expr | None) -> list[str]:
         raise static.Unreadable(module)
     words = static.value(module, node.slice)
     return [str(word) for word in (words if isinstance(words, tuple) else (words,))]
-
-
-def _names(node: ast.expr | None) -> list[str]:
-    """The classes of a union, in an ``Annotated`` or not."""
-    known = {spec.name for spec in static.classes(SCENARIO)}
-    parts = ast.walk(node) if node else ()
-    return [part.id for part in parts if isinstance(part, ast.Name) and part.id in known]
 
 
 # ---------------------------------------------------------------- faults

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isograd.arithmetic.numbers import Numbers
 from isograd.dtypes import FORMATS
 from isograd.inputs import Array
 
@@ -128,7 +129,7 @@ def _open_beyond(envelope: Columns, truth: Columns, factor: float, largest: floa
         envelope[name][after] = np.inf
 
 
-@np.errstate(over="ignore", invalid="ignore")
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
 def _reaches(truth: Array, envelope: Array, factor: float, largest: float) -> NDArray[np.bool_]:
     """At which steps some element's bound does, though the element itself is within the range."""
     if _peak(truth) + factor * _peak(envelope) < largest:
@@ -141,3 +142,25 @@ def _reaches(truth: Array, envelope: Array, factor: float, largest: float) -> ND
 def same_class(a: Array, b: Array) -> NDArray[np.bool_]:
     """Whether both are finite, both NaN, or both the same infinity."""
     return np.asarray(np.isfinite(a) & np.isfinite(b) | np.isnan(a) & np.isnan(b) | (np.isinf(a) & (a == b)))
+
+
+ROUNDINGS = 64
+"""A stored number is infinite from so many roundings beyond the largest on: nearer to it, they may decide."""
+
+
+def late(dtype: str) -> Callable[[str, Any], Any]:
+    """A hook for a run in float64 that overflows as late as a right one can.
+
+    What a step stores is infinite beyond the range; what it computes on the way, it may compute in any order, or wider.
+    """
+    form = FORMATS[dtype]
+    with np.errstate(over="ignore"):
+        limit = np.float64(form.largest) * (1 + ROUNDINGS * form.roundoff)
+
+    def held(name: str, value: Any) -> Any:
+        plain = value.a.plain(value) if isinstance(value, Numbers) else value
+        beyond = np.abs(plain) >= limit
+        cut = np.where(beyond, np.copysign(np.inf, plain), plain)
+        return value.a.held(cut) if isinstance(value, Numbers) else cut
+
+    return held

@@ -20,11 +20,18 @@ pytest.register_assert_rewrite("isograd.contract")  # before anything imports it
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """``--isograd-backends NAMES``."""
-    parser.getgroup("isograd").addoption(
+    """``--isograd-backends NAMES`` and ``--isograd-rows GLOBS``."""
+    group = parser.getgroup("isograd")
+    group.addoption(
         "--isograd-backends",
         metavar="NAMES",
         help="backends for the fixture isograd_backend, as in name,module:Class; default: all that are installed",
+    )
+    group.addoption(
+        "--isograd-rows",
+        metavar="GLOBS",
+        default="*",
+        help="operations that isograd.contract tries, as in 'layer-relu-*,optimizer-*'; default: all",
     )
 
 

@@ -16,26 +16,31 @@ def quantity_shapes(scenario: Scenario, pattern: str = "*") -> dict[str, tuple[i
         scenario: the scenario.
         pattern: a glob, or several parted by commas; only quantities that match one are kept.
     """
-    features = scenario.input_widths()
-    outputs = {layer.name: (None, layer.width(features[layer.name])) for layer in scenario.layers}
-    params = {
-        f"{layer.name}.{param}": shape
-        for layer in scenario.layers
-        for param, (shape, _) in layer.parameters(features[layer.name]).items()
-    }
-    backward_params = sorted(params, key=lambda name: -list(features).index(name.partition(".")[0]))
+    outputs = {layer.name: (None, *scenario.shapes()[layer.name]) for layer in scenario.layers}
+    params = {name: param.shape for name, param in scenario.parameters().items()}
+    places = {layer.name: i for i, layer in enumerate(scenario.layers)}
+    last_first = sorted(params, key=lambda name: -places[name.partition(".")[0]])
     shapes: dict[str, tuple[int | None, ...]] = {
         "lr": (),
         **{f"forward/{name}": shape for name, shape in outputs.items()},
         "loss": (),
         **{f"backward/{name}": outputs[name] for name in reversed(outputs)},
-        **{f"grad/{name}": params[name] for name in backward_params},
+        **{f"grad/{name}": params[name] for name in last_first},
+        **{f"state/{name}.{slot}": shape for name, shape in params.items() for slot in scenario.optimizer.slots()},
         **{f"weight/{name}": shape for name, shape in params.items()},
+        **{f"buffer/{name}": buffer.shape for name, buffer in scenario.buffers().items()},
     }
+    if scenario.evaluate:
+        shapes |= {**{f"eval/{name}": shape for name, shape in outputs.items()}, "eval_loss": ()}
     globs = pattern.split(",")
     return {name: shape for name, shape in shapes.items() if any(fnmatchcase(name, glob.strip()) for glob in globs)}
 
 
 def kind(quantity: str) -> str:
-    """What sort of quantity it is: lr, forward, loss, backward, grad, state, weight or buffer."""
+    """What sort of quantity it is: lr, forward, loss, backward, grad, state, weight, buffer, eval or eval_loss."""
     return quantity.partition("/")[0]
+
+
+def has_samples(quantity: str) -> bool:
+    """Whether its first axis counts the samples of the batch."""
+    return kind(quantity) in ("forward", "backward", "eval")

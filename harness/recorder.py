@@ -13,7 +13,7 @@ from isograd.backend import Backend
 from isograd.inputs import Array, Inputs, fingerprint
 from isograd.quantities import quantity_shapes
 from isograd.scenario import Scenario
-from isograd.trace import FLOATS, INPUTS, STEPS, Manifest, Mode, Trace
+from isograd.trace import FLOATS, INPUTS, STEPS, Known, Manifest, Mode, Trace
 from isograd.words import clean, clipped, said_of
 
 NAMES = 10_000  # quantities of a step
@@ -21,7 +21,7 @@ NAME = 200  # characters of a quantity's name
 FACTS = 200  # lines of an environment
 
 States = Mapping[str, Array]
-"""Resync: "layer.param" to the state before each step, (steps, *shape), in the scenario's dtype."""
+"""Resync: the state before each step by quantity, (steps, *shape), in the scenario's dtype."""
 
 
 class RecordError(Exception):
@@ -65,10 +65,10 @@ def record_here(
     session = backend.session(scenario, _copied(inputs))
     columns = Columns(scenario, quantities, len(steps), inputs.batch_size)
     wanted, row = set(steps.tolist()), 0
-    for step, (x, y) in enumerate(inputs.batches()):
+    for step, batch in enumerate(inputs.batches()):
         if states is not None:
-            session.load({key: np.array(column[step]) for key, column in states.items()})
-        seen = session.step(x, y)
+            session.load(step, {key: np.array(column[step]) for key, column in states.items()})
+        seen = session.step(step, batch)
         if step in wanted:
             columns.keep(row, step, seen)
             row += 1
@@ -105,7 +105,23 @@ def manifest_of(backend: Backend, name: str, scenario: Scenario, inputs: Inputs,
         environment=environment_of(backend),
         platform=platform.platform(),
         spec=scenario.model_dump(mode="json"),
+        deviation=_known(backend, scenario),
     )
+
+
+def _known(backend: Backend, scenario: Scenario) -> Known | None:
+    """What the backend is known to do otherwise on this scenario; None: nothing."""
+    found = [
+        (deviation, deviation.quantity.format(op=getattr(op, "name", "")))
+        for op in scenario.ops
+        for deviation in backend.deviations.get(op.kind, ())
+        if deviation.when(op, scenario.dtype)
+    ]
+    if not found:
+        return None
+    told = dict.fromkeys(clipped(clean(deviation.reason)) for deviation, _ in found)
+    follows = dict.fromkeys(glob.replace("{op}", "*") for deviation, _ in found for glob in deviation.follows)
+    return Known(quantities=tuple(name for _, name in found), follows=tuple(follows), reason="; ".join(told))
 
 
 @dataclass

@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from isograd.backends.numpy_manual import NumpyBackend
-from isograd.backends.numpy_manual.arithmetic import has_extended
-from isograd.backends.numpy_manual.early import early
-from isograd.backends.numpy_manual.late import LateBackend
+from isograd.arithmetic import has_extended
+from isograd.arithmetic.early import Early
 from isograd.dtypes import FORMATS
 from isograd.envelope import LOUDEST, RUNS, Floats, make_envelope, noisy_runs
+from isograd.graph import Hooks
 from isograd.inputs import Array, Inputs
-from isograd.overflow import as_far_as_the_dtype_reaches, is_near, left_open
+from isograd.overflow import as_far_as_the_dtype_reaches, is_near, late, left_open
 from isograd.recorder import Columns, States, manifest_of, record_here
+from isograd.rules import Rules
 from isograd.scenario import Scenario
 from isograd.stored import on_disk
 from isograd.trace import Mode, Trace
@@ -58,7 +59,9 @@ class Reference:
     envelope: Mapping[Mode, Mapping[str, Floats]]
 
 
-@np.errstate(over="ignore", invalid="ignore")  # a run that overflows is for the judge, who can name where
+@np.errstate(
+    over="ignore", invalid="ignore", divide="ignore"
+)  # a run that overflows is for the judge, who can name where
 def make_reference(
     scenario: Scenario,
     inputs: Inputs,
@@ -85,7 +88,7 @@ def make_reference(
     parts: dict[Mode, Any] = {}
     with threadpool_limits(1, "blas"):  # as in a child: no sum may depend on how many processors there are
         arithmetic = truth_arithmetic(scenario, inputs)
-        wide = NumpyBackend(arithmetic, rounded=False)
+        wide = Rules(arithmetic)
         states: States = {}
         for mode in sorted(modes, reverse=True):  # resync first: others wait for its states
             if mode == "resync":
@@ -105,7 +108,7 @@ def _with_twin_and_envelope(
 ) -> tuple[Trace, Trace, Mapping[str, Floats]]:
     """A mode's truth, twin and envelope; in files of the folder, where they are large."""
     free = truth.manifest.mode == "free"
-    twin = record_here(NumpyBackend(), "reference", scenario, inputs, states=None if free else states)
+    twin = record_here(Rules(rounded=True), "reference", scenario, inputs, states=None if free else states)
     truth = _held(truth, twin, scenario.dtype)
     envelope = make_envelope(scenario, inputs, truth, twin, states, **options)
     others = _other_runs(scenario, inputs, truth, twin, states)
@@ -133,13 +136,14 @@ def _other_runs(
     scenario: Scenario, inputs: Inputs, truth: Trace, twin: Trace, states: States
 ) -> Iterator[tuple[Any, Mapping[str, Array]]]:
     """Where something may overflow, right runs that do so elsewhere: an early one, a late one, the twin, noisy ones."""
-    numbers = [inputs.x, inputs.y, *inputs.initial.values(), *states.values(), *truth.columns.values()]
+    labels = [inputs.y] if scenario.loss.labels == "values" else []
+    numbers = [inputs.x, *labels, *inputs.initial.values(), *states.values(), *truth.columns.values()]
     terms = max(inputs.batch_size, *(column[0].size for column in truth.columns.values()))
     if not is_near(numbers, terms, scenario.dtype):
         return
     mode = truth.manifest.mode
     given = states if mode == "resync" else None
-    soonest, last = NumpyBackend(early(scenario.dtype), rounded=False), LateBackend()
+    soonest, last = Rules(Early(scenario.dtype)), Rules("float64", hooks=Hooks(see=late(scenario.dtype)))
     first = record_here(soonest, "early", scenario, inputs, states=given).columns
     if all(np.isfinite(column).all() for column in [*first.values(), *twin.columns.values()]):
         return
@@ -156,19 +160,21 @@ def _held(truth: Trace, twin: Trace, dtype: str) -> Trace:
 
 def truth_arithmetic(scenario: Scenario, inputs: Inputs) -> str:
     """Exact fractions where every rule of the scenario allows them and it is small; otherwise the wider arithmetic."""
-    cost = products(inputs)
-    if inputs.steps <= EXACT_STEPS and cost <= EXACT_PRODUCTS and not NumpyBackend(EXACT).missing(scenario):
+    cost = products(scenario, inputs.batch_size)
+    if inputs.steps <= EXACT_STEPS and cost <= EXACT_PRODUCTS and not Rules(EXACT).missing(scenario):
         return EXACT
     wider = WIDER[scenario.dtype]
     return EXTENDED if wider == "mp50" and inputs.steps * cost > WIDE_PRODUCTS and has_extended() else wider
 
 
-def products(inputs: Inputs) -> int:
-    """How many products the matrices of one step take: each weight meets each sample forward, and twice backward."""
-    return 3 * inputs.batch_size * sum(value.size for value in inputs.initial.values())
+def products(scenario: Scenario, batch: int) -> int:
+    """How many products one step takes: each weight meets each place of each sample forward, and twice backward."""
+    shapes, params = scenario.shapes(), scenario.parameters()
+    places = {name: prod(shapes[name.partition(".")[0]]) // param.shape[0] for name, param in params.items()}
+    return 3 * batch * sum(prod(param.shape) * max(1, places[name]) for name, param in params.items())
 
 
-def resync(wide: NumpyBackend, scenario: Scenario, inputs: Inputs) -> tuple[dict[str, Array], Trace]:
+def resync(wide: Rules, scenario: Scenario, inputs: Inputs) -> tuple[dict[str, Array], Trace]:
     """The reference's trajectory, rounded to the scenario's dtype after every step; and what it does at each.
 
     Each state is one that every backend can hold exactly: what differs after the step is the step's own error.
@@ -178,12 +184,12 @@ def resync(wide: NumpyBackend, scenario: Scenario, inputs: Inputs) -> tuple[dict
     states = {name: np.empty((inputs.steps, *value.shape), value.dtype) for name, value in inputs.initial.items()}
     columns = Columns(scenario, "*", inputs.steps, inputs.batch_size)
     state: dict[str, Array] = dict(inputs.initial)
-    for step, (x, y) in enumerate(inputs.batches()):
+    for step, batch in enumerate(inputs.batches()):
         for name, column in states.items():
             column[step] = state[name]
-        session.load(state)
-        seen = session.step(x, y)
+        session.load(step, state)
+        seen = session.step(step, batch)
         columns.keep(step, step, seen)
-        state = {name: seen[f"weight/{name}"].astype(dtype) for name in states}
+        state = {name: seen[name].astype(dtype) for name in states}
     manifest = manifest_of(wide, "reference", scenario, inputs, "resync")
     return states, Trace(columns.frozen(), np.arange(inputs.steps), manifest)

@@ -12,11 +12,11 @@ from isograd.dtypes import FORMATS
 from isograd.envelope import RUNS
 from isograd.errors import ScenarioError, TraceError
 from isograd.findings import check_source
-from isograd.inputs import Inputs, fingerprint
+from isograd.inputs import Inputs, fingerprint, state_of
 from isograd.judging import FACTOR
 from isograd.reference import make_reference
 from isograd.scenario import Scenario
-from isograd.trace import Mode, Trace
+from isograd.trace import FORMAT, Mode, Trace
 
 
 def rejudge(traces: Sequence[Trace], factor: float, noise: int) -> list[Cell]:
@@ -55,7 +55,8 @@ def _origin(trace: Trace) -> tuple[Scenario, Inputs]:
         scenario = parse_scenario(manifest.spec, what)
     except ScenarioError as error:
         raise TraceError(str(error)) from None
-    if not _fit(scenario, inputs) or fingerprint(scenario, inputs) != manifest.fingerprint:
+    of_today = manifest.format >= FORMAT  # older ones were made from another list of fields
+    if not _fit(scenario, inputs) or (of_today and fingerprint(scenario, inputs) != manifest.fingerprint):
         raise TraceError(f"{what} holds another scenario than the one that its fingerprint is of; record it again")
     if len(trace.steps) and trace.steps[-1] >= inputs.steps:
         raise TraceError(f"{what} has a step {trace.steps[-1]}; the run has {inputs.steps}, counted from 0")
@@ -64,26 +65,24 @@ def _origin(trace: Trace) -> tuple[Scenario, Inputs]:
 
 def _fit(scenario: Scenario, inputs: Inputs) -> bool:
     """Whether inputs from a file are such as the scenario could have."""
-    widths, last = scenario.input_widths(), scenario.layers[-1]
-    expected = {
-        f"{layer.name}.{param}": shape
-        for layer in scenario.layers
-        for param, (shape, _) in layer.parameters(widths[layer.name]).items()
-    }
     samples, order = inputs.x.shape[0] if inputs.x.ndim else 0, inputs.order
-    shapes = {name: value.shape for name, value in inputs.initial.items()}
-    numbers = [inputs.x, inputs.y, *inputs.initial.values()]
-    dtype = FORMATS[scenario.dtype].dtype
+    dtype, classes = FORMATS[scenario.dtype].dtype, scenario.loss.labels == "classes"
+    numbers = [inputs.x, *inputs.initial.values(), *([] if classes else [inputs.y])]
+    outputs = scenario.outputs
     return (
-        shapes == expected
-        and inputs.x.shape == (samples, scenario.data.features)
-        and inputs.y.shape == (samples, last.width(widths[last.name]))
+        {name: value.shape for name, value in inputs.initial.items()}
+        == {name: param.shape for name, param in state_of(scenario).items()}
+        and inputs.x.shape == (samples, *scenario.data.sample)
+        and inputs.y.shape == ((samples,) if classes else (samples, *outputs))
+        and (not classes or (inputs.y.dtype == np.int64 and bool(((inputs.y >= 0) & (inputs.y < outputs[0])).all())))
         and order.shape == (scenario.epochs, samples)
         and order.dtype == np.int64
         and bool(((order >= 0) & (order < samples)).all())
         and 1 <= inputs.batch_size <= samples
         and all(values.dtype == dtype and np.isfinite(values).all() for values in numbers)
-        and 0 < inputs.lr < np.inf
+        and inputs.lr.shape == (inputs.steps,)
+        and inputs.lr.dtype == np.float64
+        and bool(((inputs.lr >= 0) & (inputs.lr < np.inf)).all())
     )
 
 

@@ -2,116 +2,70 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Callable, Mapping
+from math import prod
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, StrictBool, StrictInt, StringConstraints, Tag, model_validator
 
+from isograd.ops import AnyLayer, AnyLoss, AnyOptimizer, AnySchedule
+from isograd.ops.op import Layer, Loss, Optimizer, Param, Schedule, Shape
 from isograd.source import Expect, Finding, Published
-from isograd.spec import Count, DType, Matrix, Name, Number, Positive, Spec, Vector
+from isograd.spec import Count, DType, Matrix, Spec, Step, remembered
 
-# ---------------------------------------------------------------- layers
+SAMPLES = "x"
+"""What feeds the first layer: the name of the samples, as a node of the graph."""
 
+# ---------------------------------------------------------------- data
 
-class Draw(Spec):
-    """An initial value drawn from the scenario's seed: N(0, std²), or uniform on [−limit, limit)."""
+Classes = Annotated[tuple[Step, ...], Field(min_length=1)]
+"""The class of each sample, counted from 0."""
 
-    draw: Literal["normal", "uniform"]
-    scale: Positive
-
-
-Values = Matrix | Vector | Draw
+SampleShape = Annotated[tuple[Count, ...], Field(min_length=1, max_length=8)]
 
 
-# An initial value is a table (a draw) or an array: told apart by hand, so that a mistake is reported once.
-_DRAWN = Discriminator(lambda value: "drawn" if isinstance(value, (dict, Draw)) else "values")
-InitialMatrix = Annotated[Annotated[Matrix, Tag("values")] | Annotated[Draw, Tag("drawn")], _DRAWN]
-InitialVector = Annotated[Annotated[Vector, Tag("values")] | Annotated[Draw, Tag("drawn")], _DRAWN]
+def _is_list_of_classes(y: object) -> str:
+    return "classes" if isinstance(y, (list, tuple)) and y and not isinstance(y[0], (list, tuple)) else "values"
 
 
-class LayerSpec(Spec):
-    """What every layer has: a name, and the layers that feed it (by default the one before)."""
-
-    name: Name
-    inputs: Annotated[tuple[Name, ...], Field(max_length=1)] = ()
-
-    def width(self, features: int) -> int:
-        """Width of the output, for an input of ``features`` columns; ValueError where the layer does not fit."""
-        return features
-
-    def parameters(self, features: int) -> dict[str, tuple[tuple[int, ...], Values]]:
-        """Canonical shape and initial value of each parameter, for an input of ``features`` columns."""
-        return {}
+Labels = Annotated[
+    Annotated[Matrix, Tag("values")] | Annotated[Classes, Tag("classes")], Discriminator(_is_list_of_classes)
+]
 
 
-class Linear(LayerSpec):
-    """z = x Wᵀ + b, with W of shape (out, in) and b of shape (out,); without ``bias``, z = x Wᵀ."""
+class Samples(Spec):
+    """What all data have: samples of ``features`` numbers, each of them in a ``shape`` if one is given."""
 
-    kind: Literal["linear"]
-    weight: InitialMatrix
-    bias: InitialVector | None = None
-    outputs: Count | None = None
+    shape: SampleShape | None = None
+
+    if TYPE_CHECKING:  # fields of some, properties of others
+
+        @property
+        def features(self) -> int:
+            """Numbers of a sample."""
+
+        @property
+        def label_width(self) -> int:
+            """Numbers of a label."""
 
     @model_validator(mode="after")
-    def _outputs_are_known(self) -> Self:
-        if isinstance(self.weight, Draw) and self.outputs is None:
-            raise ValueError("outputs: expected the number of units, since the weight is drawn")
-        if not isinstance(self.weight, Draw) and self.outputs not in (None, len(self.weight)):
-            raise ValueError(f"outputs: expected {len(self.weight)}, the rows of the weight; got {self.outputs}")
-        if isinstance(self.bias, tuple) and len(self.bias) != self.units:
-            raise ValueError(f"bias: expected {self.units} values, one a unit; got {len(self.bias)}")
+    def _shape_holds_the_features(self) -> Self:
+        if self.shape is not None and prod(self.shape) != self.features:
+            raise ValueError(f"shape: expected a product of {self.features}, the features; got {list(self.shape)}")
         return self
 
     @property
-    def units(self) -> int:
-        """Width of the output."""
-        return len(self.weight) if isinstance(self.weight, tuple) else self.outputs or 0
-
-    def width(self, features: int) -> int:
-        """The number of units; ValueError where the weight's columns are not the input's."""
-        if not isinstance(self.weight, Draw) and len(self.weight[0]) != features:
-            raise ValueError(
-                f"weight: expected shape ({self.units}, {features}), (out, in) for an input of width {features}; "
-                f"got ({self.units}, {len(self.weight[0])})"
-            )
-        return self.units
-
-    def parameters(self, features: int) -> dict[str, tuple[tuple[int, ...], Values]]:
-        """Weight (out, in), and bias (out,) where there is one."""
-        shapes: dict[str, tuple[tuple[int, ...], Values]] = {"weight": ((self.units, features), self.weight)}
-        return shapes if self.bias is None else shapes | {"bias": ((self.units,), self.bias)}
+    def sample(self) -> Shape:
+        """The shape of a sample."""
+        return (self.features,) if self.shape is None else self.shape
 
 
-class Sigmoid(LayerSpec):
-    """a = 1 / (1 + exp(−z))."""
-
-    kind: Literal["sigmoid"]
-
-
-class Relu(LayerSpec):
-    """a = max(0, z), with derivative 0 at 0."""
-
-    kind: Literal["relu"]
-
-
-class Scale(LayerSpec):
-    """a = k z, the article's f(z) = 2z for ``factor = 2``."""
-
-    kind: Literal["scale"]
-    factor: Number
-
-
-Layer = Annotated[Linear | Sigmoid | Relu | Scale, Field(discriminator="kind")]
-
-
-# ---------------------------------------------------------------- data, loss, optimizer
-
-
-class InlineData(Spec):
-    """Samples written in the scenario: ``x`` (samples, features) and labels ``y`` (samples, width)."""
+class InlineData(Samples):
+    """Samples in the scenario's file: ``x`` (samples, features), labels ``y`` (samples, width), or a class each."""
 
     kind: Literal["inline"]
     x: Matrix
-    y: Matrix
+    y: Labels
 
     @model_validator(mode="after")
     def _as_many_labels(self) -> Self:
@@ -126,11 +80,11 @@ class InlineData(Spec):
 
     @property
     def label_width(self) -> int:
-        """Columns of y."""
-        return len(self.y[0])
+        """Columns of y; a class is one."""
+        return len(self.y[0]) if isinstance(self.y[0], tuple) else 1
 
 
-class GaussianData(Spec):
+class GaussianData(Samples):
     """``samples`` draws of N(0, I) and labels by a named rule; ``sum``: the sum of a sample's features, width 1."""
 
     kind: Literal["gaussian"]
@@ -144,7 +98,7 @@ class GaussianData(Spec):
         return 1
 
 
-class TableData(Spec):
+class TableData(Samples):
     """Samples from a CSV or Parquet file, beside the scenario's own file; ``x`` and ``y`` name its columns."""
 
     kind: Literal["table"]
@@ -164,36 +118,6 @@ class TableData(Spec):
 
 
 Data = Annotated[InlineData | GaussianData | TableData, Field(discriminator="kind")]
-
-
-class HalfSquaredError(Spec):
-    """L = (1/B) Σ_batch Σ_outputs ½ (ŷ − y)²."""
-
-    kind: Literal["half_squared_error"]
-
-
-class MeanSquaredError(Spec):
-    """L = mean of (ŷ − y)² over batch and outputs.
-
-    ``width_1_labels = "broadcast"`` compares a label of width 1 with every output. The frameworks do that without being
-    asked, so a scenario has to say that it means it.
-    """
-
-    kind: Literal["mse"]
-    width_1_labels: Literal["broadcast"] | None = None
-
-
-Loss = Annotated[HalfSquaredError | MeanSquaredError, Field(discriminator="kind")]
-
-
-class Sgd(Spec):
-    """w ← w − lr ∂L/∂w."""
-
-    kind: Literal["sgd"]
-    lr: Positive
-
-
-Optimizer = Sgd  # becomes a union, as Loss is, with the second optimizer
 
 
 # ---------------------------------------------------------------- the whole
@@ -217,9 +141,11 @@ class Scenario(Spec):
     batch_size: Count = 1
     shuffle: StrictBool = False
     data: Data
-    layers: Annotated[tuple[Layer, ...], Field(min_length=1)]
-    loss: Loss
-    optimizer: Optimizer
+    layers: Annotated[tuple[AnyLayer, ...], Field(min_length=1)]
+    loss: AnyLoss
+    optimizer: AnyOptimizer
+    schedule: AnySchedule | None = None
+    evaluate: StrictBool = False
     truth: Literal["reference", "published"] = "reference"
     batch_gradient_is_mean: StrictBool = False
     published: tuple[Published, ...] = ()
@@ -229,41 +155,116 @@ class Scenario(Spec):
 
     @model_validator(mode="after")
     def _layers_fit(self) -> Self:
-        widths: dict[str, int] = {}
+        shapes: dict[str, Shape] = {SAMPLES: self.data.sample}
+        used: set[str] = set()
         for i, layer in enumerate(self.layers):
             try:
-                if layer.name in widths:
+                if layer.name in shapes:
                     raise ValueError(f"name: {layer.name!r} stands twice; expected a name of its own")
-                before = self.layers[i - 1].name if i else ""
-                if layer.inputs not in ((), (before,)):
-                    raise ValueError(
-                        f"inputs: expected {[before] if i else 'none'} (no joins yet); got {[*layer.inputs]}"
-                    )
-                widths[layer.name] = layer.width(widths[before] if i else self.data.features)
+                feeds = self._feeds(i)
+                _check_inputs(layer, feeds, shapes)
+                used.update(feeds)
+                shapes[layer.name] = layer.shape(*(shapes[name] for name in feeds))
             except ValueError as error:
                 raise ValueError(f"layers.{i}.{error}") from None
-        self._labels_fit(widths[self.layers[-1].name])
+        for i, layer in enumerate(self.layers[:-1]):
+            if layer.name not in used:
+                raise ValueError(
+                    f"layers.{i}.name: nothing takes the output of {layer.name!r}; expected a layer that does"
+                )
+        self._labels_fit(shapes[self.layers[-1].name])
         if self.truth == "published" and not self.published:
             raise ValueError('truth: "published" needs [[published]] values to compare with')
         return self
 
-    def _labels_fit(self, outputs: int) -> None:
-        labels = self.data.label_width
-        if labels == outputs:
-            return
-        if isinstance(self.loss, MeanSquaredError) and labels == 1:
-            if self.loss.width_1_labels is None:
+    def _labels_fit(self, outputs: Shape) -> None:
+        labels, width = self.data.label_width, prod(outputs)
+        if self.loss.labels == "classes":
+            if labels != 1:
                 raise ValueError(
-                    f"loss.width_1_labels: labels have width 1, outputs width {outputs}; "
+                    f"data.y: expected one class a sample, for the loss {self.loss.kind}; got {labels} numbers"
+                )
+            return
+        if isinstance(self.data, InlineData) and not isinstance(self.data.y[0], tuple):
+            raise ValueError(f"data.y: expected rows of numbers, for the loss {self.loss.kind}; got classes")
+        if labels == width:
+            return
+        if _may_broadcast(self.loss) and labels == 1:
+            if not self.broadcasts:
+                raise ValueError(
+                    f"loss.width_1_labels: labels have width 1, outputs width {width}; "
                     'write width_1_labels = "broadcast" if every output is to learn the one label'
                 )
             return
-        raise ValueError(f"data.y: expected labels of width {outputs}, the last layer's; got {labels}")
+        raise ValueError(f"data.y: expected labels of width {width}, the last layer's; got {labels}")
 
-    def input_widths(self) -> dict[str, int]:
-        """Width of each layer's input."""
-        widths, width = {}, self.data.features
-        for layer in self.layers:
-            widths[layer.name] = width
-            width = layer.width(width)
-        return widths
+    @property
+    def broadcasts(self) -> bool:
+        """Whether every output is to learn the one number of a label."""
+        return _may_broadcast(self.loss) and getattr(self.loss, "width_1_labels", None) is not None
+
+    # ------------------------------------------------------------ the graph
+
+    def _feeds(self, i: int) -> tuple[str, ...]:
+        before = self.layers[i - 1].name if i else SAMPLES
+        return self.layers[i].inputs or (before,)
+
+    @remembered
+    def feeds(self) -> dict[str, tuple[str, ...]]:
+        """For each layer the nodes that feed it, in order; "x" are the samples."""
+        return {layer.name: self._feeds(i) for i, layer in enumerate(self.layers)}
+
+    @remembered
+    def shapes(self) -> dict[str, Shape]:
+        """For each node, the samples first, the shape of its output for one sample."""
+        shapes = {SAMPLES: self.data.sample}
+        for name, feeds in self.feeds().items():
+            shapes[name] = self.layer(name).shape(*(shapes[feed] for feed in feeds))
+        return shapes
+
+    def layer(self, name: str) -> Layer:
+        """The layer of that name."""
+        found: Layer = next(layer for layer in self.layers if layer.name == name)
+        return found
+
+    @remembered
+    def parameters(self) -> dict[str, Param]:
+        """Every parameter by "layer.param", in the order of the layers."""
+        return self._of_layers(lambda layer, shapes: layer.parameters(*shapes))
+
+    @remembered
+    def buffers(self) -> dict[str, Param]:
+        """Every buffer by "layer.name", likewise."""
+        return self._of_layers(lambda layer, shapes: layer.buffers(*shapes))
+
+    def _of_layers(self, what: Callable[[Layer, list[Shape]], Mapping[str, Param]]) -> dict[str, Param]:
+        shapes, feeds = self.shapes(), self.feeds()
+        return {
+            f"{layer.name}.{name}": param
+            for layer in self.layers
+            for name, param in what(layer, [shapes[feed] for feed in feeds[layer.name]]).items()
+        }
+
+    @property
+    def outputs(self) -> Shape:
+        """The shape of the last layer's output for one sample."""
+        return self.shapes()[self.layers[-1].name]
+
+    @property
+    def ops(self) -> tuple[Layer | Loss | Optimizer | Schedule, ...]:
+        """Every operation."""
+        return (*self.layers, self.loss, self.optimizer, *([self.schedule] if self.schedule else []))
+
+
+def _may_broadcast(loss: Loss) -> bool:
+    return "width_1_labels" in type(loss).model_fields
+
+
+def _check_inputs(layer: Layer, feeds: tuple[str, ...], shapes: Mapping[str, Shape]) -> None:
+    few, many = layer.arity
+    if not few <= len(feeds) <= many:
+        number = str(few) if few == many else f"{few} or more"
+        raise ValueError(f"inputs: expected {number} for {layer.kind}; got {[*feeds] if layer.inputs else 'none'}")
+    for name in feeds:
+        if name not in shapes:
+            raise ValueError(f"inputs: expected layers before it, of {', '.join(shapes)}; got {name!r}")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections import deque
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, StrictInt, StringConstraints
 
@@ -28,7 +31,32 @@ def rectangular(rows: object) -> object:
 Matrix = Annotated[tuple[Vector, ...], Field(min_length=1), BeforeValidator(rectangular)]
 
 
+Tensor4 = Annotated[tuple[Annotated[tuple[Matrix, ...], Field(min_length=1)], ...], Field(min_length=1)]
+
+
 class Spec(BaseModel):
     """A part of a scenario: immutable, and every key of it known."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+T = TypeVar("T")
+
+
+def remembered(method: Callable[[Any], T]) -> Callable[[Any], T]:
+    """A method without arguments of something immutable: what it gave for the last few objects is not computed again.
+
+    They are told apart by identity: the hash of a scenario goes through all its numbers.
+    """
+    known: deque[tuple[Any, T]] = deque(maxlen=8)
+
+    @wraps(method)
+    def of(self: Any) -> T:
+        for asked, value in tuple(known):
+            if asked is self:
+                return value
+        value = method(self)
+        known.append((self, value))
+        return value
+
+    return of

@@ -142,6 +142,11 @@ def _assigned(module: str, name: str) -> tuple[str, ast.expr | None]:
     return _assigned(*_imported(module, name))
 
 
+def imported(module: str, name: str) -> tuple[str, str]:
+    """From which module a module imports a name, and what it is called there."""
+    return _imported(module, name)
+
+
 def _imported(module: str, name: str) -> tuple[str, str]:
     for node in tree(module).body:
         if isinstance(node, ast.ImportFrom) and node.module and not node.level:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -21,7 +22,7 @@ from isograd.errors import TraceError
 from isograd.inputs import Array, Inputs
 from isograd.spec import EXACT, DType
 
-FORMAT = 2
+FORMAT = 3
 KEY = "isograd"  # the one entry of a file's metadata that is ours
 STEPS, INPUTS = "steps", "inputs/"  # the tensors of a file that are no quantities
 
@@ -31,6 +32,20 @@ FLOATS = tuple(FORMATS[name].dtype for name in get_args(DType))
 
 Mode = Literal["free", "resync"]
 MODES: tuple[Mode, ...] = ("free", "resync")
+
+
+class Known(BaseModel):
+    """A difference that a backend is known to have on a scenario: what differs, what follows from it, and why."""
+
+    model_config = ConfigDict(frozen=True)
+
+    quantities: tuple[str, ...]
+    follows: tuple[str, ...] = ()
+    reason: str
+
+    def names(self, quantity: str) -> bool:
+        """Whether a quantity is one of those that differ by themselves."""
+        return any(fnmatchcase(quantity, glob) for glob in self.quantities)
 
 
 class Manifest(BaseModel):
@@ -49,6 +64,7 @@ class Manifest(BaseModel):
     platform: str = ""
     every: Annotated[int, Field(ge=1, le=EXACT)] = 1
     pattern: str = "*"
+    deviation: Known | None = None
     spec: dict[str, Any] = {}
 
 

@@ -57,7 +57,7 @@ SMALL_STEPS = 4
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The whole catalogue on every backend that was asked for, and what this process had to import for it."""
+    """The article's scenarios on every backend that was asked for, and what this process had to import for it."""
 
     report: Report
     imported: frozenset[str] = field(repr=False)
@@ -68,7 +68,7 @@ def catalogue(pytestconfig: pytest.Config) -> Catalogue:
     """Run once a session; the reference is always there. What is not installed is for `isograd_backend` to tell."""
     there = [name for name in asked_for(pytestconfig) if describe(name).version]
     before = set(sys.modules)
-    report = run(backends=sorted({REFERENCE, *there}))  # as in the published report
+    report = run("article/*", backends=sorted({REFERENCE, *there}))  # as in the published report
     return Catalogue(report, frozenset(set(sys.modules) - before))
 
 

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from isograd import Scenario, Session
-from isograd.inputs import Array, Inputs
+from isograd.inputs import Array, Batch, Inputs
 from tests.outside import Outside, OutsideSession
 
 PLACES = ("init", "environment", "session", "load", "step")
@@ -462,17 +462,17 @@ class FaultySession(OutsideSession):
         super().__init__(scenario, inputs)
         self.backend = backend
 
-    def load(self, state: Mapping[str, Array]) -> None:
+    def load(self, t: int, state: Mapping[str, Array]) -> None:
         if self.backend is not None and self.at == AT - 1:
             self.backend.commit("load")
-        super().load(state)
+        super().load(t, state)
 
-    def step(self, x: Array, y: Array) -> Mapping[str, Array]:
+    def step(self, t: int, batch: Batch) -> Mapping[str, Array]:
         self.at += 1
         assert self.backend is not None
         if self.at == AT:
             self.backend.commit("step")
-        seen = dict(super().step(x, y))
+        seen = dict(super().step(t, batch))
         return RETURNED[self.backend.returns](seen) if self.backend.returns else seen
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from isograd import Backend, Scenario, Session
-from isograd.inputs import Array, Inputs
+from isograd.inputs import Array, Batch, Inputs
 
 LAYERS: dict[str, Any] = {
     "linear": (lambda z, p: z @ p["weight"].T + p["bias"], None),
@@ -39,21 +39,22 @@ class Outside(Backend):
 class OutsideSession(Session):
     def __init__(self, scenario: Scenario, inputs: Inputs) -> None:
         self.dtype = np.dtype(scenario.dtype).type
-        self.lr = self.dtype(inputs.lr)
+        self.lr = self.dtype(inputs.lr[0])
         self.kinds = {layer.name: layer.kind for layer in scenario.layers}
         self.p: dict[str, dict[str, Any]] = {
             layer.name: {"bias": self.dtype(0), "factor": self.dtype(getattr(layer, "factor", 1))}
             for layer in scenario.layers
         }
-        self.trained = list(inputs.initial)
-        self.load(inputs.initial)
+        self.trained = list(inputs.weights)
+        self.load(0, inputs.initial)
 
-    def load(self, state: Mapping[str, Array]) -> None:
+    def load(self, t: int, state: Mapping[str, Array]) -> None:
         for name, value in state.items():
-            layer, _, param = name.partition(".")
+            layer, _, param = name.removeprefix("weight/").partition(".")
             self.p[layer][param] = np.array(value)
 
-    def step(self, x: Array, y: Array) -> Mapping[str, Array]:
+    def step(self, t: int, batch: Batch) -> Mapping[str, Array]:
+        x, y = batch
         seen: dict[str, Any] = {"lr": self.lr}
         given = {}
         for name, kind in self.kinds.items():
@@ -69,10 +70,11 @@ class OutsideSession(Session):
             else:
                 d = LAYERS[kind][1](given[name], self.p[name], d)
         self.load(
+            t + 1,
             {
                 name: self.p[name.split(".")[0]][name.split(".")[1]] - self.lr * seen[f"grad/{name}"]
                 for name in self.trained
-            }
+            },
         )
         seen |= {f"weight/{name}": self.p[name.split(".")[0]][name.split(".")[1]] for name in self.trained}
         return {name: value for name, value in seen.items() if not name.startswith("grad/") or name[5:] in self.trained}

@@ -21,7 +21,7 @@ import numpy as np
 from isograd import Backend, Scenario, Session
 from isograd.backend import LazyModule
 from isograd.backends.numpy_manual import NumpyBackend
-from isograd.inputs import Array, Inputs
+from isograd.inputs import Array, Batch, Inputs
 
 Seen = dict[str, Array]
 
@@ -33,6 +33,7 @@ class Honest(Backend):
     layers = NumpyBackend.layers
     losses = NumpyBackend.losses
     optimizers = NumpyBackend.optimizers
+    schedules = NumpyBackend.schedules
     dtypes = NumpyBackend.dtypes
 
     def __init__(self) -> None:
@@ -73,24 +74,25 @@ class Wrapper(Session):
     def __init__(self, backend: Honest, inner: Session, inputs: Inputs) -> None:
         self.backend, self.inner, self.inputs = backend, inner, inputs
         self.dtype = inputs.x.dtype.type
-        self.lr = self.dtype(inputs.lr)
-        self.state = {name: np.array(value) for name, value in inputs.initial.items()}
+        self.lr = self.dtype(inputs.lr[0])
+        self.state = {name: np.array(value) for name, value in inputs.weights.items()}
         self.at = -1
         self.memory: Any = None
 
-    def load(self, state: Mapping[str, Array]) -> None:
-        self._take({name: np.array(value) for name, value in self.backend.loaded(self, state).items()})
+    def load(self, t: int, state: Mapping[str, Array]) -> None:
+        given = {name.removeprefix("weight/"): value for name, value in state.items()}
+        self._take({name: np.array(value) for name, value in self.backend.loaded(self, given).items()})
 
-    def step(self, x: Array, y: Array) -> Mapping[str, Array]:
+    def step(self, t: int, batch: Batch) -> Mapping[str, Array]:
         self.at += 1
         before = self.state
-        seen = self.backend.computed(self, dict(self.inner.step(*self.backend.batch(self, x, y))))
+        seen = self.backend.computed(self, dict(self.inner.step(t, Batch(*self.backend.batch(self, *batch)))))
         self._take({name: self.backend.updated(self, name, w, seen[f"grad/{name}"]) for name, w in before.items()})
         return self.backend.returned(self, seen | {f"weight/{name}": w for name, w in self.state.items()})
 
     def _take(self, state: Seen) -> None:
         self.state = self.state | state
-        self.inner.load(self.state)
+        self.inner.load(self.at + 1, {f"weight/{name}": value for name, value in self.state.items()})
 
 
 def changed(seen: Seen, name: str, index: tuple[int, ...], factor: float) -> Seen:
@@ -386,7 +388,7 @@ class Unrepeatable(Honest):
     def session(self, scenario: Scenario, inputs: Inputs) -> Session:
         Unrepeatable.sessions += 1
         session = super().session(scenario, inputs)
-        session.load({name: w + w.dtype.type(1e-5 * self.sessions) for name, w in inputs.initial.items()})
+        session.load(0, {name: w + w.dtype.type(1e-5 * self.sessions) for name, w in inputs.initial.items()})
         return session
 
 

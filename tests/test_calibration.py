@@ -12,8 +12,6 @@ import pytest
 
 from isograd import run
 from isograd.backends.numpy_manual import NumpyBackend
-from isograd.backends.numpy_manual.catalogue import make_change
-from isograd.backends.numpy_manual.changed import ChangedBackend
 from isograd.calibration import Calibration, calibrate, share
 from isograd.calibration.causes import Causes
 from isograd.calibration.overflows import makes_numbers_of_nan, overflowing_scenarios, overflows
@@ -24,6 +22,8 @@ from isograd.calibration.tables import table_scenarios
 from isograd.calibration.tools import assert_close, mean_difference, means
 from isograd.calibration.wide import wide_scenarios
 from isograd.catalogue import parse_scenario
+from isograd.changes.catalogue import make_change
+from isograd.changes.changed import ChangedBackend
 from isograd.dtypes import FORMATS
 from isograd.envelope import RUNS, how_many
 from isograd.errors import IsogradError
@@ -39,7 +39,7 @@ from tests.test_sabotage import SQUARE
 
 @pytest.fixture(scope="module")
 def small() -> Calibration:
-    return calibrate(2, backends=[REFERENCE], dtypes=["float32"], seed=3)
+    return calibrate(2, backends=[REFERENCE], dtypes=["float32"], seed=3, operations=0)
 
 
 def test_right_runs_are_counted(small: Calibration) -> None:

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from isograd import Report, run
-from isograd.backends.numpy_manual.catalogue import CATALOGUE
 from isograd.calibration.faults import fault_name
 from isograd.catalogue import load_scenario, parse_scenario
+from isograd.changes.catalogue import CATALOGUE
 from isograd.describe import describe
 from isograd.judging import FACTOR
 from isograd.pytest_plugin import asked_for
@@ -77,8 +77,17 @@ HOT = MIXED | {
         {"name": "first_act", "kind": "sigmoid"},
     ],
 }
+NORMED = MIXED | {
+    "name": "normed",
+    "layers": [
+        {"name": "first", "kind": "linear", "outputs": 3, "weight": DRAWN},
+        {"name": "norm", "kind": "batch_norm"},
+        {"name": "third", "kind": "linear", "outputs": 1, "weight": DRAWN},
+    ],
+    "optimizer": {"kind": "adam", "lr": 0.01},
+}
 LONG = SQUARE | {"name": "long", "epochs": 200}  # 600 steps
-SCENARIOS = {raw["name"]: raw for raw in (SQUARE, KINK, LONG, MIXED, OBLONG, WIDE, HOT)}
+SCENARIOS = {raw["name"]: raw for raw in (SQUARE, KINK, LONG, MIXED, OBLONG, WIDE, HOT, NORMED)}
 
 GREEN = ("IDENTICAL", "EQUIVALENT")
 
@@ -147,6 +156,15 @@ ROWS = [
     Row("rows_swapped,at=second", "mixed", "forward/second", 0, "the bias stays where it was"),
     Row("weight_reshaped,at=first", "oblong", "forward/first", 0, "the shape is right, the order is not", True),
     Row("narrow_constant", "wide", "forward/second_act", 0, "0.3 is no float32"),
+    Row("setting,at=norm,name=epsilon,value=0.001", "normed", "forward/norm", 0, "a hundred times ε"),
+    Row(
+        "setting,at=norm,name=momentum,value=0.1",
+        "normed",
+        "buffer/norm.running_mean",
+        0,
+        "that of the other convention",
+    ),
+    Row("definition,at=optimizer,name=not_corrected", "normed", "weight/first.weight", 0, "moments that begin at 0"),
     Row("narrow_constant", "mixed", "", None, "a float32 run keeps it in float32 anyway"),
     Row("infinity_clipped", "hot", "forward/first", 0, "65,504 for infinity"),
     Row("infinity_clipped", "mixed", "", None, "nothing is infinite"),
@@ -235,11 +253,11 @@ def test_every_change_says_what_it_is(change: Any) -> None:
 def test_a_change_has_a_place_in_some_scenario_and_its_name_leads_back_to_it(name: str) -> None:
     made = [
         change
-        for raw in (SQUARE, KINK, MIXED, OBLONG, WIDE)
+        for raw in (SQUARE, KINK, MIXED, OBLONG, WIDE, NORMED)
         for change in CATALOGUE[name].variants(parse_scenario(raw))
     ]
     assert made
-    from isograd.backends.numpy_manual.catalogue import make_change
+    from isograd.changes.catalogue import make_change
 
     for change in made:
         options = dict(item.split("=", 1) for item in fault_name(change).split(","))

@@ -8,20 +8,21 @@ import numpy as np
 import pytest
 
 from isograd import Verdict, run
+from isograd.arithmetic.early import Early
+from isograd.arithmetic.rounded import Narrow
+from isograd.arithmetic.words import sum as total
 from isograd.backends.numpy_manual import NumpyBackend
-from isograd.backends.numpy_manual.arithmetic import Arithmetic
-from isograd.backends.numpy_manual.early import early as early_arithmetic
-from isograd.backends.numpy_manual.late import LateBackend
-from isograd.backends.numpy_manual.rounded import Narrow
 from isograd.calibration.overflows import overflowing_scenarios
 from isograd.catalogue import parse_scenario
 from isograd.comparison import compare_traces
 from isograd.dtypes import FORMATS
+from isograd.graph import Hooks
 from isograd.inputs import make_inputs
 from isograd.judging import FACTOR, judge
-from isograd.overflow import is_near, left_open
+from isograd.overflow import is_near, late, left_open
 from isograd.recorder import record_here
 from isograd.reference import make_reference
+from isograd.rules import Rules
 from isograd.trace import MODES, Mode
 from tests.conftest import REFERENCE
 from tests.test_faults import HOT, MIXED
@@ -107,11 +108,11 @@ def test_a_fault_that_only_a_nan_shows_is_found_and_named(mode: Mode) -> None:
 )
 @pytest.mark.parametrize("operation", ["sum", "product"])
 def test_an_early_run_overflows_as_early_as_an_order_can(terms: list[float], early: float, operation: str) -> None:
-    arithmetic = early_arithmetic("float32")
+    arithmetic = Early("float32")
     t = arithmetic.array(np.array([terms]))
     with np.errstate(all="ignore"):
-        found = t.sum(axis=-1)[0] if operation == "sum" else (t @ arithmetic.array(np.ones((len(terms), 1))))[0, 0]
-    np.testing.assert_allclose(float(found), early, rtol=1e-6)
+        found = total(t, -1)[0] if operation == "sum" else (t @ arithmetic.array(np.ones((len(terms), 1))))[0, 0]
+    np.testing.assert_allclose(float(found.v), early, rtol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", FORMATS)
@@ -119,7 +120,8 @@ def test_far_from_the_end_of_the_range_an_early_run_and_a_late_one_are_as_others
     scenario = parse_scenario(MIXED | {"dtype": dtype})
     inputs = make_inputs(scenario)
     runs = [
-        record_here(b, "b", scenario, inputs) for b in (NumpyBackend(early_arithmetic(dtype), False), LateBackend())
+        record_here(b, "b", scenario, inputs)
+        for b in (Rules(Early(dtype)), Rules("float64", hooks=Hooks(see=late(dtype))))
     ]
     twin = record_here(NumpyBackend(), "twin", scenario, inputs)
     for name, column in twin.columns.items():
@@ -133,7 +135,9 @@ def test_a_late_run_is_infinite_where_a_stored_number_is_far_beyond_the_range_an
         weight = [[times * w for w in (200, 50, 50)]]
         layers = [{"name": "first", "kind": "linear", "weight": weight}, *HOT["layers"][1:]]
         scenario = parse_scenario(HOT | {"layers": layers})
-        seen = record_here(LateBackend(), "late", scenario, make_inputs(scenario)).columns
+        seen = record_here(
+            Rules("float64", hooks=Hooks(see=late("float16"))), "late", scenario, make_inputs(scenario)
+        ).columns
         assert np.isinf(seen["forward/first"]).any() == infinite
         assert np.isfinite(seen["loss"]).all()
 
@@ -175,9 +179,7 @@ def test_the_same_rules_in_another_order_that_overflow_agree(dtype: str) -> None
         inputs = make_inputs(scenario)
         reference = make_reference(scenario, inputs, MODES, factor=FACTOR)
         for mode in MODES:
-            backwards = NumpyBackend(
-                Arithmetic("backwards", np.dtype(np.float32), np.float32, rounding=Backwards(dtype))
-            )
+            backwards = Rules(Backwards(dtype), rounded=True)
             states = reference.states if mode == "resync" else None
             with np.errstate(all="ignore"):
                 trace = record_here(backwards, "backwards", scenario, inputs, states=states)
@@ -190,7 +192,7 @@ class Backwards(Narrow):
     """Sums from the last term to the first, each total in the dtype; or in float32 for 16 bits, as libraries do."""
 
     def taken(self, values: np.ndarray) -> np.ndarray:
-        return values if self.dtype == np.float32 else super().taken(values)
+        return values.astype(np.float32, copy=False) if self.kept == np.float32 else super().taken(values)
 
     def operate(self, ufunc: np.ufunc, method: str, inputs: Any, options: dict[str, Any]) -> np.ndarray:
         if ufunc is np.matmul:

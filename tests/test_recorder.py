@@ -10,7 +10,7 @@ import pytest
 from isograd import Session, load_scenario
 from isograd.assess import identical
 from isograd.backends.numpy_manual import NumpyBackend
-from isograd.inputs import Inputs, fingerprint, make_inputs
+from isograd.inputs import Batch, Inputs, fingerprint, make_inputs
 from isograd.recorder import RecordError, record_here, recorded_steps
 from isograd.scenario import Scenario
 from isograd.trace import Trace
@@ -34,11 +34,11 @@ class Changed(NumpyBackend):
         class Session_(Session):
             count = 0
 
-            def load(self, state: Mapping[str, np.ndarray]) -> None:
-                inner.load(state)
+            def load(self, t: int, state: Mapping[str, np.ndarray]) -> None:
+                inner.load(t, state)
 
-            def step(self, x: np.ndarray, y: np.ndarray) -> Mapping[str, np.ndarray]:
-                seen = dict(inner.step(x, y))
+            def step(self, t: int, batch: Batch) -> Mapping[str, np.ndarray]:
+                seen = dict(inner.step(t, batch))
                 change(self.count, seen)
                 self.count += 1
                 return seen
@@ -152,7 +152,7 @@ def test_in_resync_every_step_starts_from_the_state_that_is_given() -> None:
     assert trace.manifest.mode == "resync"
     x = [x for x, _ in INPUTS.batches()]
     for step, column in enumerate(trace.columns["forward/hidden"]):
-        np.testing.assert_array_equal(column[: len(x[step])], x[step] @ states["hidden.weight"][step].T)
+        np.testing.assert_array_equal(column[: len(x[step])], x[step] @ states["weight/hidden.weight"][step].T)
 
 
 def test_a_state_is_loaded_before_steps_that_are_not_recorded_too() -> None:
@@ -162,12 +162,12 @@ def test_a_state_is_loaded_before_steps_that_are_not_recorded_too() -> None:
         def session(self, scenario: Scenario, inputs: Inputs) -> Session:
             session = super().session(scenario, inputs)
             load = session.load
-            session.load = lambda state: (loaded.append(1), load(state))
+            session.load = lambda t, state: (loaded.append(t), load(t, state))
             return session
 
     states = {name: np.stack([value] * 4) for name, value in INPUTS.initial.items()}
     record_here(Counts(), "counts", SCENARIO, INPUTS, states=states, every=99)
-    assert len(loaded) == 4
+    assert loaded == [0, 1, 2, 3]
 
 
 def test_what_is_kept_is_a_copy_and_frozen() -> None:
@@ -238,19 +238,19 @@ class WritesInto(NumpyBackend):
     def session(self, scenario: Scenario, inputs: Inputs) -> Session:
         inner, what = super().session(scenario, inputs), self.what
         values = {name: np.array(value) for name, value in inputs.initial.items()}
-        inner.load(values)  # so that only what is written into is wrong
+        inner.load(0, values)  # so that only what is written into is wrong
 
         class Session_(Session):
-            def load(self, state: Mapping[str, np.ndarray]) -> None:
-                inner.load({name: np.array(value) for name, value in state.items()})
+            def load(self, t: int, state: Mapping[str, np.ndarray]) -> None:
+                inner.load(t, {name: np.array(value) for name, value in state.items()})
                 for value in state.values():
                     if what == "states":
                         value *= 2
 
-            def step(self, x: np.ndarray, y: np.ndarray) -> Mapping[str, np.ndarray]:
-                seen = {name: np.array(value) for name, value in inner.step(x, y).items()}
+            def step(self, t: int, batch: Batch) -> Mapping[str, np.ndarray]:
+                seen = {name: np.array(value) for name, value in inner.step(t, batch).items()}
                 written = {
-                    "batch": [x, y],
+                    "batch": [*batch],
                     "data": [inputs.x, inputs.y],
                     "order": [inputs.order],
                     "initial": list(inputs.initial.values()),
@@ -284,7 +284,9 @@ def test_what_a_backend_writes_into_its_batch_before_it_computes_is_its_own_faul
         def session(self, scenario: Scenario, inputs: Inputs) -> Session:
             session = super().session(scenario, inputs)
             step = session.step
-            session.step = lambda x, y: step(np.multiply(x, 2, out=x), y)  # type: ignore[method-assign]
+            session.step = lambda t, batch: step(  # type: ignore[method-assign]
+                t, Batch(np.multiply(batch.x, 2, out=batch.x), batch.y)
+            )
             return session
 
     wrong, right = record_here(Doubles(), "doubles", SCENARIO, INPUTS), recorded()

@@ -18,6 +18,7 @@ from isograd.judging import FACTOR
 from isograd.quantities import quantity_shapes
 from isograd.recorder import record_here
 from isograd.reference import EXACT, WIDER, Reference, make_reference, truth_arithmetic
+from isograd.rules import Rules
 from isograd.spec import DType
 from isograd.trace import MODES, Mode
 
@@ -56,7 +57,7 @@ def test_the_truth_is_finer_than_the_dtype(dtype: str, mode: Mode) -> None:
 def test_narrow_dtypes_have_the_rules_in_float64_for_their_truth(dtype: str) -> None:
     scenario = in_dtype(dtype)
     inputs = make_inputs(scenario)
-    double = record_here(NumpyBackend("float64", rounded=False), "b", scenario, inputs)
+    double = record_here(Rules("float64"), "b", scenario, inputs)
     assert identical(double, reference_of(scenario, ("free",), inputs).truth["free"])
 
 
@@ -101,7 +102,7 @@ def test_one_step_of_what_fractions_can_do_is_exact(dtype: str) -> None:
     scenario = one_step(dtype)
     inputs = make_inputs(scenario)
     reference = reference_of(scenario, inputs=inputs)
-    exact = record_here(NumpyBackend("exact", rounded=False), "b", scenario, inputs)
+    exact = record_here(Rules("exact"), "b", scenario, inputs)
     assert reference.arithmetic == truth_arithmetic(scenario, inputs) == EXACT
     assert identical(exact, reference.truth["free"])
 
@@ -116,7 +117,7 @@ def test_anything_longer_or_with_a_sigmoid_has_the_wider_arithmetic(dtype: str, 
     scenario = one_step(dtype, **changes)
     inputs = make_inputs(scenario)
     reference = reference_of(scenario, inputs=inputs)
-    wide = record_here(NumpyBackend(WIDER[dtype], rounded=False), "b", scenario, inputs)
+    wide = record_here(Rules(WIDER[dtype]), "b", scenario, inputs)
     assert reference.arithmetic == truth_arithmetic(scenario, inputs) == WIDER[dtype]
     assert identical(wide, reference.truth["free"])
 
@@ -126,7 +127,7 @@ def test_what_is_exact_differs_from_float64_by_its_rounding_and_no_more(dtype: s
     scenario = one_step(dtype)
     inputs = make_inputs(scenario)
     exact = reference_of(scenario, ("free",), inputs).truth["free"]
-    double = record_here(NumpyBackend("float64", rounded=False), "b", scenario, inputs)
+    double = record_here(Rules("float64"), "b", scenario, inputs)
     off = {name: np.abs(column - double.columns[name]).max() for name, column in exact.columns.items()}
     assert 0 < max(off.values()) < 1e-15
 
@@ -136,8 +137,8 @@ def test_what_is_exact_starts_from_the_dtypes_numbers_and_not_from_those_that_a_
     inputs = make_inputs(scenario)
     reference = reference_of(scenario, ("free",), inputs)
     assert reference.truth["free"].columns["lr"].tolist() == [float(np.float16(0.1))]
-    weight = inputs.initial["hidden.weight"].astype(np.float64)
-    z = inputs.x.astype(np.float64) @ weight.T + inputs.initial["hidden.bias"].astype(np.float64)
+    weight = inputs.initial["weight/hidden.weight"].astype(np.float64)
+    z = inputs.x.astype(np.float64) @ weight.T + inputs.initial["weight/hidden.bias"].astype(np.float64)
     np.testing.assert_allclose(reference.truth["free"].columns["forward/hidden"][0], z, rtol=0, atol=1e-15)
 
 
@@ -145,7 +146,7 @@ def test_the_truth_of_float64_is_that_of_fractions_to_the_last_digit() -> None:
     scenario = in_dtype("float64", "article/worked_backprop")
     inputs = make_inputs(scenario)
     exact = record_here(NumpyBackend("rational"), "b", scenario, inputs)
-    truth = record_here(NumpyBackend("mp50", rounded=False), "b", scenario, inputs)
+    truth = record_here(Rules("mp50"), "b", scenario, inputs)
     for name, column in exact.columns.items():
         # `rational` takes the learning rate for 1/100, 50 digits for the double that every backend is given
         np.testing.assert_allclose(truth.columns[name], column, rtol=1e-15, atol=0, err_msg=name)
@@ -177,7 +178,7 @@ def test_states_are_the_truth_before_the_step_rounded_to_the_dtype(dtype: str) -
     reference, initial = reference_of(scenario), make_inputs(scenario).initial
     assert reference.states.keys() == initial.keys()
     for name, states in reference.states.items():
-        truth = reference.truth["resync"].columns[f"weight/{name}"]
+        truth = reference.truth["resync"].columns[name]
         assert states.dtype == FORMATS[dtype].dtype  # so that every backend can hold them exactly
         np.testing.assert_array_equal(states[0], initial[name])
         np.testing.assert_array_equal(states[1:], truth[:-1].astype(states.dtype))
@@ -188,10 +189,10 @@ def test_each_step_of_the_truth_starts_from_its_state(dtype: str) -> None:
     scenario = in_dtype(dtype)
     inputs = make_inputs(scenario)
     reference = reference_of(scenario, inputs=inputs)
-    for step, (x, y) in enumerate(inputs.batches()):
-        session = NumpyBackend(WIDER[dtype], rounded=False).session(scenario, inputs)
-        session.load({name: states[step] for name, states in reference.states.items()})
-        for name, value in session.step(x, y).items():
+    for step, batch in enumerate(inputs.batches()):
+        session = Rules(WIDER[dtype]).session(scenario, inputs)
+        session.load(step, {name: states[step] for name, states in reference.states.items()})
+        for name, value in session.step(step, batch).items():
             row = reference.truth["resync"].columns[name][step]
             np.testing.assert_array_equal(row[: len(value)] if row.ndim else row, value, err_msg=f"{name} at {step}")
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from isograd import Report, Scenario, Trace, load_scenario, load_trace, record, run, save_trace
 from isograd.api import judge
@@ -22,8 +23,12 @@ from isograd.assess import Cell
 from isograd.backend import backend_class, backend_names
 from isograd.contract import modules_of
 from isograd.errors import IsogradError, TraceError
-from isograd.inputs import Inputs, fingerprint
-from isograd.trace import Mode
+from isograd.inputs import Inputs, fingerprint, make_inputs
+from isograd.judging import FACTOR
+from isograd.recorder import record_here
+from isograd.rejudge import rejudge
+from isograd.rules import Rules
+from isograd.trace import INPUTS, KEY, STEPS, Mode
 from tests.conftest import REFERENCE, SMALL, Outcome
 
 Command = Callable[..., Outcome]
@@ -275,7 +280,7 @@ def forged(trace: Trace, **changes: Any) -> Trace:
 
 def initial(trace: Trace, **values: np.ndarray | None) -> dict[str, dict[str, np.ndarray]]:
     assert isinstance(trace.inputs, Inputs)
-    found = {**trace.inputs.initial, **{name.replace("_", "."): value for name, value in values.items()}}
+    found = {**trace.inputs.initial, **{f"weight/{name.replace('_', '.')}": value for name, value in values.items()}}
     return {"initial": {name: value for name, value in found.items() if value is not None}}
 
 
@@ -334,3 +339,23 @@ def test_a_backends_options_are_shown(isograd: Any, tmp_path: Path) -> None:
     backend = f"{REFERENCE}[fault=gradient_scale,by=2]"
     save_trace(record("article/worked_backprop", backend, mode="resync"), tmp_path / "t.safetensors")
     assert backend in isograd("judge", tmp_path / "t.safetensors").out
+
+
+def of_format_2(trace: Trace, path: Path) -> None:
+    """A trace's file as the version before wrote it: parameters by their names, one learning rate, another hash."""
+    assert trace.inputs is not None
+    arrays = trace.inputs.arrays()
+    old = {INPUTS + name.replace("initial/weight/", "initial/"): np.array(v) for name, v in arrays.items()}
+    old[INPUTS + "lr"] = np.asarray(trace.inputs.lr[0])
+    manifest = trace.manifest.model_dump(exclude={"deviation"}) | {"format": 2, "fingerprint": "of another list"}
+    stored = json.dumps(manifest | {"quantities": list(trace.columns)})
+    columns = {name: np.array(column) for name, column in trace.columns.items()}
+    save_file({STEPS: trace.steps, **old, **columns}, path, {KEY: stored})
+
+
+def test_a_trace_of_format_2_is_judged_as_ever(tmp_path: Path) -> None:
+    scenario = load_scenario("article/worked_forward")
+    trace = record_here(Rules(rounded=True), REFERENCE, scenario, make_inputs(scenario))
+    of_format_2(trace, tmp_path / "old.safetensors")
+    (cell,) = rejudge([load_trace(tmp_path / "old.safetensors")], FACTOR, 16)
+    assert str(cell.verdict) == "IDENTICAL"

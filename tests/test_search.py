@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from isograd.backends.numpy_manual import NumpyBackend
-from isograd.backends.numpy_manual.catalogue import CATALOGUE
-from isograd.backends.numpy_manual.changed import ChangedSession
-from isograd.backends.numpy_manual.changes import Both, distances, nearest
-from isograd.backends.numpy_manual.rules import LOSSES
-from isograd.backends.numpy_manual.sabotage import wrap
 from isograd.catalogue import parse_scenario
+from isograd.changes.catalogue import CATALOGUE
+from isograd.changes.catalogue.losses import OF_SQUARES
+from isograd.changes.change import Both, distances, nearest
+from isograd.changes.changed import ChangedSession
+from isograd.changes.sabotage import wrap
 from isograd.explanation import Account, explain
 from isograd.explanation.effort import effort_of
 from isograd.explanation.localise import localise
@@ -26,6 +26,7 @@ from isograd.explanation.search import Search
 from isograd.inputs import make_inputs
 from isograd.recorder import record_here
 from isograd.reference import resync
+from isograd.rules import Rules
 from isograd.scenario import Scenario
 from isograd.trace import Trace
 from tests.test_faults import MIXED
@@ -73,7 +74,7 @@ def faulty(raw: dict[str, Any], fault: str) -> tuple[Scenario, Any, Trace, Any]:
     """A scenario, its inputs, a trace of it with a fault, and its states."""
     scenario = parse_scenario(raw)
     inputs = make_inputs(scenario)
-    states, _ = resync(NumpyBackend("float64", rounded=False), scenario, inputs)
+    states, _ = resync(Rules("float64"), scenario, inputs)
     options = dict(option.split("=") for option in f"fault={fault}".split(","))
     return (
         scenario,
@@ -161,17 +162,17 @@ def test_a_partner_that_does_nothing_is_never_named() -> None:
 # ---------------------------------------------------------------- memory
 
 
-@pytest.mark.parametrize("kind", LOSSES)
+@pytest.mark.parametrize("kind", OF_SQUARES)
 def test_labels_that_broadcast_are_what_all_pairs_come_to(kind: str) -> None:
     raw = TALL | {"loss": {"kind": kind}, "batch_size": 7, "data": TALL["data"] | {"samples": 7}}
     scenario = parse_scenario(raw)
     inputs = make_inputs(scenario)
     session = ChangedSession(scenario, inputs, CATALOGUE["labels_broadcast"]())
     yhat, y = np.random.Generator(np.random.PCG64(0)).standard_normal((2, 7, 1))
-    rule, pairs = LOSSES[kind], (np.repeat(yhat, 7, axis=1), np.repeat(y.T, 7, axis=0))
-    assert session.loss.value(yhat, y) == pytest.approx(rule.value(*pairs), rel=1e-12)
+    rule, pairs = scenario.loss, (np.repeat(yhat, 7, axis=1), np.repeat(y.T, 7, axis=0))
+    assert session.training.graph.loss.value(yhat, y) == pytest.approx(rule.value(*pairs), rel=1e-12)
     gradient = rule.gradient(*pairs).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(session.loss.gradient(yhat, y), gradient, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(session.training.graph.loss.gradient(yhat, y), gradient, rtol=1e-12, atol=1e-15)
 
 
 def test_no_change_takes_much_more_memory_than_the_step_itself() -> None:
@@ -216,7 +217,7 @@ def test_distances_come_in_pieces_and_are_those_of_all_pairs(monkeypatch: pytest
     a, b = rng.standard_normal((9, 4)), rng.standard_normal((7, 4))
     expected = np.abs(a[:, np.newaxis] - b).sum(axis=2)
     for at_once in (1, 60, 10**6):
-        monkeypatch.setattr("isograd.backends.numpy_manual.changes.AT_ONCE", at_once)
+        monkeypatch.setattr("isograd.changes.change.AT_ONCE", at_once)
         np.testing.assert_array_equal(np.concatenate([far for _, far in distances(a, b)]), expected)
     assert nearest(np.array([[1.0, 1.0, 0.5], [2.0, 2.0, 3.0]]), np.array([0, 1])).tolist() == [2, 1]
 

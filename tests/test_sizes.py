@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from isograd.backends.numpy_manual import sizes
-from isograd.backends.numpy_manual.sizes import LONG, drift, of_product, of_result, of_sum
+from isograd.arithmetic import sizes
+from isograd.arithmetic.sizes import LONG, drift, of_product, of_result, of_sum
 from isograd.calibration.tables import COLUMNS
 from isograd.dtypes import FORMATS
 from isograd.inputs import Array

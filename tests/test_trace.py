@@ -49,7 +49,7 @@ def test_round_trip(tmp_path: Path) -> None:
 
 def some_inputs(dtype: np.dtype) -> Inputs:
     x = np.arange(6).reshape(3, 2).astype(dtype)
-    return Inputs(x, x[:, :1], {"output.weight": x[:1]}, np.array([[2, 0, 1], [0, 1, 2]]), 0.1, 2)
+    return Inputs(x, x[:, :1], {"weight/output.weight": x[:1]}, np.array([[2, 0, 1], [0, 1, 2]]), np.full(4, 0.1), 2)
 
 
 @pytest.mark.parametrize("dtype", [np.dtype(np.float32), BFLOAT16], ids=str)
@@ -59,7 +59,7 @@ def test_the_inputs_of_a_run_come_back_and_are_no_quantities(tmp_path: Path, dty
     after = load_trace(tmp_path / "t.safetensors")
     assert list(after.columns) == list(a_trace().columns)
     assert after.inputs is not None
-    assert (after.inputs.lr, after.inputs.batch_size) == (0.1, 2)
+    assert (after.inputs.lr.tolist(), after.inputs.batch_size) == ([0.1] * after.inputs.steps, 2)
     for name, values in before.arrays().items():
         found = after.inputs.arrays()[name]
         assert (found.dtype, found.tolist()) == (values.dtype, values.tolist()), name

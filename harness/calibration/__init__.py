@@ -16,7 +16,7 @@ from isograd.backend import backend_names
 from isograd.calibration.cells import clean_cells, fault_cells
 from isograd.calibration.faults import faults_of
 from isograd.calibration.outside import GREEN, Outside, calibrate_outside
-from isograd.calibration.scenarios import SCALES, random_scenarios
+from isograd.calibration.scenarios import SCALES, operation_scenarios, random_scenarios
 from isograd.calibration.tools import TOOLS
 from isograd.describe import describe
 from isograd.judging import FACTOR
@@ -142,6 +142,7 @@ def calibrate(
     seed: int = 0,
     factor: float = FACTOR,
     jobs: int | None = None,
+    operations: int | None = None,
     told: Callable[[str], None] = lambda text: None,
 ) -> Calibration:
     """Run right runs and seeded faults on every backend, and judge them.
@@ -153,19 +154,21 @@ def calibrate(
         seed: other scenarios for another one.
         factor: how many envelopes an element may be off.
         jobs: child processes at once.
+        operations: likewise, scenarios that try an operation each; None: as many.
         told: is told how far it is.
     """
+    operations = count if operations is None else operations
     names = list(backends if backends is not None else installed())
     options: dict[str, object] = {"factor": factor, "jobs": jobs}
     clean = []
     for dtype in dtypes:
-        scenarios = list(random_scenarios(dtype, count, seed))
-        for start in range(0, count, CHUNK):
+        scenarios = [*random_scenarios(dtype, count, seed), *operation_scenarios(dtype, operations, seed)]
+        for start in range(0, len(scenarios), CHUNK):
             part = scenarios[start : start + CHUNK]
             report = run(part, backends=names, repeat=1, factor=factor, jobs=jobs)
             clean.append(clean_cells(report.results))
-            told(f"{dtype}: {start + len(part)} of {count} scenarios")
-    seeded = _scenarios_for_faults(count, dtypes, seed)
+            told(f"{dtype}: {start + len(part)} of {len(scenarios)} scenarios")
+    seeded = _scenarios_for_faults(count, operations, dtypes, seed)
     faults = [_seed(name, part, names, options, told) for name, part in seeded.items() if part]
     outside = calibrate_outside(count, names, dtypes, seed, options, told)
     request = {"scenarios": count, "backends": names, "dtypes": list(dtypes), "seed": seed}
@@ -173,11 +176,17 @@ def calibrate(
     return Calibration(cells, seeded_cells, factor, request, outside)
 
 
-def _scenarios_for_faults(count: int, dtypes: Sequence[str], seed: int) -> dict[str, list[Scenario]]:
+def _scenarios_for_faults(count: int, operations: int, dtypes: Sequence[str], seed: int) -> dict[str, list[Scenario]]:
     """Others than the right runs are made from; float32 has most, and a long one if there are ten or more."""
     tenth = max(1, count // 10)
     numbers = {dtype: tenth if dtype == "float32" else -(-tenth // 3) for dtype in dtypes}
-    parts = {dtype: list(random_scenarios(dtype, n, seed + 1, FAULT_STEPS)) for dtype, n in numbers.items()}
+    parts = {
+        dtype: [
+            *random_scenarios(dtype, n, seed + 1, FAULT_STEPS),
+            *operation_scenarios(dtype, -(-operations * n // count), seed + 1),
+        ]
+        for dtype, n in numbers.items()
+    }
     if "float32" in parts and count >= 10:
         parts["float32"] += random_scenarios("float32", 1, seed + 9, LONG)
     return parts

@@ -14,14 +14,14 @@ import pandas as pd
 
 from isograd.api import run
 from isograd.assess import Cell, ScenarioResult
-from isograd.backends.numpy_manual.catalogue import CATALOGUE
-from isograd.backends.numpy_manual.changes import Both, Change
 from isograd.calibration import FAULT_STEPS, installed
 from isograd.calibration.cells import errors_of, fault_alone
 from isograd.calibration.faults import SUBTLE, fault_name
 from isograd.calibration.same import equivalent, is_seeded
 from isograd.calibration.scenarios import random_scenarios
 from isograd.calibration.strangers import STRANGERS
+from isograd.changes.catalogue import CATALOGUE
+from isograd.changes.change import Both, Change
 from isograd.explanation import Account, explain
 from isograd.explanation.own import own_states
 from isograd.explanation.rerun import Rerun

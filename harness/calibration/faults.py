@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import fields
 
-from isograd.backends.numpy_manual.catalogue import CATALOGUE, make_change
-from isograd.backends.numpy_manual.changes import Change
+from isograd.changes.catalogue import CATALOGUE, make_change
+from isograd.changes.change import Change
 from isograd.scenario import Scenario
 
 # Beside the catalogue's usual options: faults near what a judge could overlook.

@@ -10,12 +10,12 @@ from typing import Any
 import pandas as pd
 
 from isograd.api import run
-from isograd.backends.numpy_manual.catalogue import make_change
 from isograd.calibration.cells import backend_cells, fault_cells
 from isograd.calibration.faults import fault_name
 from isograd.calibration.overflows import overflowing_scenarios
 from isograd.calibration.tables import table_scenarios
 from isograd.calibration.wide import wide_scenarios
+from isograd.changes.catalogue import make_change
 from isograd.scenario import Scenario
 
 GREEN = ("IDENTICAL", "EQUIVALENT")

@@ -7,8 +7,8 @@ from dataclasses import fields
 import numpy as np
 
 from isograd.assess import ScenarioResult
-from isograd.backends.numpy_manual.changed import ChangedBackend
-from isograd.backends.numpy_manual.changes import Both, Change
+from isograd.changes.change import Both, Change
+from isograd.changes.changed import ChangedBackend
 from isograd.explanation.trial import Trial
 from isograd.judging import FACTOR
 from isograd.recorder import record_here

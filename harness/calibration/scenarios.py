@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from isograd.backends.numpy_manual import NumpyBackend
+from isograd.cases import cases, scenario_of
 from isograd.catalogue import parse_scenario
 from isograd.dtypes import FORMATS
 from isograd.errors import ScenarioError
 from isograd.inputs import make_inputs
 from isograd.recorder import record_here
+from isograd.rules import Rules
 from isograd.scenario import Scenario
 
 SCALES = {"float16": (-2.0, 0.5), "bfloat16": (-4.0, 4.0), "float32": (-4.0, 4.0), "float64": (-4.0, 4.0)}
@@ -77,6 +78,22 @@ def random_scenario(dtype: str, number: int, steps: tuple[int, ...] = STEPS) -> 
     )
 
 
+def operation_scenarios(dtype: str, count: int, seed: int = 0) -> Iterator[Scenario]:
+    """``count`` scenarios each of which tries an operation, one example after the other, with numbers of its own."""
+    every = list(cases())
+    number = seed * 1_000_000
+    while count:
+        number += 1
+        rnd = random.Random(f"operation {dtype} {number}")
+        case = every[number % len(every)]
+        options = {"epochs": rnd.choice([1, 2, 5]), "batch_size": rnd.randint(3, 10), "shuffle": rnd.random() < 0.5}
+        scale = 10 ** rnd.uniform(-1, 1 if dtype != "float16" else 0.3)
+        scenario = scenario_of(case, dtype, f"operation/{number}", seed=number, scale=scale, **options)
+        if holds(scenario):
+            count -= 1
+            yield scenario
+
+
 def _layers(
     rnd: random.Random, rng: np.random.Generator, features: int, outputs: int, widest: int
 ) -> list[dict[str, Any]]:
@@ -101,7 +118,7 @@ def holds(scenario: Scenario) -> bool:
         inputs = make_inputs(scenario)
     except ScenarioError:  # data or a learning rate that round to zero or infinity
         return False
-    with np.errstate(over="ignore", invalid="ignore"):
-        trace = record_here(NumpyBackend("float64", rounded=False), "reference", scenario, inputs)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        trace = record_here(Rules("float64"), "reference", scenario, inputs)
     limit = FORMATS[scenario.dtype].largest / 64
     return all(bool((np.abs(column) < limit).all()) for column in trace.columns.values())

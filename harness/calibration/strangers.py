@@ -6,33 +6,36 @@ The search for causes must name none for them: a wrong cause is worse than none.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from isograd.arithmetic import make_arithmetic
+from isograd.arithmetic.words import exp, minimum, sqrt, sum, tanh, where
 from isograd.backend import Session
-from isograd.backends.numpy_manual import NumpyBackend, NumpySession
-from isograd.backends.numpy_manual.arithmetic import exp, make_arithmetic
-from isograd.backends.numpy_manual.rules import Gradients, LayerRule, LossRule
+from isograd.changes.change import instead
 from isograd.dtypes import FORMATS
-from isograd.inputs import Array, Inputs
+from isograd.graph import Graph, Hooks, training
+from isograd.inputs import Array, Batch, Inputs
+from isograd.ops.op import Back, Loss, Op, Out
+from isograd.rules import Rules, RulesSession
 from isograd.scenario import Scenario
 
 
-class Stranger(NumpyBackend):
+class Stranger(Rules):
     """NumPy by the rules, but for what a subclass overrides; `at` counts the steps."""
+
+    def __init__(self) -> None:
+        super().__init__(rounded=True)
 
     def session(self, scenario: Scenario, inputs: Inputs) -> Session:
         """A session that asks its backend."""
         return StrangeSession(self, scenario, inputs)
 
-    def rule(self, kind: str, rule: LayerRule) -> LayerRule:
-        """A layer's rule."""
-        return rule
-
-    def loss(self, rule: LossRule) -> LossRule:
-        """The loss's rule."""
-        return rule
+    def op(self, op: Op) -> Any:
+        """What stands in the place of a layer, or of the loss."""
+        return op
 
     def gradient(self, at: int, key: str, g: Any) -> Any:
         """A parameter's gradient."""
@@ -43,67 +46,66 @@ class Stranger(NumpyBackend):
         return after
 
 
-class StrangeSession(NumpySession):
-    """The rules, with what the backend makes of them."""
+class StrangeSession(RulesSession):
+    """The rules, with what the backend makes of them; whatever that is computed in, it is kept in the dtype."""
 
     def __init__(self, backend: Stranger, scenario: Scenario, inputs: Inputs) -> None:
         self.backend, self.at = backend, -1
-        dtype = FORMATS[scenario.dtype].dtype
-        super().__init__(scenario, inputs, make_arithmetic(scenario.dtype), dtype)
-        kinds = {layer.name: layer.kind for layer in scenario.layers}
-        self.rules = [(name, backend.rule(kinds[name], rule)) for name, rule in self.rules]
-        self.loss = backend.loss(self.loss)
+        arithmetic, graph = make_arithmetic(scenario.dtype, scenario.dtype), Graph.of(scenario)
+        layers = tuple(backend.op(layer) for layer in graph.layers)
+        graph = replace(graph, layers=layers, loss=backend.op(graph.loss))
+        self.plain, self.taken = arithmetic.plain, arithmetic.array
+        hooks = Hooks(gradients=self._gradients, updated=self._updated)
+        super().__init__(training(scenario, inputs, arithmetic, graph, hooks), inputs, FORMATS[scenario.dtype].dtype)
 
-    def step(self, x: Array, y: Array) -> Mapping[str, Array]:
-        """One step; whatever a fault is computed in, it is kept in the scenario's dtype."""
+    def step(self, t: int, batch: Batch) -> Mapping[str, Array]:
+        """One step."""
         self.at += 1
-        return {name: np.asarray(value, self.dtype) for name, value in super().step(x, y).items()}
+        return super().step(t, batch)
 
-    def gradients(self, gradients: dict[str, Gradients]) -> dict[str, Gradients]:
-        """The backend's."""
-        return {
-            layer: {p: self._kept(self.backend.gradient(self.at, f"{layer}.{p}", g)) for p, g in of.items()}
-            for layer, of in gradients.items()
-        }
+    def _gradients(self, gradients: dict[str, Any]) -> dict[str, Any]:
+        return {key: self._kept(self.backend.gradient(self.at, key, self.plain(g))) for key, g in gradients.items()}
 
-    def updated(self, key: str, w: Any, g: Any) -> Any:
-        """The backend's."""
-        return self._kept(self.backend.update(self.at, key, w, g, super().updated(key, w, g), self.lr))
+    def _updated(self, key: str, w: Any, g: Any, after: Any) -> Any:
+        before, gradient, right = self.plain(w), self.plain(g), self.plain(after)
+        return self._kept(self.backend.update(self.at, key, before, gradient, right, self.lr[self.at]))
 
-    def _kept(self, value: Any) -> Array:
-        return np.asarray(value, self.arithmetic.dtype)
+    def _kept(self, value: Any) -> Any:
+        return self.taken(np.asarray(value, self.dtype))
 
 
 class SteeperSigmoid(Stranger):
     """A wrong constant inside an activation: σ(1.01 z), with the derivative of σ."""
 
-    def rule(self, kind: str, rule: LayerRule) -> LayerRule:
+    def op(self, op: Op) -> Any:
         """σ(1.01 z)."""
-        if kind != "sigmoid":
-            return rule
-        return LayerRule(lambda p, z: exp(np.minimum(1.01 * z, 0)) / (1 + exp(-abs(1.01 * z))), rule.backward)
+        if op.kind != "sigmoid":
+            return op
+        return instead(op, forward=lambda p, z: Out(exp(minimum(1.01 * z, 0)) / (1 + exp(-abs(1.01 * z)))))
 
 
 class LeakyRelu(Stranger):
     """ReLU that leaks a hundredth, forward and backward."""
 
-    def rule(self, kind: str, rule: LayerRule) -> LayerRule:
+    def op(self, op: Op) -> Any:
         """a = z or 0.01 z."""
-        if kind != "relu":
-            return rule
-        return LayerRule(
-            lambda p, z: np.where(z > 0, z, 0.01 * z), lambda p, z, a, d: (np.where(z > 0, d, 0.01 * d), {})
+        if op.kind != "relu":
+            return op
+        return instead(
+            op,
+            forward=lambda p, z: Out(where(z > 0, z, 0.01 * z)),
+            backward=lambda p, out, d, z: Back(where(z > 0, d, 0.01 * d)),
         )
 
 
 class SoftenedScale(Stranger):
     """A scaling that saturates: k tanh(z / 10) · 10."""
 
-    def rule(self, kind: str, rule: LayerRule) -> LayerRule:
+    def op(self, op: Op) -> Any:
         """Not linear any more."""
-        if kind != "scale":
-            return rule
-        return LayerRule(lambda p, z: p["factor"] * 10 * np.tanh(z / 10), rule.backward)
+        if op.kind != "scale":
+            return op
+        return instead(op, forward=lambda p, z: Out(op.factor * 10 * tanh(z / 10)))  # type: ignore[attr-defined]
 
 
 class NoisyElement(Stranger):
@@ -176,11 +178,14 @@ class RoundedWeights(Stranger):
 class SmoothedLoss(Stranger):
     """A robust loss: Σ (√(1 + r²) − 1), told and differentiated."""
 
-    def loss(self, rule: LossRule) -> LossRule:
+    def op(self, op: Op) -> Any:
         """Charbonnier's."""
-        return LossRule(
-            lambda yhat, y: (np.sqrt(1 + (yhat - y) ** 2) - 1).sum(axis=(-2, -1)),
-            lambda yhat, y: (yhat - y) / np.sqrt(1 + (yhat - y) ** 2),
+        if not isinstance(op, Loss):
+            return op
+        return instead(
+            op,
+            value=lambda yhat, y: sum(sqrt(1 + (yhat - y) * (yhat - y)) - 1, axis=(0, 1)),
+            gradient=lambda yhat, y: (yhat - y) / sqrt(1 + (yhat - y) * (yhat - y)),
         )
 
 

@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from isograd.backends.numpy_manual import NumpyBackend
-from isograd.backends.numpy_manual.changed import ChangedBackend
-from isograd.backends.numpy_manual.changes import Change
+from isograd.changes.change import Change, layer_of, matrices
+from isograd.changes.changed import ChangedBackend
 from isograd.dtypes import FORMATS
 from isograd.explanation.effort import ALTERATIONS, effort_of
 from isograd.explanation.own import Own, own_states
 from isograd.explanation.rerun import Rerun
 from isograd.explanation.trial import Trial
-from isograd.inputs import Array, Inputs
+from isograd.inputs import Array, Inputs, state_of
 from isograd.recorder import record_here
-from isograd.scenario import InlineData, Linear, MeanSquaredError, Scenario
+from isograd.rules import Rules
+from isograd.scenario import InlineData, Scenario
 
 STEPS = 4
 """Steps of an altered scenario that are looked at, from the first at which the causes act."""
@@ -57,7 +57,7 @@ def telling_apart(own: Own, step: int, names: Sequence[str], causes: Sequence[Tr
 
 
 def _too_large(inputs: Inputs) -> bool:
-    return inputs.batch_size * sum(value.size for value in inputs.initial.values()) > MOST
+    return inputs.batch_size * sum(value.size for value in inputs.weights.values()) > MOST
 
 
 def _cost(scenario: Scenario, inputs: Inputs, step: int, changes: int) -> float:
@@ -76,10 +76,10 @@ def _possible(scenario: Scenario, inputs: Inputs, step: int, changes: Sequence[C
 @np.errstate(all="ignore")  # an alteration may overflow: then it tells nothing
 def _all_differ(scenario: Scenario, inputs: Inputs, step: int, changes: Sequence[Change]) -> bool:
     """Whether no run with one of the changes would be accounted for by another."""
-    short = replace(inputs, order=inputs.order[: -(-(step + STEPS) // inputs.steps_per_epoch)])
+    short = _first(inputs, -(-(step + STEPS) // inputs.steps_per_epoch))
     steps = np.arange(short.steps)[step : step + STEPS]
-    right = record_here(NumpyBackend("float64", rounded=False), "reference", scenario, short).columns
-    states = {name: _before(value, right[f"weight/{name}"]) for name, value in short.initial.items()}
+    right = record_here(Rules("float64"), "reference", scenario, short).columns
+    states = {name: _before(value, right[name]) for name, value in short.initial.items()}
     for seen in changes:
         trace = record_here(ChangedBackend(seen), "changed", scenario, short, states=states)
         rerun = Rerun(own_states(scenario, short, trace, states), steps)
@@ -88,8 +88,14 @@ def _all_differ(scenario: Scenario, inputs: Inputs, step: int, changes: Sequence
     return len(steps) > 0
 
 
+def _first(inputs: Inputs, epochs: int) -> Inputs:
+    """The first epochs of a run."""
+    short = replace(inputs, order=inputs.order[:epochs])
+    return replace(short, lr=inputs.lr[: short.steps])
+
+
 def _before(initial: Array, after: Array) -> Array:
-    """A parameter before each step."""
+    """A part of the state before each step."""
     return np.concatenate([initial[np.newaxis], after[:-1].astype(initial.dtype)])
 
 
@@ -127,8 +133,8 @@ Alter = Callable[[Scenario, Inputs, np.random.Generator], Iterator[Altered]]
 
 
 def _other_values(scenario: Scenario, inputs: Inputs, rng: np.random.Generator) -> Iterator[Altered]:
-    drawn = {name: _like(value, value.shape, rng) for name, value in inputs.initial.items()}
-    yield "other initial values", scenario, replace(inputs, initial=drawn)
+    drawn = {f"weight/{key}": _like(value, value.shape, rng) for key, value in inputs.weights.items()}
+    yield "other initial values", scenario, replace(inputs, initial={**inputs.initial, **drawn})
 
 
 def _other_labels(scenario: Scenario, inputs: Inputs, rng: np.random.Generator) -> Iterator[Altered]:
@@ -136,84 +142,92 @@ def _other_labels(scenario: Scenario, inputs: Inputs, rng: np.random.Generator) 
 
 
 def _other_rate(scenario: Scenario, inputs: Inputs, rng: np.random.Generator) -> Iterator[Altered]:
-    rate = float(FORMATS[scenario.dtype].dtype.type(0.7 * inputs.lr))
-    yield "another learning rate", scenario, replace(inputs, lr=rate)
+    rates = (0.7 * inputs.lr).astype(FORMATS[scenario.dtype].dtype).astype(np.float64)
+    yield "another learning rate", scenario, replace(inputs, lr=rates)
 
 
 def _longer(scenario: Scenario, inputs: Inputs, rng: np.random.Generator) -> Iterator[Altered]:
     if inputs.steps == 1:
-        twice = replace(inputs, order=np.concatenate([inputs.order, inputs.order]))
+        twice = replace(inputs, order=np.tile(inputs.order, (2, 1)), lr=np.tile(inputs.lr, 2))
         yield "a second step", scenario.model_copy(update={"epochs": 2 * scenario.epochs}), twice
 
 
 def _larger_batch(scenario: Scenario, inputs: Inputs, rng: np.random.Generator) -> Iterator[Altered]:
     """Batches of one sample more; where there is none, one is added."""
     size, number = inputs.batch_size + 1, len(inputs.x)
+    if scenario.loss.labels == "classes" or scenario.schedule:
+        return
     if number < size:
-        x, y = (np.concatenate([v, _like(v, (size - number, v.shape[1]), rng)]) for v in (inputs.x, inputs.y))
+        x, y = (np.concatenate([v, _like(v, (size - number, *v.shape[1:]), rng)]) for v in (inputs.x, inputs.y))
         order = np.concatenate([inputs.order, np.tile(np.arange(number, size), (len(inputs.order), 1))], axis=1)
         inputs = replace(inputs, x=x, y=y, order=order)
-    altered = scenario.model_copy(update={"batch_size": size, "data": _inline(inputs)})
-    yield f"batches of {size} samples instead of {size - 1}", altered, replace(inputs, batch_size=size)
+    altered = scenario.model_copy(update={"batch_size": size, "data": _inline(scenario, inputs)})
+    larger = replace(inputs, batch_size=size)
+    yield f"batches of {size} samples instead of {size - 1}", altered, replace(larger, lr=inputs.lr[: larger.steps])
 
 
 def _more_outputs(scenario: Scenario, inputs: Inputs, rng: np.random.Generator) -> Iterator[Altered]:
-    last = scenario.layers[-1]
-    linear = next((y for y in reversed(scenario.layers) if isinstance(y, Linear)), None)
-    if linear is None:
+    linear = [layer_of(key) for key in matrices(scenario)]
+    if not linear or len(scenario.outputs) != 1 or scenario.loss.labels == "classes":
         return
-    width = last.width(scenario.input_widths()[last.name])
-    initial = dict(inputs.initial)
-    for param in ("weight", "bias"):
-        value = initial.get(f"{linear.name}.{param}")
-        if value is not None:
-            initial[f"{linear.name}.{param}"] = np.concatenate([value, _like(value, (1, *value.shape[1:]), rng)])
+    width, initial = scenario.outputs[0], dict(inputs.initial)
+    for key in _params(linear[-1]):
+        if key in initial:
+            initial[key] = _a_row_more(initial[key], rng)
     y = np.concatenate([inputs.y, _like(inputs.y, (len(inputs.y), 1), rng)], axis=1)
     yield f"{width + 1} outputs instead of {width}", *_made(scenario, replace(inputs, initial=initial, y=y))
 
 
 def _biases(scenario: Scenario) -> Iterator[Alter]:
-    """A bias for each layer that has none."""
+    """A bias for each linear layer that has none."""
 
     def biased(name: str) -> Alter:
         def alter(scenario: Scenario, inputs: Inputs, rng: np.random.Generator) -> Iterator[Altered]:
-            weight = inputs.initial[f"{name}.weight"]
-            initial = inputs.initial | {f"{name}.bias": _like(weight, (len(weight),), rng)}  # type: ignore[operator]
+            weight = inputs.initial[f"weight/{name}.weight"]
+            initial = {**inputs.initial, f"weight/{name}.bias": _like(weight, (len(weight),), rng)}
             yield f"a bias in {name}", *_made(scenario, replace(inputs, initial=initial))
 
         return alter
 
-    yield from (biased(y.name) for y in scenario.layers if isinstance(y, Linear) and y.bias is None)
+    params = scenario.parameters()
+    yield from (biased(layer_of(key)) for key in matrices(scenario) if f"{layer_of(key)}.bias" not in params)
 
 
 def _wider(scenario: Scenario) -> Iterator[Alter]:
     """A unit more in each layer below another; a feature more in the data."""
-    linear = [y for y in scenario.layers if isinstance(y, Linear)]
+    linear = [layer_of(key) for key in matrices(scenario)]
 
-    def unit(lower: Linear, upper: Linear) -> Alter:
+    def unit(lower: str, upper: str) -> Alter:
         def alter(scenario: Scenario, inputs: Inputs, rng: np.random.Generator) -> Iterator[Altered]:
             initial = dict(inputs.initial)
-            for key in (f"{lower.name}.weight", f"{lower.name}.bias"):
+            for key in _params(lower):
                 if key in initial:
-                    value = initial[key]
-                    initial[key] = np.concatenate([value, _like(value, (1, *value.shape[1:]), rng)])
-            above = initial[f"{upper.name}.weight"]
-            initial[f"{upper.name}.weight"] = np.concatenate([above, _like(above, (len(above), 1), rng)], axis=1)
-            text = f"{lower.units + 1} units in {lower.name} instead of {lower.units}"
+                    initial[key] = _a_row_more(initial[key], rng)
+            above = f"weight/{upper}.weight"
+            initial[above] = _a_row_more(initial[above].T, rng).T
+            units = len(initial[f"weight/{lower}.weight"])
+            text = f"{units} units in {lower} instead of {units - 1}"
             yield text, *_made(scenario, replace(inputs, initial=initial))
 
         return alter
 
     def feature(scenario: Scenario, inputs: Inputs, rng: np.random.Generator) -> Iterator[Altered]:
-        name = f"{linear[0].name}.weight"
-        weight, x = inputs.initial[name], inputs.x
-        wider = np.concatenate([weight, _like(weight, (len(weight), 1), rng)], axis=1)
+        name, x = f"weight/{linear[0]}.weight", inputs.x
+        wider = _a_row_more(inputs.initial[name].T, rng).T
         x = np.concatenate([x, _like(x, (len(x), 1), rng)], axis=1)
         text = f"{x.shape[1]} features instead of {x.shape[1] - 1}"
         yield text, *_made(scenario, replace(inputs, x=x, initial={**inputs.initial, name: wider}))
 
     yield from (unit(lower, upper) for lower, upper in pairwise(linear))
-    yield from [feature] if linear else []
+    yield from [feature] if linear and len(scenario.data.sample) == 1 else []
+
+
+def _params(layer: str) -> tuple[str, str]:
+    return f"weight/{layer}.weight", f"weight/{layer}.bias"
+
+
+def _a_row_more(value: Array, rng: np.random.Generator) -> Array:
+    return np.concatenate([value, _like(value, (1, *value.shape[1:]), rng)])
 
 
 def _like(values: Array, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
@@ -222,8 +236,11 @@ def _like(values: Array, shape: tuple[int, ...], rng: np.random.Generator) -> Ar
     return (rng.standard_normal(shape) * spread).astype(values.dtype)
 
 
-def _inline(inputs: Inputs) -> InlineData:
-    return InlineData.model_validate({"kind": "inline", "x": _listed(inputs.x), "y": _listed(inputs.y)})
+def _inline(scenario: Scenario, inputs: Inputs) -> InlineData:
+    flat = (len(inputs.x), -1)
+    y = inputs.y.tolist() if scenario.loss.labels == "classes" else _listed(inputs.y.reshape(flat))
+    shape = scenario.data.shape and inputs.x.shape[1:]
+    return InlineData.model_validate({"kind": "inline", "x": _listed(inputs.x.reshape(flat)), "y": y, "shape": shape})
 
 
 def _made(scenario: Scenario, inputs: Inputs) -> tuple[Scenario, Inputs]:
@@ -232,16 +249,17 @@ def _made(scenario: Scenario, inputs: Inputs) -> tuple[Scenario, Inputs]:
     for layer in scenario.layers:
         raw = layer.model_dump()
         for param in ("weight", "bias"):
-            if f"{layer.name}.{param}" in inputs.initial:
-                raw[param] = _listed(inputs.initial[f"{layer.name}.{param}"])
-        layers.append(raw | ({"outputs": None} if isinstance(layer, Linear) else {}))
-    loss = MeanSquaredError(kind="mse") if isinstance(scenario.loss, MeanSquaredError) else scenario.loss
-    raw = scenario.model_dump() | {"layers": layers, "data": _inline(inputs), "loss": loss.model_dump()}
+            if param in raw and f"weight/{layer.name}.{param}" in inputs.initial:
+                raw[param] = _listed(inputs.initial[f"weight/{layer.name}.{param}"])
+        layers.append(raw | ({"outputs": None} if raw.get("outputs") else {}))
+    loss = scenario.loss.model_dump(exclude={"width_1_labels"})
+    raw = scenario.model_dump() | {"layers": layers, "data": _inline(scenario, inputs), "loss": loss}
     bare = {"published": (), "findings": (), "expect": None, "truth": "reference"}
     altered = Scenario.model_validate(raw | bare | {"folder": scenario.folder})
-    widths = altered.input_widths()
-    names = [f"{layer.name}.{param}" for layer in altered.layers for param in layer.parameters(widths[layer.name])]
-    return altered, replace(inputs, initial={name: inputs.initial[name] for name in names})
+    numbers = {name: inputs.initial.get(name) for name in state_of(altered)}
+    zeros = {name: np.zeros(param.shape, inputs.x.dtype) for name, param in state_of(altered).items()}
+    fits = {name: v if v is not None and v.shape == zeros[name].shape else zeros[name] for name, v in numbers.items()}
+    return altered, replace(inputs, initial=fits)
 
 
 def _listed(values: Array) -> Any:

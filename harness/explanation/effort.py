@@ -13,7 +13,8 @@ import numpy as np
 from isograd.envelope import how_many
 from isograd.inputs import Inputs
 from isograd.quantities import quantity_shapes
-from isograd.scenario import Linear, Scenario
+from isograd.reference import products
+from isograd.scenario import Scenario
 
 LAYER = 40_000
 """What a layer costs whatever its size: Python and the calls into NumPy."""
@@ -98,9 +99,7 @@ class Effort:
 
 def effort_of(scenario: Scenario, inputs: Inputs) -> Effort:
     """What the search costs for a scenario."""
-    batch, widths = inputs.batch_size, scenario.input_widths()
-    linear = (y for y in scenario.layers if isinstance(y, Linear))
-    products = 3 * batch * sum(widths[y.name] * y.units for y in linear)
+    batch = inputs.batch_size
     numbers = sum(prod(n or batch for n in shape) for shape in quantity_shapes(scenario).values())
-    calls, elements = LAYER * (1 + len(scenario.layers)), PRODUCTS * products + NUMBER * numbers
+    calls, elements = LAYER * (1 + len(scenario.layers)), PRODUCTS * products(scenario, batch) + NUMBER * numbers
     return Effort(calls, elements, how_many(scenario, inputs), numbers)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from isograd.backends.numpy_manual import NumpySession
-from isograd.backends.numpy_manual.noisy import noisy
+from isograd.arithmetic.noisy import noisy
 from isograd.dtypes import FORMATS
 from isograd.envelope import Floats
-from isograd.explanation.own import Own, envelope_of, outside, strays
+from isograd.explanation.own import Own, outside, strays
+from isograd.graph import Graph, Hooks, Training
 from isograd.inputs import Array
 from isograd.judging import FACTOR
 
@@ -79,7 +80,7 @@ def local_errors(own: Own, step: int, digits: int = 0) -> dict[str, Floats]:
     found = strays((kind, _locally(own, step, digits, kind)) for kind in own.effort.kinds)
     for name, (right, stray) in found.items():
         value = held(right)
-        envelope = envelope_of(name, stray[np.newaxis], value[np.newaxis], own.scenario.dtype)[0]
+        envelope = own.envelope(name, stray[np.newaxis], value[np.newaxis], np.array([step]))[0]
         got = own.recorded(name, step)
         alike = (got == value) | (np.isnan(got) & np.isnan(value))
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -92,27 +93,16 @@ def _locally(own: Own, step: int, digits: int, kind: int) -> Iterator[tuple[str,
     """Each operation of the step on the recorded results of those before it, with noise; in execution order."""
     dtype = "float32" if digits and own.scenario.dtype == "float64" else own.scenario.dtype
     arithmetic = noisy(dtype, own.effort.runs, FACTOR, 3, digits=digits, kind=kind)
-    session = NumpySession(own.scenario, own.inputs, arithmetic, np.dtype(np.float64))
-    session.load(own.state(step))
-    array, rows = session.arithmetic.array, own.inputs.samples(step)
-    x, y = array(own.inputs.x[rows]), array(own.inputs.y[rows])
-    values = [x, *(array(own.recorded(f"forward/{name}", step)) for name, _ in session.rules)]
-    for (name, rule), value in zip(session.rules, values, strict=False):
-        yield f"forward/{name}", np.asarray(rule.forward(session.p[name], value))
-    yield "loss", np.asarray(session.loss.value(values[-1], y))
-    above = np.asarray(session.loss.gradient(values[-1], y))
-    grads: dict[str, Array] = {}
-    for i in range(len(session.rules) - 1, -1, -1):
-        name, rule = session.rules[i]
-        yield f"backward/{name}", above
-        d = array(own.recorded(f"backward/{name}", step))
-        dx, of_layer = rule.backward(session.p[name], values[i], values[i + 1], d)
-        above = np.asarray(dx)
-        grads |= {f"{name}.{param}": g for param, g in of_layer.items()}
-    for key, g in grads.items():
-        if own.fits(f"grad/{key}"):
-            yield f"grad/{key}", np.asarray(g)
-            if own.fits(f"weight/{key}"):
-                layer, _, param = key.partition(".")
-                recorded = array(own.recorded(f"grad/{key}", step))
-                yield f"weight/{key}", np.asarray(session.updated(key, session.p[layer][param], recorded))
+    computed: dict[str, Any] = {}
+
+    def recorded(name: str, value: Any) -> Any:
+        """What the trace has of it is passed on, and what the rule gives kept."""
+        computed[name] = value
+        return arithmetic.array(own.recorded(name, step)) if name != "lr" and own.fits(name) else value
+
+    training = Training(Graph.of(own.scenario), arithmetic, Hooks(see=recorded))
+    training.load(own.state(step))
+    for name, _ in training.step(own.inputs.batch(step), own.inputs.lr[step], step):
+        value = computed.pop(name)
+        if name != "lr" and own.fits(name):
+            yield name, arithmetic.plain(value)[:, 0]

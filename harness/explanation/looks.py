@@ -178,8 +178,7 @@ def _a_ratio(look: Look) -> Iterator[str]:
 
 def _something_else(own: Own, place: Place, rerun: Rerun, look: Look) -> Iterator[str]:
     """Whether it is what another quantity should be, or what a parameter was before the step."""
-    key = place.first.partition("/")[2]
-    if kind(place.first) == "weight" and np.array_equal(look.got, own.state(place.step)[key].astype(np.float64)):
+    if kind(place.first) == "weight" and np.array_equal(look.got, own.state(place.step)[place.first]):
         yield "the step leaves it as it was"
     for name in rerun.names:
         other = rerun.ruled(name, place.step)

@@ -13,17 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isograd.backends.numpy_manual import NumpySession
-from isograd.backends.numpy_manual.arithmetic import make_arithmetic
 from isograd.dtypes import FORMATS
-from isograd.envelope import Floats, floored, noisy_walks, strayed
+from isograd.envelope import Floats, floored, noisy_walks, rate_envelope, strayed
 from isograd.explanation.effort import Effort, effort_of
 from isograd.inputs import Array, Inputs
 from isograd.judging import FACTOR
 from isograd.measure import Array as Column
 from isograd.overflow import as_far_as_the_dtype_reaches
-from isograd.quantities import quantity_shapes
+from isograd.quantities import has_samples, quantity_shapes
 from isograd.recorder import States
+from isograd.rules import Rules
 from isograd.scaled import Scaled, scale
 from isograd.scenario import Scenario
 from isograd.trace import FLOATS, Trace
@@ -60,7 +59,7 @@ class Own:
         """What the trace has of a quantity at a step; of a smaller batch its own rows only, if it has rows."""
         value: Column = self.trace.columns[name][self.row(step)].astype(np.float64)
         rows = len(self.inputs.samples(step))
-        return value[:rows] if self.fits(name) and name.startswith(("forward/", "backward/")) else value
+        return value[:rows] if self.fits(name) and has_samples(name) else value
 
     @cached_property
     def effort(self) -> Effort:
@@ -80,8 +79,21 @@ class Own:
     def rate_is_right(self, step: int) -> bool:
         """Whether the learning rate that the trace tells is the scenario's."""
         return "lr" not in self.trace.columns or (
-            self.fits("lr") and float(self.recorded("lr", step)) == self.inputs.lr
+            self.fits("lr") and bool(self.is_rate(self.recorded("lr", step), step))
         )
+
+    @cached_property
+    def parameters(self) -> list[str]:
+        """The parameters, by "layer.param"."""
+        return list(self.inputs.weights)
+
+    def is_rate(self, lr: Floats, step: int) -> bool:
+        """Whether a learning rate is the scenario's, as far as its rounding lets one see."""
+        return bool(np.abs(lr - self.inputs.lr[step]) <= self.rate_slack(step))
+
+    def rate_slack(self, step: int) -> float:
+        """How far off the learning rate of a step may be: a constant not at all."""
+        return self.limit * float(rate_envelope(self.scenario, np.asarray(self.inputs.lr[step]), np.asarray(step)))
 
     def state(self, step: int) -> dict[str, Array]:
         """The state before a step."""
@@ -120,17 +132,21 @@ class Own:
                 if name in found
             }
             values = as_far_as_the_dtype_reaches(right, partial(self._twin, at), dtype)
-            yield at, dict(values), {name: envelope_of(name, found[name][1], values[name], dtype) for name in values}
+            yield at, dict(values), {name: self.envelope(name, found[name][1], values[name], at) for name in values}
+
+    def envelope(self, name: str, stray: Floats, right: Array, steps: NDArray[np.int64]) -> Floats:
+        """The envelope around what is right at some steps, each with a leading axis of steps."""
+        return (
+            rate_envelope(self.scenario, right, steps) if name == "lr" else floored(stray, right, self.scenario.dtype)
+        )
 
     def _twin(self, at: Any) -> dict[str, Array]:
         """The rules in the scenario's dtype itself, from the trace's own states."""
-        dtype = FORMATS[self.scenario.dtype].dtype
-        session = NumpySession(self.scenario, self.inputs, make_arithmetic(self.scenario.dtype), dtype)
+        session = Rules(rounded=True).session(self.scenario, self.inputs)
         steps = []
         for step in np.asarray(at).tolist():
-            rows = self.inputs.samples(step)
-            session.load(self.state(step))
-            steps.append(session.step(self.inputs.x[rows], self.inputs.y[rows]))
+            session.load(step, self.state(step))
+            steps.append(session.step(step, self.inputs.batch(step)))
         return {name: np.stack([np.asarray(seen[name]) for seen in steps]) for name in steps[0]}
 
 
@@ -142,7 +158,7 @@ def _no_errors(steps: int, ratio: float) -> Scaled:
 
 
 Parts = Iterable[tuple[int, Iterable[tuple[str, Array]]]]
-"""Kinds of noisy runs (`isograd.backends.numpy_manual.noisy.Noise`), each with its quantities, (runs, …)."""
+"""Kinds of noisy runs (`isograd.arithmetic.noisy.Noise`), each with its quantities, (runs, …)."""
 
 
 def strays(parts: Parts) -> dict[str, tuple[Floats, Floats]]:
@@ -156,19 +172,14 @@ def strays(parts: Parts) -> dict[str, tuple[Floats, Floats]]:
     return out
 
 
-def envelope_of(name: str, stray: Floats, right: Array, dtype: str) -> Floats:
-    """The envelope around what is right, each with a leading axis of steps. A constant has none."""
-    return np.zeros(right.shape) if name == "lr" else floored(stray, right, dtype)
-
-
 def own_states(scenario: Scenario, inputs: Inputs, trace: Trace, states: States) -> Own:
-    """The trace with its states: those that it was given in resync; in free the weights of the step before."""
+    """The trace with its states: those that it was given in resync; in free what the step before has left."""
     dtype = FORMATS[scenario.dtype].dtype
     if trace.manifest.mode == "resync":
         return Own(scenario, inputs, trace, states, trace.steps)
-    weights = {name: trace.columns.get(f"weight/{name}") for name in inputs.initial}
-    if not all(fits(weights[name], value.shape) for name, value in inputs.initial.items()):
-        # a weight that was not recorded, or not in its layout: only the start is known
+    left = {name: trace.columns.get(name) for name in inputs.initial}
+    if not all(fits(left[name], value.shape) for name, value in inputs.initial.items()):
+        # something of the state was not recorded, or not in its layout: only the start is known
         known = {name: np.broadcast_to(value, (inputs.steps, *value.shape)) for name, value in inputs.initial.items()}
         return Own(scenario, inputs, trace, known, trace.steps[trace.steps == 0])
     own = {}
@@ -176,7 +187,7 @@ def own_states(scenario: Scenario, inputs: Inputs, trace: Trace, states: States)
         own[name] = np.full((inputs.steps, *value.shape), np.nan, dtype)
         own[name][0] = value
         after = trace.steps + 1 < inputs.steps
-        own[name][trace.steps[after] + 1] = trace.columns[f"weight/{name}"][after]
+        own[name][trace.steps[after] + 1] = trace.columns[name][after]
     known_steps = trace.steps[(trace.steps == 0) | np.isin(trace.steps - 1, trace.steps)]
     return Own(scenario, inputs, trace, own, known_steps)
 

@@ -9,17 +9,20 @@ from functools import cached_property, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from isograd.backends.numpy_manual.arithmetic import Arithmetic, make_arithmetic
-from isograd.backends.numpy_manual.changed import ChangedSession, Known, KnownSession
-from isograd.backends.numpy_manual.changes import Change
-from isograd.backends.numpy_manual.noisy import noisy
+from isograd.arithmetic import make_arithmetic
+from isograd.arithmetic.noisy import noisy
+from isograd.arithmetic.numbers import Arithmetic
+from isograd.changes.change import Change
+from isograd.changes.changed import ChangedSession, Known, known
 from isograd.dtypes import FORMATS
 from isograd.envelope import Floats
 from isograd.explanation.effort import HELD, SAMPLE
-from isograd.explanation.own import Own, envelope_of, strays
+from isograd.explanation.own import Own, strays
+from isograd.graph import Graph, Training, narrows
 from isograd.inputs import Array
 from isograd.judging import FACTOR
 from isograd.overflow import as_far_as_the_dtype_reaches
+from isograd.quantities import has_samples
 from isograd.scaled import scale
 
 Steps = NDArray[np.int64]
@@ -115,8 +118,9 @@ class Rerun:
             return float("inf")
         if name == "lr":  # a constant is right where it rounds to what was told
             dtype = FORMATS[self.own.scenario.dtype].dtype
-            return 0.0 if float(value.astype(dtype)) == float(got) else float("inf")
-        envelope = envelope_of(name, stray[np.newaxis], value[np.newaxis], self.own.scenario.dtype)
+            near = self.own.rate_slack(step) >= np.abs(got - value)
+            return 0.0 if float(value.astype(dtype)) == float(got) or near else float("inf")
+        envelope = self.own.envelope(name, stray[np.newaxis], value[np.newaxis], np.array([step]))
         return float(scale(got[np.newaxis], value[np.newaxis], envelope).ratio[0]) / self.own.limit
 
     def _strays(
@@ -130,8 +134,12 @@ class Rerun:
     def _runs(self, seen: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:
         """Each quantity with a leading axis of runs; a constant has one."""
         for name in self.told:
-            value = np.asarray(seen[name])
-            yield name, value if value.ndim > len(self.own.shapes[name]) else value[np.newaxis]
+            yield name, self._with_runs(name, np.asarray(seen[name]))
+
+    def _with_runs(self, name: str, value: Array) -> Array:
+        """With a leading axis of runs: one, or those of noisy arithmetic, which has an axis of steps besides."""
+        more = value.ndim - len(self.own.shapes[name])
+        return value[:, 0] if more == 2 else value[np.newaxis] if not more else value
 
     def run(
         self, change: Change, steps: Steps, arithmetic: str | Arithmetic
@@ -144,29 +152,30 @@ class Rerun:
         wanted, known = set(steps.tolist()), self.own.steps
         for step in known[known <= steps.max(initial=-1)].tolist() if change.remembers else steps.tolist():
             at = session if step in wanted else before
-            at.run.step = step
             at.run.loads = not (free and step)  # a free run loads a state once, and then has its own
-            rows, plain = inputs.samples(step), at is before or arithmetic == "float64"
+            plain = at is before or arithmetic == "float64"
             effort = self.own.effort
             effort.spent += effort.step if plain else effort.noisy / len(effort.kinds)
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                at.load(self.own.state(step))
+                at.load(step, self.own.state(step))
                 at.known = self._known(step) if plain and change.late else None
-                seen = [at.step(inputs.x[rows], inputs.y[rows])]
+                seen = [at.step(step, inputs.batch(step))]
             if step in wanted:
                 yield step, self._as_told(seen.pop(), change, step)  # large: not to be held here while it is looked at
 
     def _known(self, step: int) -> Known:
         """What the rules give up to the gradients, from the trace's own state; kept, as far as that is not too much."""
-        known = self._knowns.get(step)
-        if known is None:
-            own, rows = self.own, self.own.inputs.samples(step)
-            session = KnownSession(own.scenario, own.inputs, make_arithmetic("float64"), np.dtype(np.float64))
-            session.load(own.state(step))
-            known = session.known(*(values[rows].astype(np.float64) for values in (own.inputs.x, own.inputs.y)))
+        found = self._knowns.get(step)
+        if found is None:
+            own = self.own
+            training = Training(
+                Graph.of(own.scenario), make_arithmetic("float64", own.scenario.dtype, narrows(own.scenario))
+            )
+            training.load(own.state(step))
+            found = known(training, own.inputs.batch(step), own.inputs.lr[step], step)
             if len(self._knowns) * own.effort.numbers < HELD:
-                self._knowns[step] = known
-        return known
+                self._knowns[step] = found
+        return found
 
     @cached_property
     def _knowns(self) -> dict[int, Known]:
@@ -175,22 +184,46 @@ class Rerun:
     def _as_told(self, seen: Mapping[str, Array], change: Change, step: int) -> Mapping[str, Array]:
         """A step's quantities as a trace could hold them: with its batch's rows, and within its dtype's range."""
         rows = len(self.own.inputs.samples(step))
-        flat = {name: len(shape) for name, shape in self.own.shapes.items() if name in seen and name != "lr"}
-        told = {name: _of_a_batch(name, np.asarray(seen[name]), rows) for name in flat}
-        runs = {name: value if value.ndim > flat[name] else value[np.newaxis] for name, value in told.items()}
+        flat = [name for name in self.own.shapes if name in seen and name != "lr"]
+        runs = {name: self._with_runs(name, np.asarray(seen[name])) for name in flat}
+        runs = {name: _of_a_batch(name, value, rows) for name, value in runs.items()}
         held = as_far_as_the_dtype_reaches(runs, partial(self._twin, change, step), self.own.scenario.dtype)
-        return {**seen, **{name: value[0] if len(value) == 1 else value for name, value in held.items()}}
+        lr = {"lr": self._with_runs("lr", np.asarray(seen["lr"]))[0]} if "lr" in seen else {}
+        return {**seen, **lr, **{name: value[0] if len(value) == 1 else value for name, value in held.items()}}
 
     def _twin(self, change: Change, step: int) -> dict[str, Array]:
         """The changed rules in the dtype itself; a change that remembers is not led through the steps before here."""
         own = self.own
         session = ChangedSession(own.scenario, own.inputs, change, own.scenario.dtype, rounded=False)
-        session.run.step = step
-        rows = own.inputs.samples(step)
+        rows = len(own.inputs.samples(step))
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            session.load(own.state(step))
-            seen = session.step(own.inputs.x[rows], own.inputs.y[rows])
-        return {name: _of_a_batch(name, np.asarray(value), len(rows)) for name, value in seen.items()}
+            session.load(step, own.state(step))
+            seen = session.step(step, own.inputs.batch(step))
+        return {name: _of_a_batch(name, np.asarray(value)[np.newaxis], rows)[0] for name, value in seen.items()}
+
+    def _training(self, step: int) -> Training:
+        """The rules in float64, at the trace's own state before a step."""
+        scenario = self.own.scenario
+        training = Training(Graph.of(scenario), make_arithmetic("float64", scenario.dtype, narrows(scenario)))
+        training.load(self.own.state(step))
+        return training
+
+    def moved(self, step: int) -> dict[str, Array]:
+        """What the optimizer adds to each parameter at a step, for the gradients that the trace has."""
+        own = self.own
+        training = Training(
+            Graph.of(own.scenario), make_arithmetic("float64", own.scenario.dtype, narrows(own.scenario))
+        )
+        training.load(own.state(step))
+        update, plain = training.updating(own.inputs.lr[step], step), training.arithmetic.plain
+        out = {}
+        for key in own.parameters:
+            w, g = (
+                training.arithmetic.array(v)
+                for v in (own.state(step)[f"weight/{key}"], own.recorded(f"grad/{key}", step))
+            )
+            out[key] = np.asarray(plain(update(key, w, g)) - plain(w))
+        return out
 
     def vector(self, change: Change, names: list[str], steps: Steps) -> Floats:
         """All quantities of all steps in one vector, in float64; of large ones some elements (`_few`)."""
@@ -291,12 +324,12 @@ class Rerun:
         spacing = FORMATS[self.own.scenario.dtype].spacing
         out: dict[int, dict[str, Floats]] = {}
         for step, seen in self._strays(Change(), self.steps, self.noise(5)):
-            out[step] = {"lr": np.ravel(1e6 / spacing(np.asarray(self.own.inputs.lr)))}
+            out[step] = {"lr": np.ravel(1e6 / spacing(np.asarray(self.own.inputs.lr[step])))}
             for name in [name for name in self.told if name != "lr"]:
                 value, stray = (side[np.newaxis] for side in seen[name])
                 typical = max(float(np.median(stray)), float(spacing(np.abs(value).max(initial=0.0))))
                 self._typical[step, name] = 1 / (FAR * typical)
-                out[step][name] = 1 / np.ravel(envelope_of(name, stray, value, self.own.scenario.dtype))
+                out[step][name] = 1 / np.ravel(self.own.envelope(name, stray, value, np.array([step])))
         return out
 
     def bound(self, name: str, step: int) -> Floats:
@@ -319,8 +352,8 @@ def _end_to_end(values: Iterable[Array]) -> Floats:
 
 
 def _of_a_batch(name: str, value: Array, rows: int) -> Array:
-    """A quantity with the rows that its batch should have: a change may have seen another batch."""
-    if not name.startswith(("forward/", "backward/")) or value.shape[-2] == rows:
+    """Runs of a quantity with the rows that its batch should have: a change may have seen another batch."""
+    if not has_samples(name) or value.shape[1] == rows:
         return value
-    kept = value[..., :rows, :]
-    return np.pad(kept, [(0, 0)] * (kept.ndim - 2) + [(0, rows - kept.shape[-2]), (0, 0)])
+    kept = value[:, :rows]
+    return np.pad(kept, [(0, 0), (0, rows - kept.shape[1]), *[(0, 0)] * (kept.ndim - 2)])

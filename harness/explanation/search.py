@@ -9,8 +9,8 @@ from itertools import combinations
 
 import numpy as np
 
-from isograd.backends.numpy_manual.catalogue import CATALOGUE
-from isograd.backends.numpy_manual.changes import Both, Change
+from isograd.changes.catalogue import CATALOGUE
+from isograd.changes.change import Both, Change
 from isograd.explanation.effort import LEAST_SQUARES, PAIRS, SINGLES
 from isograd.explanation.localise import Place
 from isograd.explanation.own import Own
@@ -26,7 +26,7 @@ CONFIRM = 24
 
 @dataclass(frozen=True)
 class Told:
-    """What changes may read their options off (`isograd.backends.numpy_manual.changes.Evidence`).
+    """What changes may read their options off (`isograd.changes.change.Evidence`).
 
     Attributes:
         rerun: the trace, and the rules.
@@ -138,7 +138,8 @@ class Search:
         if self.effort.dear and not any(trial.fits for trial in trials) and not self._left_out:
             again = self._tried(candidates, strict=False)
             trials = [*again, *trials[len(again) :]]
-        trials.sort(key=lambda trial: trial.ratio)
+        # of those that account for everything first what has fewer values to fit
+        trials.sort(key=lambda trial: (not trial.fits, trial.fits and len(trial.solved), trial.ratio))
         if any(trial.fits and not trial.change.vague for trial in trials):
             trials = [trial for trial in trials if not trial.change.vague]
         local = {trial.change.id for trial in trials if trial.fits and _place(trial.change)}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from isograd.backends.numpy_manual.changes import Both, Change
+from isograd.changes.change import Both, Change
 from isograd.envelope import Floats
 from isograd.explanation.rerun import Rerun, Steps
 

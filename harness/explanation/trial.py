@@ -8,8 +8,8 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from isograd.backends.numpy_manual.catalogue.parameters import InitialLost
-from isograd.backends.numpy_manual.changes import Change
+from isograd.changes.catalogue.parameters import InitialLost
+from isograd.changes.change import Change
 from isograd.dtypes import FORMATS
 from isograd.envelope import Floats
 from isograd.explanation.localise import Place, local_errors
@@ -130,16 +130,16 @@ class Trying:
     def _other_values(self, change: Change) -> Trial:
         """Other parameters than were loaded account for a trace that follows from those that it must have had.
 
-        They are told by the update: w = w′ + η g. That they are the given ones but for those named is part of it.
+        They are told by the update: w = w′ − Δw. That they are the given ones but for those named is part of it.
         """
         nothing = Trial(change, np.inf, (self.place.first, self.place.step))
         if not self.place.first.startswith("forward/") or not self._updates_are_recorded():
             return nothing  # what comes before the loss is right, and so were the values
         at, differs = getattr(change, "at", ""), list(self._had[1])
-        if differs != [at] and not (at == "" and (len(differs) > 1 or len(differs) == len(self.own.states))):
+        if differs != [at] and not (at == "" and (len(differs) > 1 or len(differs) == len(self.own.parameters))):
             return nothing
         ratio, where = Rerun(self._had[0], self.rerun.steps).compare(Change(), self.rerun.steps)
-        named = "every parameter" if len(differs) == len(self.own.states) > 1 else " and ".join(differs)
+        named = "every parameter" if len(differs) == len(self.own.parameters) > 1 else " and ".join(differs)
         words = f"the values of {named} are not those that were loaded"
         if self.own.trace.manifest.mode == "free" and self.place.step:
             words = f"a step starts from other values of {named} than the step before has told"
@@ -148,22 +148,23 @@ class Trying:
 
     @cached_property
     def _had(self) -> tuple[Own, tuple[str, ...]]:
-        """The trace with the values that it must have had, w = w′ + η g; and the parameters of which they differ."""
+        """The trace with the values that it must have had, w = w′ − Δw; and the parameters of which they differ."""
         own, states = self.own, {name: np.array(column) for name, column in self.own.states.items()}
-        differs = []
-        for name, column in states.items():
-            for step in self.rerun.steps.tolist():
-                after = own.recorded(f"weight/{name}", step)
-                had = after + own.inputs.lr * own.recorded(f"grad/{name}", step)
-                size = np.abs(had) + np.abs(column[step].astype(np.float64)) + np.abs(after - had)
+        differs: list[str] = []
+        for step in self.rerun.steps.tolist():
+            moved = self.rerun.moved(step)
+            for key in own.parameters:
+                after, column = own.recorded(f"weight/{key}", step), states[f"weight/{key}"]
+                had = after - moved[key]
+                size = np.abs(had) + np.abs(column[step].astype(np.float64)) + np.abs(moved[key])
                 ulp = FORMATS[own.scenario.dtype].spacing(size)
                 if not (np.abs(had - column[step]) <= FACTOR * ulp).all():
-                    differs += [name] if name not in differs else []
+                    differs += [key] if key not in differs else []
                     column[step] = had
-        return replace(own, states=states), tuple(differs)
+        return replace(own, states=states), tuple(key for key in own.parameters if key in differs)
 
     def _updates_are_recorded(self) -> bool:
-        return all(self.own.fits(f"{kind}/{name}") for name in self.own.states for kind in ("grad", "weight"))
+        return all(self.own.fits(f"{kind}/{key}") for key in self.own.parameters for kind in ("grad", "weight"))
 
     def _narrower(self, change: Change) -> Trial:
         """A precision accounts for a trace whose errors are within its rounding, and look like it."""

@@ -26,7 +26,7 @@ def cause_rows(account: Account | None) -> Rows | None:
     return {
         "sentence": account.sentence,
         "formulas": [
-            {"id": part.id, "parts": marked(part.formula), "origin": part.origin}
+            {"id": part.id, "parts": marked(part.written()), "origin": part.comes_from()}
             for part in {part.id: part for trial in account.causes for part in trial.change.parts}.values()
         ],
         "of": "source" if account.of == "published" else "backend",

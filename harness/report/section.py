@@ -57,14 +57,20 @@ def facts(result: ScenarioResult) -> dict[str, str]:
 
 
 def _model(result: ScenarioResult) -> str:
-    """As in 2 → 4 relu → 2: the width of the data and of each layer that has parameters; of the others their kind."""
-    words, widths = [str(result.inputs.x.shape[1])], result.scenario.input_widths()
-    for layer in result.scenario.layers:
-        width = widths[layer.name]
-        kind = f"×{layer.factor:g}" if layer.kind == "scale" else layer.kind
-        words.append(f"→ {layer.width(width)}" if layer.parameters(width) else kind)
+    """As in 2 → 4 relu → 2: the sizes of the data and of each layer that has parameters; of the others their kind."""
+    scenario = result.scenario
+    shapes, trained = scenario.shapes(), {name.partition(".")[0] for name in scenario.parameters()}
+    words = [_size(shapes["x"])]
+    for layer in scenario.layers:
+        kind = f"×{getattr(layer, 'factor', 1.0):g}" if layer.kind == "scale" else layer.kind.replace("_", " ")
+        sized = kind if layer.kind != "linear" and layer.name in trained else ""
+        words.append(f"→ {sized} {_size(shapes[layer.name])}".replace("  ", " ") if layer.name in trained else kind)
     biased = any(name.endswith(".bias") for name in result.inputs.initial)
     return " ".join(words) + (", with bias" if biased else "")
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))
 
 
 def _spec(spec: Any) -> str:

@@ -155,7 +155,7 @@ def difference_text(difference: Difference) -> RenderableType:
     """A comparison of two traces in a few lines."""
     a, b, found = difference.a, difference.b, difference.judgement
     text = Text(f"{a.scenario}: {a.backend} ({a.dtype}, {a.mode}) against {b.backend} ({b.dtype}, {b.mode})\n")
-    if a.fingerprint != b.fingerprint:
+    if a.fingerprint != b.fingerprint and a.format == b.format:
         text.append("these are runs of different scenarios: their fingerprints differ\n", "yellow")
     text.append(str(found.verdict), STYLE.get(found.verdict, "bold red"))
     text.append(f"  {len(difference.comparison.measures)} quantities, {len(difference.comparison.steps)} steps, ")

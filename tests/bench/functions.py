@@ -1,7 +1,7 @@
 """How inaccurate are the libraries' elementary functions? ``python -m tests.bench.functions``.
 
 CPU, float32 against NumPy's float64, in ULP of the right result, over 2²⁰ arguments each; the table in
-`isograd.backends.numpy_manual.noisy` is from here.
+`isograd.arithmetic.noisy` is from here.
 """
 
 from __future__ import annotations

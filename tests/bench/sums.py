@@ -3,7 +3,7 @@
 CPU, one thread. The error of a sum of n terms over u Σ|terms|, at most over a few widths, for sums over the rows of a
 batch, sums of all elements, and products of matrices with n inside; by what the columns hold. Beside it what an
 envelope allows for: √n and, for float32 and float64, what adding the terms one by one comes to
-(`isograd.backends.numpy_manual.sizes`). The table stands in docs/judging.md.
+(`isograd.arithmetic.sizes`). The table stands in docs/judging.md.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from isograd.backends.numpy_manual.sizes import of_product, of_sum
+from isograd.arithmetic.sizes import of_product, of_sum
 from isograd.calibration.tables import COLUMNS
 from isograd.dtypes import FORMATS, Format
 from isograd.inputs import Array

@@ -20,7 +20,7 @@ from isograd.backend import Session
 from isograd.backends.numpy_manual import NumpyBackend
 from isograd.catalogue import parse_scenario
 from isograd.children import Answer
-from isograd.inputs import Array, Inputs, make_inputs
+from isograd.inputs import Array, Batch, Inputs, make_inputs
 from isograd.judging import FACTOR, Verdict
 from isograd.recorder import record_here
 from isograd.reference import make_reference
@@ -157,12 +157,12 @@ class _Session(Session):
     def __init__(self, inner: Session, case: Case) -> None:
         self.inner, self.case, self.at = inner, case, -1
 
-    def load(self, state: Mapping[str, Array]) -> None:
-        self.inner.load(state)
+    def load(self, t: int, state: Mapping[str, Array]) -> None:
+        self.inner.load(t, state)
 
-    def step(self, x: Array, y: Array) -> Mapping[str, Array]:
+    def step(self, t: int, batch: Batch) -> Mapping[str, Array]:
         self.at += 1
-        return self.case.returned(self.at, self.inner.step(x, y))
+        return self.case.returned(self.at, self.inner.step(t, batch))
 
 
 @cache

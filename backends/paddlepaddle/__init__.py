@@ -1,0 +1,169 @@
+"""How does PaddlePaddle run a scenario? Its own layers, autograd and optimizers, used as its users do."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from isograd.backend import Backend, Session
+from isograd.backends.paddlepaddle.rows import DEVIATIONS, LAYERS, LOSSES, OPTIMIZERS, SCHEDULES, paddle
+from isograd.inputs import Array, Batch, Inputs
+from isograd.ops.op import Layer
+from isograd.scenario import SAMPLES, Scenario
+
+
+class PaddleBackend(Backend):
+    """PaddlePaddle on the CPU."""
+
+    distribution = "paddlepaddle"
+    layers = LAYERS
+    losses = LOSSES
+    optimizers = OPTIMIZERS
+    schedules = SCHEDULES
+    deviations = DEVIATIONS
+    dtypes = dict.fromkeys(("float32", "float64"))  # no 16-bit kernel of `linear` on the CPU (3.3.1)
+
+    def environment(self) -> dict[str, str]:
+        """Version, device and flags."""
+        flags = paddle.get_flags(["FLAGS_paddle_num_threads", "FLAGS_use_onednn"])
+        return {
+            "paddlepaddle": paddle.__version__,
+            "device": paddle.device.get_device(),
+            "threads": str(flags["FLAGS_paddle_num_threads"]),
+            "onednn": str(flags["FLAGS_use_onednn"]),
+        }
+
+    def session(self, scenario: Scenario, inputs: Inputs) -> Session:
+        """The model as layers, with the scenario's initial values."""
+        paddle.set_device("cpu")  # where PaddlePaddle has no switch for determinism; its deterministic flags are CUDA's
+        warnings.filterwarnings("ignore", "When training, we now always track global mean")  # said at every batch norm
+        return PaddleSession(scenario, inputs)
+
+
+class Held(NamedTuple):
+    """A tensor that stays the same one from step to step, and whether its axes are ours in the opposite order."""
+
+    tensor: Any
+    transposed: bool = False
+
+    def canonical(self, tensor: Any) -> Array:
+        """The numbers of it, or of its gradient, in the mathematical layout."""
+        values: Array = tensor.numpy()
+        return values.T if self.transposed else values
+
+    def set(self, value: Array) -> None:
+        """Copy numbers in, which come in the mathematical layout."""
+        self.tensor.set_value(np.ascontiguousarray(value.T if self.transposed else value))
+
+
+class PaddleSession(Session):
+    """Forward, loss, `backward`, `step`, `clear_grad`: PaddlePaddle's usual loop."""
+
+    def __init__(self, scenario: Scenario, inputs: Inputs) -> None:
+        self.scenario, self.dtype = scenario, np.dtype(scenario.dtype)
+        self.feeds, shapes = scenario.feeds(), scenario.shapes()
+        fed = {op.name: [shapes[name] for name in self.feeds[op.name]] for op in scenario.layers}
+        self.layers = {op.name: LAYERS[op.kind].build(op, *fed[op.name]) for op in scenario.layers}
+        modules = {name: layer for name, layer in self.layers.items() if isinstance(layer, paddle.nn.Layer)}
+        self.model = paddle.nn.LayerDict(modules)
+        self.model.to(dtype=scenario.dtype)
+        # autograd follows an input that needs no gradient only from the first parameter on
+        self.follow_samples = any(
+            SAMPLES in self.feeds[op.name] and not op.parameters(*fed[op.name]) for op in scenario.layers
+        )
+        held = [
+            (kind, op, name)
+            for op in scenario.layers
+            for kind, names in (("weight", op.parameters(*fed[op.name])), ("buffer", op.buffers(*fed[op.name])))
+            for name in names
+        ]
+        self.weights = {f"{op.name}.{name}": self._held(op, name) for kind, op, name in held if kind == "weight"}
+        self.buffers = {f"{op.name}.{name}": self._held(op, name) for kind, op, name in held if kind == "buffer"}
+        self._make_optimizer(inputs.steps)
+        self.load(0, inputs.initial)
+
+    def _held(self, op: Layer, name: str) -> Held:
+        row = LAYERS[op.kind]
+        return Held(getattr(self.layers[op.name], row.names.get(name, name)), name in row.transposed)
+
+    def _make_optimizer(self, steps: int) -> None:
+        op, schedule = self.scenario.optimizer, self.scenario.schedule
+        row, tensors = OPTIMIZERS[op.kind], [held.tensor for held in self.weights.values()]
+        self.last_step = getattr(schedule, "steps", None) or steps
+        self.schedule = SCHEDULES[schedule.kind].build(schedule, op.lr, self.last_step) if schedule else None
+        self.optimizer = row.build(op, self.schedule or op.lr, tensors)
+        # slots are made by the first step: it is taken with gradients of 0, and what it changes is loaded anew
+        sum((tensor * 0).sum() for tensor in tensors).backward()
+        self.optimizer.step()
+        self.optimizer.clear_grad()
+        own = self.optimizer.state_dict()
+        self.slots = {
+            f"{name}.{slot}": Held(own[f"{held.tensor.name}_{theirs}_0"], held.transposed)
+            for name, held in self.weights.items()
+            for slot, theirs in row.slots.items()
+        }
+        self.powers = [
+            (own[f"{tensor.name}_{theirs}_0"], getattr(op, base))
+            for tensor in tensors
+            for theirs, base in row.powers.items()
+        ]
+
+    @property
+    def state(self) -> dict[str, Held]:
+        """What the next step starts from, by quantity."""
+        return {
+            **{f"state/{name}": held for name, held in self.slots.items()},
+            **{f"weight/{name}": held for name, held in self.weights.items()},
+            **{f"buffer/{name}": held for name, held in self.buffers.items()},
+        }
+
+    def load(self, t: int, state: Mapping[str, Array]) -> None:
+        """Set weights, slots and buffers, in PaddlePaddle's layout, the powers for bias correction and the schedule."""
+        for name, held in self.state.items():
+            held.set(state[name])
+        for power, base in self.powers:  # β^(t+1), multiplied step by step, as training would have come to it
+            power.set_value(np.cumprod(np.full(t + 1, base, self.dtype))[-1:])
+        place = min(t, self.last_step)
+        if self.schedule and self.schedule.last_epoch != place:
+            self.schedule.step(place)
+
+    def step(self, t: int, batch: Batch) -> Mapping[str, Array]:
+        """One step of the loop, with every layer's output kept for its gradient."""
+        x, y = paddle.to_tensor(batch.x, stop_gradient=not self.follow_samples), paddle.to_tensor(batch.y)
+        outputs, loss = self._forward(x, y)
+        for a in outputs.values():
+            a.retain_grads()
+        loss.backward()
+        lr = self.dtype.type(self.optimizer.get_lr())
+        self.optimizer.step()
+        if self.schedule and self.schedule.last_epoch < self.last_step:
+            self.schedule.step()
+        seen = {
+            "lr": lr,
+            **{f"forward/{name}": a.numpy() for name, a in outputs.items()},
+            "loss": loss.numpy(),
+            **{f"backward/{name}": a.grad.numpy() for name, a in outputs.items()},
+            **{f"grad/{name}": held.canonical(held.tensor.grad) for name, held in self.weights.items()},
+            **{name: held.canonical(held.tensor) for name, held in self.state.items()},
+        }
+        self.optimizer.clear_grad()
+        return {**seen, **self._evaluated(x, y)} if self.scenario.evaluate else seen
+
+    def _forward(self, x: Any, y: Any) -> tuple[dict[str, Any], Any]:
+        """Every layer's output by its name, and the loss of the last."""
+        nodes = {SAMPLES: x}
+        for name, layer in self.layers.items():
+            nodes[name] = layer(*(nodes[feed] for feed in self.feeds[name]))
+        last, loss = nodes[self.scenario.layers[-1].name], self.scenario.loss
+        del nodes[SAMPLES]
+        return nodes, LOSSES[loss.kind](loss, last, y)
+
+    def _evaluated(self, x: Any, y: Any) -> dict[str, Array]:
+        self.model.eval()
+        with paddle.no_grad():
+            outputs, loss = self._forward(x, y)
+        self.model.train()
+        return {**{f"eval/{name}": a.numpy() for name, a in outputs.items()}, "eval_loss": loss.numpy()}

@@ -1,0 +1,177 @@
+"""What can be wrong with the data's order, or with what a batch holds?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Self
+
+import numpy as np
+from pydantic.dataclasses import dataclass
+
+from isograd.changes.change import (
+    MOST,
+    OPTIONS,
+    AtPartialBatch,
+    Change,
+    Circumstances,
+    Evidence,
+    Rows,
+    distances,
+    layer_of,
+    listed,
+    nearest,
+)
+from isograd.inputs import Inputs
+from isograd.scenario import Scenario
+
+
+@dataclass(config=OPTIONS)
+class SamplesReordered(Change):
+    """The samples come in another order: backwards, or in one that was read off a trace."""
+
+    id = "samples_reordered"
+    sentence = "the samples come in another order"
+    formula = "(x, y)_i ← (x, y)_«π(i)»"
+    origin = "shuffle=True, another seed, a sampler of its own"
+
+    orders: tuple[tuple[int, tuple[int, ...]], ...] = ()
+
+    def says(self) -> str:
+        """With the samples of the first step."""
+        return self.sentence + (f": at step {self.orders[0][0]} {listed(self.orders[0][1])}" if self.orders else "")
+
+    def fitted(self, evidence: Evidence) -> Iterator[Self]:
+        """Each row of a batch is the sample whose output of the first layer is nearest to what the trace has there."""
+        found, inputs = [], evidence.inputs
+        long = len(evidence.steps) * inputs.batch_size * inputs.x.size > 10 * MOST
+        for step in evidence.looked_at if long else evidence.steps:
+            rows = _nearest(evidence, step)
+            if rows is None:
+                return
+            if (rows != inputs.samples(step)).any():
+                found.append((step, tuple(rows.tolist())))
+        if found:
+            yield type(self)(orders=tuple(found))
+
+    @property
+    def vague(self) -> bool:
+        """Any other order: there may be a reason for just this one."""
+        return bool(self.orders)
+
+    def samples(self, run: Circumstances, rows: Rows) -> Rows:
+        """The samples of the step, counted from the end; or those that were read off."""
+        if self.orders:
+            return next((np.array(of) for step, of in self.orders if step == run.step), rows)
+        epoch, start = _epoch_and_start(run.inputs, run.step)
+        backwards: Rows = run.inputs.order[epoch][::-1][start : start + run.inputs.batch_size]
+        return backwards
+
+
+def _nearest(evidence: Evidence, step: int) -> Rows | None:
+    """The samples whose output of the first layer is nearest; where it is as near, the one that it should be."""
+    first, inputs = evidence.scenario.layers[0], evidence.inputs
+    recorded = evidence.recorded(f"forward/{first.name}", step)
+    if recorded is None or recorded.size * len(inputs.x) > MOST:
+        return None
+    state = {
+        name.partition(".")[2]: v
+        for name, v in evidence.state(step).items()
+        if layer_of(name) in (f"weight/{first.name}", f"buffer/{first.name}")
+    }
+    p = {key: np.asarray(value, np.float64) for key, value in state.items()}
+    outputs = first.forward(p, inputs.x.astype(np.float64)).a
+    right, flat = inputs.samples(step), (len(recorded), -1)
+    far_off = distances(recorded.reshape(flat), outputs.reshape(len(outputs), -1))
+    return np.concatenate([nearest(far, right[part]) for part, far in far_off])
+
+
+@dataclass(config=OPTIONS)
+class LabelsShifted(Change):
+    """Each sample has the label of the one before."""
+
+    id = "labels_shifted"
+    sentence = "the labels are shifted by one sample"
+    formula = "y_i ← y_«(i−1)»"
+    origin = "an index that is off by one, a header that was read as data"
+
+    def labels(self, run: Circumstances, rows: Rows) -> Rows:
+        """Labels of the samples before, the last one's for the first."""
+        return (rows - 1) % len(run.inputs.y)
+
+
+@dataclass(config=OPTIONS)
+class BatchRepeated(Change):
+    """A step sees the batch of the step before."""
+
+    id = "batch_repeated"
+    sentence = "step {step} sees the batch of the step before"
+    formula = "(x, y)_t ← (x, y)_«(t−1)»"
+    origin = "an iterator that was made anew, a buffer that is filled too late"
+
+    step: int = 1
+
+    def samples(self, run: Circumstances, rows: Rows) -> Rows:
+        """The batch before."""
+        return run.inputs.samples(run.step - 1) if run.step == self.step and run.step > 0 else rows
+
+
+@dataclass(config=OPTIONS)
+class BatchDropped(Change):
+    """A batch is left out, and the ones after it come a step too early."""
+
+    id = "batch_dropped"
+    sentence = "the batch of step {step} is left out: from there each step sees the next one's"
+    formula = "(x, y)_t ← (x, y)_«(t+1)»"
+    origin = "a batch that was taken to look at its shape, a warm-up step, an iterator that starts at 1"
+
+    step: int = 1
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Where there is a next step."""
+        yield cls()
+
+    def samples(self, run: Circumstances, rows: Rows) -> Rows:
+        """The batch after; after the last one the first."""
+        return rows if run.step < self.step else run.inputs.samples((run.step + 1) % run.inputs.steps)
+
+
+@dataclass(config=OPTIONS)
+class PartialBatchDropped(AtPartialBatch):
+    """The last, smaller batch of each epoch is left out."""
+
+    id = "partial_batch_dropped"
+    sentence = "the last, smaller batch of each epoch is left out"
+    formula = "steps per epoch = «⌊N/B⌋»   (not ⌈N/B⌉)"
+    origin = "drop_last=True"
+
+    def samples(self, run: Circumstances, rows: Rows) -> Rows:
+        """Whole batches only; when the epochs are used up, they begin again."""
+        inputs = run.inputs
+        epoch, batch = divmod(run.step, max(1, inputs.order.shape[1] // inputs.batch_size))
+        start = batch * inputs.batch_size
+        whole: Rows = inputs.order[epoch % len(inputs.order)][start : start + inputs.batch_size]
+        return whole
+
+
+@dataclass(config=OPTIONS)
+class PartialBatchFilled(AtPartialBatch):
+    """The last, smaller batch of each epoch is filled up."""
+
+    id = "partial_batch_filled"
+    sentence = "the last, smaller batch of each epoch is filled up with the epoch's first samples"
+    formula = "batch ← batch «∪ first samples»"
+    origin = "a sampler that pads so that all batches, or all workers' shares, have one size"
+
+    def samples(self, run: Circumstances, rows: Rows) -> Rows:
+        """As many as in a whole batch."""
+        inputs = run.inputs
+        epoch, start = _epoch_and_start(inputs, run.step)
+        filled: Rows = np.tile(inputs.order[epoch], 2)[start : start + inputs.batch_size]
+        return filled
+
+
+def _epoch_and_start(inputs: Inputs, step: int) -> tuple[int, int]:
+    """A step's epoch, and where in the epoch's order its batch begins."""
+    epoch, batch = divmod(step, inputs.steps_per_epoch)
+    return epoch, batch * inputs.batch_size

@@ -1,0 +1,215 @@
+"""What can be wrong with a derivative, or a gradient?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Self
+
+from pydantic.dataclasses import dataclass
+
+from isograd.arithmetic.words import where
+from isograd.changes.change import (
+    OPTIONS,
+    AtLayer,
+    AtParameter,
+    Change,
+    Circumstances,
+    Values,
+    alike,
+    instead,
+    layer_of,
+    matrices,
+)
+from isograd.ops.op import Array, Back, Layer, Op, Out
+from isograd.scenario import Scenario
+
+
+def _is_activation(scenario: Scenario, op: Op) -> bool:
+    if not isinstance(op, Layer) or len(scenario.feeds()[op.name]) != 1:
+        return False
+    shapes, (before,) = scenario.shapes(), scenario.feeds()[op.name]
+    trained = any(layer_of(key) == op.name for key in scenario.parameters())
+    return not trained and shapes[op.name] == shapes[before]
+
+
+@dataclass(config=OPTIONS)
+class DerivativeLeftOut(AtLayer):
+    """An activation's derivative is left out."""
+
+    id = "derivative_left_out"
+    sentence = "the derivative of {at} is left out"
+    formula = "∂L/∂z = ∂L/∂a «· f′(z) is missing»"
+    origin = "a hand-written backward pass; an activation applied to detached values"
+    one = "the activation {at}"
+    every = "every activation"
+
+    @classmethod
+    def places(cls, scenario: Scenario) -> list[str]:
+        """Activations: layers of one input without parameters that keep its shape."""
+        return [layer.name for layer in scenario.layers if _is_activation(scenario, layer)]
+
+    def op(self, run: Circumstances, op: Op) -> Any:
+        """∂L/∂z = ∂L/∂a."""
+        changed = self.here(op) and _is_activation(run.scenario, op)
+        return instead(op, backward=lambda p, out, d, z: Back(d)) if changed else op
+
+
+@dataclass(config=OPTIONS)
+class DerivativeAtKink(AtLayer):
+    """ReLU's derivative at 0 is that of the other branch."""
+
+    id = "derivative_at_kink"
+    sentence = "the derivative of {at} at exactly 0 is 1, not 0"
+    formula = "∂L/∂z = ∂L/∂a · [z «≥» 0]   (not >)"
+    origin = "a framework's convention for max(0, z), or one written with ≥"
+    every = "every ReLU"
+
+    @classmethod
+    def places(cls, scenario: Scenario) -> list[str]:
+        """ReLUs."""
+        return [layer.name for layer in scenario.layers if layer.kind == "relu"]
+
+    def op(self, run: Circumstances, op: Op) -> Any:
+        """∂L/∂z = ∂L/∂a · [z ≥ 0]."""
+        changed = op.kind == "relu" and self.here(op)
+        return instead(op, backward=lambda p, out, d, z: Back(where(~(z < 0), d, 0))) if changed else op
+
+
+@dataclass(config=OPTIONS)
+class UpdatedTooEarly(Change):
+    """Each layer is updated before the gradient flows back through it."""
+
+    id = "updated_too_early"
+    sentence = "each layer is updated before the gradient flows back through it"
+    formula = "∂L/∂x = d («W − η ∂L/∂W»)   (not d W)"
+    origin = "a hand-written backward pass that updates on its way, in the order of the layers"
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Where a layer with parameters is above another."""
+        yield from [cls()] if len({layer_of(key) for key in scenario.parameters()}) > 1 else []
+
+    def op(self, run: Circumstances, op: Op) -> Any:
+        """∂L/∂x by the updated parameters."""
+        if not isinstance(op, Layer):
+            return op
+
+        def backward(p: Any, out: Out, d: Array, *x: Array) -> Back:
+            params = op.backward(p, out, d, *x).params
+            after = {**p, **{key: run.update(f"{op.name}.{key}", p[key], g) for key, g in params.items()}}
+            return Back(*op.backward(after, out, d, *x).inputs, **params)
+
+        return instead(op, backward=backward)
+
+
+@dataclass(config=OPTIONS)
+class PathDetached(AtLayer):
+    """Nothing flows back through a layer."""
+
+    id = "path_detached"
+    sentence = "no gradient flows back through {at}"
+    formula = "∂L/∂x = «0»   (not ∂L/∂a · ∂a/∂x)"
+    origin = "detach(), stop_gradient, no_grad, or a value that went through NumPy"
+    every = "any layer"
+
+    @classmethod
+    def places(cls, scenario: Scenario) -> list[str]:
+        """Layers above another one with parameters."""
+        trained = {layer_of(key) for key in scenario.parameters()}
+        first = next((i for i, layer in enumerate(scenario.layers) if layer.name in trained), 0)
+        return [layer.name for layer in scenario.layers[first + 1 :]]
+
+    def op(self, run: Circumstances, op: Op) -> Any:
+        """∂L/∂x = 0."""
+        if not (isinstance(op, Layer) and self.here(op)):
+            return op
+
+        def backward(p: Any, out: Out, d: Array, *x: Array) -> Back:
+            back = op.backward(p, out, d, *x)
+            return Back(*(0 * dx for dx in back.inputs), **back.params)
+
+        return instead(op, backward=backward)
+
+
+@dataclass(config=OPTIONS)
+class GradientScale(AtParameter):
+    """A constant factor on a gradient."""
+
+    id = "gradient_scale"
+    sentence = "the gradient of {at} is {by:.9g} times what it should be"
+    formula = "∂L/∂W ← «k» ∂L/∂W"
+    origin = "a loss that was scaled, a mean for a sum, a sign, a factor of an activation's derivative"
+    solve = {"by": 1.0}  # noqa: RUF012  # a ClassVar of the base
+
+    by: float = 2.0
+
+    def gradients(self, run: Circumstances, g: Values) -> Values:
+        """K times."""
+        return {key: self.by * value if self.here(key) else value for key, value in g.items()}
+
+
+@dataclass(config=OPTIONS)
+class GradientDetached(AtParameter):
+    """A parameter gets no gradient."""
+
+    id = "gradient_detached"
+    sentence = "{at} gets no gradient"
+    formula = "∂L/∂W ← «0»"
+    origin = "requires_grad = False, stop_gradient, or a parameter that the optimizer does not know"
+
+    def gradients(self, run: Circumstances, g: Values) -> Values:
+        """Zero."""
+        return {key: 0 * value if self.here(key) else value for key, value in g.items()}
+
+
+@dataclass(config=OPTIONS)
+class GradientTransposed(AtParameter):
+    """A weight's gradient in the other layout."""
+
+    id = "gradient_transposed"
+    sentence = "the gradient of {at} is reshaped where it should be transposed"
+    formula = "∂L/∂W ← «reshape(»(∂L/∂W)«ᵀ)»"
+    origin = "a weight kept as (in, out) in one framework and (out, in) in the other"
+
+    every = "every weight"
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """At each weight that has two rows and two columns, and at all of them."""
+        names = [name for name, param in matrices(scenario).items() if min(param.shape) > 1]
+        yield from (cls(at=at) for at in [*([""] if len(names) > 1 else []), *names])
+
+    def gradients(self, run: Circumstances, g: Values) -> Values:
+        """Transposed, in the shape that it had."""
+        return {
+            key: value.mT.reshape(value.shape) if self.here(key) and value.ndim > 1 else value
+            for key, value in g.items()
+        }
+
+
+@dataclass(config=OPTIONS)
+class GradientsExchanged(Change):
+    """Two parameters of one shape get each other's gradient."""
+
+    id = "gradients_exchanged"
+    sentence = "{at} and {other} get each other's gradient"
+    formula = "∂L/∂V «⇄» ∂L/∂W"
+    origin = "two lists of parameters in different orders, zipped"
+
+    at: str = ""
+    other: str = ""
+
+    @property
+    def where(self) -> str:
+        """Both."""
+        return f"{self.at} ⇄ {self.other}"
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Each two of one shape."""
+        yield from (cls(at=one, other=other) for one, other in alike(scenario))
+
+    def gradients(self, run: Circumstances, g: Values) -> Values:
+        """One for the other; without `at` the first two of one shape."""
+        pairs = [(self.at, self.other)] if self.at else list(alike(run.scenario))[:1]
+        return {**g, **{a: g[b] for one, other in pairs for a, b in ((one, other), (other, one))}}

@@ -1,0 +1,144 @@
+"""What can be wrong with a loss: a sum for a mean, a ½ or a 2, labels against the wrong outputs?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from math import prod
+from typing import Any, Literal, Self
+
+from pydantic.dataclasses import dataclass
+
+from isograd.arithmetic.words import sum as total
+from isograd.changes.change import OPTIONS, AtPartialBatch, Change, Circumstances, instead
+from isograd.ops.op import Array, Loss, Op
+from isograd.scenario import Scenario
+
+Scale = Callable[[int, int], tuple[int, int]]
+"""The constant, as a fraction, for so many samples and outputs."""
+
+SCALES: dict[str, tuple[Scale, str]] = {
+    "half": (lambda n, m: (1, 2), "½ stands before the loss"),
+    "twice": (lambda n, m: (2, 1), "the loss lacks a ½"),
+    "over_outputs": (lambda n, m: (1, m), "a mean over the outputs stands for their sum"),
+    "times_outputs": (lambda n, m: (m, 1), "a sum over the outputs stands for their mean"),
+    "over_samples": (lambda n, m: (1, n), "a mean over the batch is taken twice"),
+    "times_samples": (lambda n, m: (n, 1), "a sum over the batch stands for its mean"),
+    "over_all": (lambda n, m: (1, n * m), "a mean over batch and outputs is taken once more"),
+    "times_all": (lambda n, m: (n * m, 1), "a sum over batch and outputs stands for their mean"),
+}
+
+
+@dataclass(config=OPTIONS)
+class LossScale(Change):
+    """Sum for mean, mean for sum, a ½ or a 2: the loss, and with it every gradient, has another constant."""
+
+    id = "loss_scale"
+    sentence = "the loss has another constant"
+    formula = "L ← «k» L, and so ∂L/∂ŷ ← «k» ∂L/∂ŷ"
+    origin = "reduction='sum' for 'mean', or a loss defined with ½"
+
+    by: Literal[
+        "half",
+        "twice",
+        "over_outputs",
+        "times_outputs",
+        "over_samples",
+        "times_samples",
+        "over_all",
+        "times_all",
+    ] = "half"
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Every constant that is none, nor another's."""
+        batch, outputs = scenario.batch_size, outputs_of(scenario)
+        sizes = {"outputs": outputs, "samples": batch, "all": min(batch, outputs)}
+        for by in SCALES:
+            if sizes.get(by.rpartition("_")[2], 2) > 1:
+                yield cls(by=by)  # type: ignore[arg-type]
+
+    def says(self) -> str:
+        """Which constant."""
+        return SCALES[self.by][1]
+
+    def op(self, run: Circumstances, op: Op) -> Any:
+        """Value and gradient of the loss, k times."""
+        return scaled(op, SCALES[self.by][0]) if isinstance(op, Loss) else op
+
+
+OF_SQUARES: dict[str, Callable[[int], int]] = {"half_squared_error": lambda n: 2 * n, "mse": lambda n: n * n}
+"""What each loss, of (n, n) residuals, divides the sum of their squares by."""
+
+
+@dataclass(config=OPTIONS)
+class LabelsBroadcast(Change):
+    """Each output is compared with the labels of all samples: (B, 1) against (B,) is (B, B)."""
+
+    id = "labels_broadcast"
+    sentence = "every output is compared with the labels of all samples of the batch"
+    formula = "r_ij = ŷ_i − «y_j»   (not y_i)"
+    origin = "labels of shape (B,) against outputs of shape (B, 1), which broadcast to (B, B)"
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """For one output and batches of two or more."""
+        yield from [cls()] if outputs_of(scenario) == 1 and scenario.batch_size > 1 and _is_of_squares(scenario) else []
+
+    def op(self, run: Circumstances, op: Op) -> Any:
+        """The squares of B × B residuals, by their sums: they themselves would take gigabytes for a large batch.
+
+        With the mean ȳ, Σ_ij (ŷ_i − y_j)² = B Σ_i (ŷ_i − ȳ)² + B Σ_j (y_j − ȳ)², and Σ_j (ŷ_i − y_j) = B ŷ_i − Σ_j y_j.
+        Of several outputs the rule as it is.
+        """
+        if not isinstance(op, Loss) or op.kind not in OF_SQUARES or outputs_of(run.scenario) > 1:
+            return op
+        of_all = OF_SQUARES[op.kind]
+
+        def value(yhat: Array, y: Array) -> Any:
+            n = y.shape[0]
+            mean = total(y, axis=0, keepdims=True) / n
+            a, b = yhat - mean, y - mean
+            return (total(a * a, axis=(0, 1)) + total(b * b, axis=(0, 1))) * n / of_all(n)
+
+        def gradient(yhat: Array, y: Array) -> Any:
+            n = y.shape[0]
+            return (n * yhat - total(y, axis=0, keepdims=True)) * 2 / of_all(n)
+
+        return instead(op, value=value, gradient=gradient)
+
+
+@dataclass(config=OPTIONS)
+class PartialBatchScaled(AtPartialBatch):
+    """The last, smaller batch of an epoch is divided by the size of a whole one."""
+
+    id = "partial_batch_scaled"
+    sentence = "the loss of an epoch's last, smaller batch is divided by the size of a whole batch"
+    formula = "L = (1/«B») Σ_samples …   (not by the batch's own size)"
+    origin = "a batch size that is taken from the settings, not from the batch"
+
+    def op(self, run: Circumstances, op: Op) -> Any:
+        """Value and gradient of the loss, times the batch's size over a whole one's."""
+        return scaled(op, lambda n, m: (n, run.inputs.batch_size)) if isinstance(op, Loss) else op
+
+
+def scaled(op: Loss, k: Scale) -> Any:
+    """The loss, times a constant that depends on the batch."""
+
+    def times(value: Array, yhat: Array) -> Array:
+        above, below = k(yhat.shape[0], prod(yhat.shape[1:]))
+        return (above * value if above != 1 else value) / below if below != 1 else above * value
+
+    return instead(
+        op,
+        value=lambda yhat, y: times(op.value(yhat, y), yhat),
+        gradient=lambda yhat, y: times(op.gradient(yhat, y), yhat),
+    )
+
+
+def outputs_of(scenario: Scenario) -> int:
+    """How many numbers the last layer gives for a sample."""
+    return prod(scenario.outputs)
+
+
+def _is_of_squares(scenario: Scenario) -> bool:
+    return scenario.loss.kind in OF_SQUARES

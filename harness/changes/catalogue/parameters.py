@@ -1,0 +1,228 @@
+"""What can be wrong with weights, units and biases?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+from pydantic.dataclasses import dataclass
+
+from isograd.arithmetic.numbers import Exact
+from isograd.changes.change import (
+    OPTIONS,
+    AtLayer,
+    AtParameter,
+    Change,
+    Circumstances,
+    Values,
+    alike,
+    instead,
+    layer_of,
+    matrices,
+    with_parameters,
+)
+from isograd.ops.op import Array, Back, Layer, Op, Out
+from isograd.scenario import Scenario
+
+WEIGHT = "weight/"
+"""Before the name of a parameter in a state."""
+
+
+def biased(scenario: Scenario) -> list[str]:
+    """The layers with a bias that is added to a product: beside a weight, and told by its name."""
+    params = scenario.parameters()
+    return [layer_of(key) for key in params if key.endswith(".bias") and f"{layer_of(key)}.weight" in params]
+
+
+@dataclass(config=OPTIONS)
+class WeightTransposed(AtLayer):
+    """A square weight is used the other way round; an oblong one is told so."""
+
+    id = "weight_transposed"
+    sentence = "the weight of {at} is transposed"
+    formula = "z = x «W» + b   (not x Wᵀ + b)"
+    origin = "PyTorch keeps a Linear's weight as (out, in), PaddlePaddle as (in, out)"
+
+    every = "every linear layer"
+
+    @classmethod
+    def places(cls, scenario: Scenario) -> list[str]:
+        """Linear layers whose weight has more than one element."""
+        return [layer_of(key) for key, param in matrices(scenario).items() if param.shape != (1, 1)]
+
+    def op(self, run: Circumstances, op: Op) -> Any:
+        """The rule, with Wᵀ for W, where W is square."""
+        if not (isinstance(op, Layer) and self.here(op)):
+            return op
+        square = [
+            key.partition(".")[2]
+            for key, param in matrices(run.scenario).items()
+            if layer_of(key) == op.name and param.shape[0] == param.shape[1]
+        ]
+
+        def turned(p: Mapping[str, Array]) -> Mapping[str, Array]:
+            return {**p, **{key: p[key].mT for key in square}}
+
+        def backward(p: Any, out: Out, d: Array, *x: Array) -> Back:
+            back = op.backward(turned(p), out, d, *x)
+            return Back(*back.inputs, **turned(back.params))
+
+        return with_parameters(op, turned) if not square else instead(with_parameters(op, turned), backward=backward)
+
+    def returned(self, run: Circumstances, seen: Values) -> Values:
+        """An oblong weight, as a framework with the other layout would give it."""
+        oblong = [key for key, param in matrices(run.scenario).items() if param.shape[0] != param.shape[1]]
+        names = [f"{kind}/{key}" for kind in ("grad", "weight") for key in oblong if self.is_at(layer_of(key))]
+        return seen | {name: np.asarray(seen[name]).mT for name in names}
+
+
+@dataclass(config=OPTIONS)
+class WeightReshaped(AtLayer):
+    """A weight that came in the other layout was reshaped, where it should have been transposed."""
+
+    id = "weight_reshaped"
+    sentence = "the weight of {at} is reshaped where it should be transposed"
+    formula = "W ← «reshape(»W«ᵀ)»"
+    origin = "a checkpoint of a framework with the other layout, read into the shape that was asked for"
+
+    every = "every linear layer"
+
+    @classmethod
+    def places(cls, scenario: Scenario) -> list[str]:
+        """Layers with an oblong weight of two rows and two columns at least; a square one is transposed."""
+        shapes = {key: param.shape for key, param in matrices(scenario).items()}
+        return [layer_of(key) for key, shape in shapes.items() if min(shape) > 1 and shape[0] != shape[1]]
+
+    def loaded(self, run: Circumstances, state: Mapping[str, Array]) -> Mapping[str, Array]:
+        """The numbers in the order of the other layout, in the shape of this one."""
+        names = [WEIGHT + key for key in matrices(run.scenario) if self.is_at(layer_of(key))]
+        return {**state, **{name: state[name].mT.reshape(state[name].shape) for name in names}}
+
+
+@dataclass(config=OPTIONS)
+class ValuesOfOther(Change):
+    """A parameter has the values of another one of its shape, or the two have each other's."""
+
+    id = "values_of_other"
+    sentence = "{at} has the values of {other}"
+    formula = "W ← «V»"
+    origin = "names that were mixed up when a checkpoint was read, layers that share a parameter by mistake"
+
+    at: str = ""
+    other: str = ""
+    exchanged: bool = False
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Each two of one shape, either way and both."""
+        for one, other in alike(scenario):
+            yield from (cls(one, other), cls(other, one), cls(one, other, exchanged=True))
+
+    @property
+    def where(self) -> str:
+        """Both."""
+        return f"{self.at} {'⇄' if self.exchanged else '←'} {self.other}"
+
+    def says(self) -> str:
+        """Which has which."""
+        both = f"{self.at} and {self.other} have each other's values"
+        return both if self.exchanged else super().says()
+
+    def loaded(self, run: Circumstances, state: Mapping[str, Array]) -> Mapping[str, Array]:
+        """One for the other; without `at` the first two of one shape."""
+        pairs = [(self.at, self.other)] if self.at else list(alike(run.scenario))[:1]
+        pairs = [(WEIGHT + one, WEIGHT + other) for one, other in pairs]
+        taken = {one: state[other] for one, other in pairs}
+        return {**state, **taken, **{other: state[one] for one, other in pairs if self.exchanged}}
+
+
+@dataclass(config=OPTIONS)
+class InitialLost(AtParameter):
+    """A parameter has other values than those that it was given."""
+
+    id = "initial_lost"
+    sentence = "the values of {at} are not those that were loaded"
+    formula = "W ← «U(−1/√n, 1/√n)», n inputs   (the frameworks' own, say)"
+    origin = "a name that did not match, strict=False"
+
+    @property
+    def vague(self) -> bool:
+        """Any other values: there may be a reason for just these."""
+        return True
+
+    def loaded(self, run: Circumstances, state: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Drawn as PyTorch's Linear does."""
+        rng = np.random.Generator(np.random.PCG64(0))
+        weights = {name: value for name, value in state.items() if name.startswith(WEIGHT)}
+        drawn = {name: rng.uniform(-1, 1, v.shape) / np.sqrt(v.shape[-1]) for name, v in weights.items()}
+        lost = [name for name in weights if self.here(name.removeprefix(WEIGHT))]
+        return {**state, **{name: drawn[name].astype(state[name].dtype) for name in lost}}
+
+
+@dataclass(config=OPTIONS)
+class BiasScale(AtLayer):
+    """A bias is added twice, or not at all."""
+
+    id = "bias_scale"
+    sentence = "the bias of {at} is added {by:.9g} times"
+    formula = "z = x Wᵀ + «k» b"
+    origin = "a bias in the layer and another one after it, or bias=False"
+    solve = {"by": 1.0}  # noqa: RUF012
+
+    by: float = 2.0
+
+    every = "every linear layer"
+
+    @classmethod
+    def places(cls, scenario: Scenario) -> list[str]:
+        """Layers with a bias."""
+        return biased(scenario)
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Twice and never."""
+        yield from (replace(change, by=by) for change in super().variants(scenario) for by in (2.0, 0.0))
+
+    def op(self, run: Circumstances, op: Op) -> Any:
+        """The rule, with k b for b."""
+        if not (self.here(op) and isinstance(op, Layer) and op.name in biased(run.scenario)):
+            return op
+
+        def scaled(p: Mapping[str, Array]) -> Mapping[str, Array]:
+            return {**p, "bias": Exact(self.by) * p["bias"]}
+
+        def backward(p: Any, out: Out, d: Array, *x: Array) -> Back:
+            back = op.backward(p, out, d, *x)
+            return Back(*back.inputs, **scaled(back.params))
+
+        return instead(with_parameters(op, scaled), backward=backward)
+
+
+@dataclass(config=OPTIONS)
+class BiasMean(AtLayer):
+    """A bias's gradient is a mean over the batch, where it is a sum."""
+
+    id = "bias_mean"
+    sentence = "the gradient of the bias of {at} is a mean over the batch, not a sum"
+    formula = "∂L/∂b = «(1/B)» Σ_samples d"
+    origin = "mean() for sum() in a hand-written backward pass"
+
+    every = "every linear layer"
+
+    @classmethod
+    def places(cls, scenario: Scenario) -> list[str]:
+        """Layers with a bias, for batches of two or more."""
+        return biased(scenario) if scenario.batch_size > 1 else []
+
+    def op(self, run: Circumstances, op: Op) -> Any:
+        """The rule, with the bias's gradient divided by B."""
+        if not (self.here(op) and isinstance(op, Layer) and op.name in biased(run.scenario)):
+            return op
+
+        def backward(p: Any, out: Out, d: Array, *x: Array) -> Back:
+            back = op.backward(p, out, d, *x)
+            return Back(*back.inputs, **{**back.params, "bias": back.params["bias"] / d.shape[0]})
+
+        return instead(op, backward=backward)

@@ -1,0 +1,142 @@
+"""What can be wrong with an operation itself: another setting, or another definition that somebody ships?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from itertools import chain
+from typing import Any, Self, get_args
+
+from pydantic.dataclasses import dataclass
+
+from isograd.changes.change import OPTIONS, Change, Circumstances
+from isograd.ops import LAYERS, LOSSES, OPTIMIZERS, SCHEDULES
+from isograd.ops.op import Alternative, Op
+from isograd.scenario import Scenario
+
+APART = ("kind", "name", "inputs", "weight", "bias", "outputs", "kernel", "lr", "width_1_labels")
+"""Fields that are no settings, or that change what there is to compare; the learning rate has a change of its own."""
+
+
+def places(scenario: Scenario) -> dict[str, Op]:
+    """Every operation by its place: a layer's name, or loss, optimizer."""
+    return {**{layer.name: layer for layer in scenario.layers}, "loss": scenario.loss, "optimizer": scenario.optimizer}
+
+
+def place_of(op: Op) -> str:
+    """An operation's place."""
+    return getattr(op, "name", None) or ("loss" if hasattr(op, "gradient") else "optimizer")
+
+
+@dataclass(config=OPTIONS)
+class Setting(Change):
+    """One setting of an operation is another: a number, which can be solved for, a flag or a choice."""
+
+    id = "setting"
+    sentence = "{name} of {at} is {value:.9g}, not {right:.9g}"
+    formula = "«another» ε, momentum, β, …"
+    origin = "a framework's default, or the other convention for the same word"
+
+    at: str = ""
+    name: str = ""
+    value: float = 0.0
+    right: float = 0.0
+    choice: str = ""
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Every number with the value that an example has, every flag the other way, every other choice."""
+        for at, op in places(scenario).items():
+            for name, value in op:
+                yield from cls._of(at, op, name, value)
+
+    @classmethod
+    def _of(cls, at: str, op: Op, name: str, value: Any) -> Iterator[Self]:
+        if name in APART:
+            return
+        if isinstance(value, bool):
+            yield cls(at, name, float(not value), float(value))
+        elif isinstance(value, float):
+            usual = [example[name] for example in op.examples if example.get(name, value) != value]
+            yield cls(at, name, float(usual[0]) if usual else value / 2 or 0.1, value)
+        elif isinstance(value, str):
+            choices = get_args(type(op).model_fields[name].annotation)
+            yield from (cls(at, name, choice=choice) for choice in choices if choice != value)
+
+    @property
+    def solve(self) -> Mapping[str, float]:  # type: ignore[override]  # another for each setting
+        """A number's value, from the right one."""
+        return {} if self.choice or {self.right, self.value} == {0.0, 1.0} else {"value": self.right}
+
+    @property
+    def where(self) -> str:
+        """The operation's setting."""
+        return f"{self.at}.{self.name}"
+
+    def says(self) -> str:
+        """Which setting is what."""
+        if self.choice:
+            return f"{self.name} of {self.at} is {self.choice}"
+        if not self.solve:
+            return f"{self.name} of {self.at} is {'on' if self.value else 'off'}"
+        return super().says()
+
+    def op(self, run: Circumstances, op: Op) -> Any:
+        """The operation with the other setting."""
+        if not self.name or place_of(op) != self.at:
+            return op
+        right = getattr(op, self.name)
+        value = self.choice or (bool(self.value) if isinstance(right, bool) else self.value)
+        return op.model_copy(update={self.name: value})
+
+
+@dataclass(config=OPTIONS)
+class Definition(Change):
+    """An operation is defined otherwise, as somebody ships it (`isograd.ops.op.Alternative`)."""
+
+    id = "definition"
+    sentence = "{at} {name}"
+    formula = "«another definition» of the same operation"
+    origin = "another framework, or a paper"
+
+    at: str = ""
+    name: str = ""
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Every alternative of every operation."""
+        for at, op in places(scenario).items():
+            yield from (cls(at, name) for name in op.alternatives)
+
+    @property
+    def where(self) -> str:
+        """The operation, and the definition's name."""
+        return f"{self.at}: {self.name}"
+
+    def op(self, run: Circumstances, op: Op) -> Any:
+        """The operation by the other definition, with the same settings."""
+        found = self._found(op) if place_of(op) == self.at else None
+        return op if found is None else found.op.model_construct(**dict(op))
+
+    def _found(self, op: Op) -> Alternative | None:
+        return op.alternatives.get(self.name)
+
+    def says(self) -> str:
+        """The definition's own sentence."""
+        found = _alternatives().get(self.name)
+        return f"{self.at} {found.sentence}" if found else super().says()
+
+    def written(self) -> str:
+        """The definition's own formula."""
+        return _alternatives()[self.name].formula if self.name in _alternatives() else super().written()
+
+    def comes_from(self) -> str:
+        """Who defines it so."""
+        return _alternatives()[self.name].origin if self.name in _alternatives() else super().comes_from()
+
+
+@cache
+def _alternatives() -> Mapping[str, Alternative]:
+    """Every alternative of every operation, by its name."""
+    ops: Iterator[type[Op]] = chain.from_iterable(table.values() for table in (LAYERS, LOSSES, OPTIMIZERS, SCHEDULES))
+    return {name: alternative for op in ops for name, alternative in op.alternatives.items()}

@@ -1,0 +1,41 @@
+"""What can be computed? One class an operation, named by its kind in files: the registry, read off the classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args
+
+from pydantic import Field
+
+from isograd.ops.op import Layer, Loss, Op, Optimizer, Schedule
+
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")
+
+
+def _of(base: type[Any]) -> Mapping[str, type[Any]]:
+    """Every class of a sort, by its kind; what has none, or stands for another as an alternative, is not named."""
+    return {get_args(cls.model_fields["kind"].annotation)[0]: cls for cls in base.__subclasses__()}
+
+
+LAYERS: Mapping[str, type[Layer]] = _of(Layer)
+LOSSES: Mapping[str, type[Loss]] = _of(Loss)
+OPTIMIZERS: Mapping[str, type[Optimizer]] = _of(Optimizer)
+SCHEDULES: Mapping[str, type[Schedule]] = _of(Schedule)
+
+
+def _any(classes: Mapping[str, type[Op]]) -> Any:
+    """Any of them, told apart by its kind."""
+    kinds = tuple(classes.values())
+    return Annotated[Union[kinds], Field(discriminator="kind")] if len(kinds) > 1 else kinds[0]  # noqa: UP007
+
+
+if TYPE_CHECKING:
+    AnyLayer = Layer
+    AnyLoss = Loss
+    AnyOptimizer = Optimizer
+    AnySchedule = Schedule
+else:
+    AnyLayer, AnyLoss, AnyOptimizer, AnySchedule = (_any(c) for c in (LAYERS, LOSSES, OPTIMIZERS, SCHEDULES))

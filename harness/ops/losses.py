@@ -1,0 +1,66 @@
+"""What number does a training make small?"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any, ClassVar, Literal
+
+from isograd.arithmetic.words import exp, log, max, one_hot, sum, take_at
+from isograd.ops.op import Array, Loss
+
+
+class HalfSquaredError(Loss):
+    """L = (1/B) Σ_batch Σ_outputs ½ (ŷ − y)²."""
+
+    kind: Literal["half_squared_error"]
+
+    def value(self, yhat: Array, y: Array) -> Any:
+        """Half the sum of all squares over the number of samples."""
+        r = yhat - y
+        return sum(r * r) / (2 * yhat.shape[0])
+
+    def gradient(self, yhat: Array, y: Array) -> Any:
+        """∂L/∂ŷ = (ŷ − y) / B."""
+        return (yhat - y) / yhat.shape[0]
+
+
+class MeanSquaredError(Loss):
+    """L = mean of (ŷ − y)² over batch and outputs.
+
+    ``width_1_labels = "broadcast"`` compares a label of width 1 with every output. The frameworks do that without being
+    asked, so a scenario has to say that it means it.
+    """
+
+    kind: Literal["mse"]
+
+    width_1_labels: Literal["broadcast"] | None = None
+
+    def value(self, yhat: Array, y: Array) -> Any:
+        """The sum of all squares over their number n."""
+        r = yhat - y
+        return sum(r * r) / prod(r.shape)
+
+    def gradient(self, yhat: Array, y: Array) -> Any:
+        """∂L/∂ŷ = 2 (ŷ − y) / n."""
+        return 2 * (yhat - y) / prod(yhat.shape)
+
+
+class CrossEntropy(Loss):
+    """L = −(1/B) Σ_batch log softmax(ŷ)_y, of logits ŷ (B, classes) and each sample's class y.
+
+    Goodfellow, Bengio, Courville, *Deep Learning* (2016), sections 3.13 and 6.2.2.3.
+    """
+
+    kind: Literal["cross_entropy"]
+    labels: ClassVar[Literal["values", "classes"]] = "classes"
+    exact: ClassVar[bool] = False
+
+    def value(self, yhat: Array, y: Array) -> Any:
+        """The mean of log Σ e^ŷ − ŷ_y, both over the largest ŷ, so that nothing overflows."""
+        shifted = yhat - max(yhat, 1, keepdims=True)
+        return sum(log(sum(exp(shifted), 1)) - take_at(shifted, y, 1)) / yhat.shape[0]
+
+    def gradient(self, yhat: Array, y: Array) -> Any:
+        """∂L/∂ŷ = (softmax(ŷ) − 1_y) / B."""
+        e = exp(yhat - max(yhat, 1, keepdims=True))
+        return (e / sum(e, 1, keepdims=True) - one_hot(y, yhat.shape[1], yhat)) / yhat.shape[0]

@@ -1,0 +1,188 @@
+"""What is an operation? Settings, shapes, parameters, and its rule with the derivative beside it, in one class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+
+from pydantic import Discriminator, Field, Tag
+
+from isograd.spec import Matrix, Name, Positive, Spec, Tensor4, Vector
+
+Array = Any
+"""One run's numbers, in any arithmetic: a rule computes with operators and `isograd.arithmetic.words`, nothing else."""
+
+Shape = tuple[int, ...]
+"""Of one sample: a rule's arrays have the batch before it."""
+
+
+class Draw(Spec):
+    """An initial value drawn from the scenario's seed: N(0, std²), or uniform on [−limit, limit)."""
+
+    draw: Literal["normal", "uniform"]
+    scale: Positive
+
+
+# An initial value is a table (a draw) or an array: told apart by hand, so that a mistake is reported once.
+_DRAWN = Discriminator(lambda value: "drawn" if isinstance(value, (dict, Draw)) else "values")
+InitialVector = Annotated[Annotated[Vector, Tag("values")] | Annotated[Draw, Tag("drawn")], _DRAWN]
+InitialMatrix = Annotated[Annotated[Matrix, Tag("values")] | Annotated[Draw, Tag("drawn")], _DRAWN]
+InitialTensor4 = Annotated[Annotated[Tensor4, Tag("values")] | Annotated[Draw, Tag("drawn")], _DRAWN]
+
+
+class Param(NamedTuple):
+    """A parameter or a buffer of an operation.
+
+    Attributes:
+        shape: its canonical shape.
+        axes: what each axis counts, as in ("out", "in", "kh", "kw"): layouts and changes need no op's name.
+        initial: its values, a `Draw`, or one number for all elements.
+    """
+
+    shape: Shape
+    axes: tuple[str, ...]
+    initial: Any
+
+
+class Out(NamedTuple):
+    """What a layer's forward rule gives.
+
+    Attributes:
+        a: the output.
+        saved: what the backward rule needs beside inputs, parameters and output.
+        buffers: new values of its buffers.
+    """
+
+    a: Array
+    saved: Any = None
+    buffers: Mapping[str, Array] = {}
+
+
+class Back:
+    """What a layer's backward rule gives: ∂L/∂ each input in order, and ∂L/∂ each parameter by name.
+
+    Example:
+        >>> Back(1.0, weight=2.0).params
+        {'weight': 2.0}
+    """
+
+    __slots__ = ("inputs", "params")
+
+    def __init__(self, *inputs: Array, **params: Array) -> None:
+        self.inputs, self.params = inputs, params
+
+
+class Op(Spec):
+    """What all operations have: a kind, by which files name them, and settings, which are their fields.
+
+    Attributes:
+        examples: settings that tell each setting apart, as keywords: contract, calibration and finite differences take
+            their cases from them.
+        alternatives: other definitions that are shipped somewhere, by name (`Alternative`).
+    """
+
+    examples: ClassVar[tuple[Mapping[str, Any], ...]] = ({},)
+    alternatives: ClassVar[Mapping[str, Alternative]] = {}
+
+    kind: str
+
+
+class Alternative(NamedTuple):
+    """Another definition of an operation that somebody ships.
+
+    Attributes:
+        op: the class with the other rule; it has the same fields.
+        sentence: what is different, in a clause that follows the op's name.
+        formula: with the changed term between « and ».
+        origin: who defines it so.
+    """
+
+    op: type[Op]
+    sentence: str
+    formula: str
+    origin: str
+
+
+class Layer(Op):
+    """A node of the graph: a name, and the nodes (or "x", the samples) that feed it; by default the one before."""
+
+    arity: ClassVar[tuple[int, int]] = (1, 1)  # how few and how many inputs it takes
+    examples: ClassVar[tuple[Mapping[str, Any], ...]] = ({},)
+    exact: ClassVar[bool] = True  # only + − × ÷ and comparisons: fractions can run it
+    sample: ClassVar[Shape] = (3,)  # the shape of a sample that its examples are for
+
+    name: Name
+    inputs: Annotated[tuple[Name, ...], Field(max_length=100)] = ()
+
+    def shape(self, *x: Shape) -> Shape:
+        """Shape of the output for inputs of these shapes; ValueError, with expected and came, where they do not fit."""
+        return x[0]
+
+    def parameters(self, *x: Shape) -> Mapping[str, Param]:
+        """Its parameters, for inputs of these shapes."""
+        return {}
+
+    def buffers(self, *x: Shape) -> Mapping[str, Param]:
+        """What it keeps from step to step and no gradient changes, likewise."""
+        return {}
+
+    def forward(self, p: Mapping[str, Array], *x: Array) -> Out:
+        """The output of a training step; ``p`` has parameters and buffers."""
+        raise NotImplementedError
+
+    def backward(self, p: Mapping[str, Array], out: Out, d: Array, *x: Array) -> Back:
+        """The gradients, where ``d`` is ∂L/∂a."""
+        raise NotImplementedError
+
+    def evaluate(self, p: Mapping[str, Array], *x: Array) -> Array:
+        """The output in evaluation."""
+        return self.forward(p, *x).a
+
+
+class Loss(Op):
+    """The last node: a number for outputs and labels.
+
+    Attributes:
+        labels: what labels are: ``values``, numbers of the outputs' shape; ``classes``, one integer a sample.
+    """
+
+    labels: ClassVar[Literal["values", "classes"]] = "values"
+    exact: ClassVar[bool] = True
+
+    def value(self, yhat: Array, y: Array) -> Array:
+        """L."""
+        raise NotImplementedError
+
+    def gradient(self, yhat: Array, y: Array) -> Array:
+        """∂L/∂ŷ."""
+        raise NotImplementedError
+
+
+class Optimizer(Op):
+    """How a parameter follows from its gradient.
+
+    Attributes:
+        lr: the learning rate; a schedule starts from it.
+    """
+
+    exact: ClassVar[bool] = True
+
+    lr: Positive
+
+    def slots(self) -> tuple[str, ...]:
+        """What it keeps for each parameter, in the parameter's shape, 0 at first."""
+        return ()
+
+    def update(
+        self, w: Array, g: Array, slots: Mapping[str, Array], lr: Array, t: Array
+    ) -> tuple[Array, Mapping[str, Array]]:
+        """The parameter after its ``t``-th update, counted from 1, and the slots."""
+        raise NotImplementedError
+
+
+class Schedule(Op):
+    """The learning rate of each step."""
+
+    def rate(self, t: int, steps: int, lr: float) -> float:
+        """The rate of step ``t``, counted from 0, of a run of ``steps``, for the optimizer's rate ``lr``."""
+        raise NotImplementedError

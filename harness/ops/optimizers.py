@@ -1,0 +1,115 @@
+"""How does a parameter follow from its gradient?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, StrictBool
+
+from isograd.arithmetic.words import constant, power, sqrt
+from isograd.ops.op import Alternative, Array, Optimizer
+from isograd.spec import Number
+
+Share = Annotated[Number, Field(ge=0, lt=1)]
+Slots = Mapping[str, Array]
+
+
+class Sgd(Optimizer):
+    """w ← w − lr ∂L/∂w."""
+
+    kind: Literal["sgd"]
+    examples = ({"lr": 0.1},)
+
+    def update(self, w: Array, g: Array, slots: Slots, lr: Array, t: Array) -> tuple[Array, Slots]:
+        """The parameter after one step against its gradient."""
+        return w - lr * g, {}
+
+
+class Adam(Optimizer):
+    """m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g², w ← w − lr m̂ / (√v̂ + ε), with m̂ = m / (1 − β₁ᵗ), v̂ likewise.
+
+    Kingma and Ba, *Adam* (2015), algorithm 1. ``weight_decay`` λ is coupled, g ← g + λ w; or, if ``decoupled``, of the
+    parameter itself, w ← w − lr λ w, before the step (Loshchilov and Hutter, *Decoupled weight decay regularization*,
+    2019, algorithm 2).
+    """
+
+    kind: Literal["adam"]
+    exact: ClassVar[bool] = False
+    examples = (
+        {"lr": 0.01, "epsilon": 1e-4},
+        {"lr": 0.01},
+        {"lr": 0.01, "beta1": 0.5},
+        {"lr": 0.01, "beta2": 0.9},
+        {"lr": 0.01, "weight_decay": 0.1},
+        {"lr": 0.01, "weight_decay": 0.1, "decoupled": True},
+    )
+
+    beta1: Share = 0.9
+    beta2: Share = 0.999
+    epsilon: Annotated[Number, Field(ge=0)] = 1e-8
+    weight_decay: Annotated[Number, Field(ge=0)] = 0.0
+    decoupled: StrictBool = False
+
+    def slots(self) -> tuple[str, ...]:
+        """First and second moment."""
+        return ("m", "v")
+
+    def update(self, w: Array, g: Array, slots: Slots, lr: Array, t: Array) -> tuple[Array, Slots]:
+        """The parameter after one step, and its moments."""
+        if self.weight_decay and self.decoupled:
+            w = w - lr * self.weight_decay * w
+        elif self.weight_decay:
+            g = g + self.weight_decay * w
+        m = self.beta1 * slots["m"] + (1 - constant(self.beta1, g)) * g
+        v = self.beta2 * slots["v"] + (1 - constant(self.beta2, g)) * (g * g)
+        m_hat, v_hat = m / (1 - power(self.beta1, t)), v / (1 - power(self.beta2, t))
+        return w - lr * m_hat / self.root(v_hat), {"m": m, "v": v}
+
+    def root(self, v_hat: Array) -> Any:
+        """What the step is divided by."""
+        return sqrt(v_hat) + self.epsilon
+
+
+class _EpsilonInside(Adam):
+    def root(self, v_hat: Array) -> Any:
+        return sqrt(v_hat + self.epsilon)
+
+
+class _EpsilonBeforeCorrection(Adam):
+    def update(self, w: Array, g: Array, slots: Slots, lr: Array, t: Array) -> tuple[Array, Slots]:
+        _, kept = Adam.update(self, w, g, slots, lr, t)
+        if self.weight_decay and self.decoupled:
+            w = w - lr * self.weight_decay * w
+        rate = lr * sqrt(1 - power(self.beta2, t)) / (1 - power(self.beta1, t))
+        return w - rate * kept["m"] / (sqrt(kept["v"]) + self.epsilon), kept
+
+
+class _NotCorrected(Adam):
+    def update(self, w: Array, g: Array, slots: Slots, lr: Array, t: Array) -> tuple[Array, Slots]:
+        _, kept = Adam.update(self, w, g, slots, lr, t)
+        if self.weight_decay and self.decoupled:
+            w = w - lr * self.weight_decay * w
+        return w - lr * kept["m"] / self.root(kept["v"]), kept
+
+
+Adam.alternatives = {
+    "epsilon_inside_root": Alternative(
+        _EpsilonInside,
+        "adds ε inside the root",
+        "w ← w − lr m̂ / √(v̂ «+ ε»)   (not √v̂ + ε)",
+        "some libraries of mixed precision, and hand-written code",
+    ),
+    "epsilon_before_correction": Alternative(
+        _EpsilonBeforeCorrection,
+        "adds ε to the root before its bias is corrected",
+        "w ← w − lr √(1 − β₂ᵗ) / (1 − β₁ᵗ) · m / (√v + «ε»)",
+        "the last line of section 2 of Adam's paper; TensorFlow",
+    ),
+    "not_corrected": Alternative(
+        _NotCorrected,
+        "does not correct the bias of its moments",
+        "w ← w − lr «m» / (√«v» + ε)   (not m̂, v̂)",
+        "a first implementation by hand; BERT's AdamWeightDecayOptimizer",
+    ),
+}
