@@ -133,9 +133,10 @@ class Training:
         values: Values = {SAMPLES: x}
         for layer in self.graph.layers:
             out = layer.forward(self.params[layer.name], *self._feeds(layer, values))
-            values[layer.name] = self.hooks.see(f"forward/{layer.name}", out.a)
-            outs[layer.name] = out._replace(a=values[layer.name])
-            yield f"forward/{layer.name}", values[layer.name]
+            name = f"forward/{layer.name}"
+            a = values[layer.name] = self.hooks.see(name, out.a)
+            outs[layer.name] = out if a is out.a else out._replace(a=a)
+            yield name, a
         yield "loss", self.hooks.see("loss", self.graph.loss.value(values[self.graph.last], y))
         yield from self._backward(values, outs, y, gradients)
 
@@ -144,17 +145,21 @@ class Training:
 
     def _backward(self, values: Values, outs: dict[str, Out], y: Any, gradients: Values) -> Walk:
         """∂loss/∂ each layer's output, last first: summed over those that take it, the last of them first."""
-        above = {self.graph.last: self.graph.loss.gradient(values[self.graph.last], y)}
-        for layer in reversed(self.graph.layers):
-            d = self.hooks.see(f"backward/{layer.name}", above.pop(layer.name))
-            yield f"backward/{layer.name}", d
-            back = layer.backward(self.params[layer.name], outs[layer.name], d, *self._feeds(layer, values))
-            for name, dx in zip(self.graph.feeds[layer.name], back.inputs, strict=True):
-                if name != SAMPLES:
-                    above[name] = above[name] + dx if name in above else dx
-            gradients |= {f"{layer.name}.{param}": g for param, g in back.params.items()}
-            del values[layer.name]  # those that take it come after it, and are done
-            outs[layer.name] = Out(None, buffers=outs[layer.name].buffers)
+        graph, see = self.graph, self.hooks.see
+        above = {graph.last: graph.loss.gradient(values[graph.last], y)}
+        for layer in reversed(graph.layers):
+            name = layer.name
+            d = see(f"backward/{name}", above.pop(name))
+            yield f"backward/{name}", d
+            feeds, out = graph.feeds[name], outs[name]
+            back = layer.backward(self.params[name], out, d, *[values[feed] for feed in feeds])
+            for feed, dx in zip(feeds, back.inputs, strict=True):
+                if feed != SAMPLES:
+                    above[feed] = above[feed] + dx if feed in above else dx
+            for param, g in back.params.items():
+                gradients[f"{name}.{param}"] = g
+            del values[name]  # those that take it come after it, and are done
+            outs[name] = Out(None, None, out.buffers)
 
     def update(self, gradients: Values, lr: Any, t: Any, outs: Mapping[str, Out]) -> Walk:
         """The end of a training step: gradients, and what becomes of slots, parameters and buffers."""

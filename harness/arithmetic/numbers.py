@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isograd.arithmetic.words import Marked
 from isograd.dtypes import FORMATS
 
 Array = NDArray[Any]
@@ -128,7 +129,7 @@ class Exact(float):
     """A factor that is no constant of a kernel, and not rounded as one: what a change is solved for."""
 
 
-class Numbers:
+class Numbers(Marked):
     """An array in an arithmetic, as what is computed from it is. Its shape, axes and indices are those of one run."""
 
     __slots__ = ("_sides", "a", "v")
@@ -261,7 +262,10 @@ def _of_rank(v: Array, rank: int, hidden: int) -> Array:
 
 def _forward(ufunc: np.ufunc) -> Any:
     def apply(self: Numbers, other: Any) -> Any:
-        return Numbers(self.a.operate(ufunc, "__call__", operands(self.a, self, other), NONE), self.a)
+        a = self.a
+        if other.__class__ is Numbers and (not a.hidden or other.v.ndim == self.v.ndim):  # as most are
+            return Numbers(a.operate(ufunc, "__call__", (self.v, other.v), NONE), a)
+        return Numbers(a.operate(ufunc, "__call__", operands(a, self, other), NONE), a)
 
     return apply
 
@@ -306,6 +310,10 @@ class Native(Held):
     def count(self, value: Any) -> Any:
         """NumPy's own."""
         return self.dtype.type(value)
+
+    def plain(self, value: Any) -> Any:
+        """NumPy's own."""
+        return value
 
     def held(self, values: Any) -> Any:
         """NumPy's own."""

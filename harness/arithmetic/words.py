@@ -24,12 +24,14 @@ Array = Any
 Axis = int | tuple[int, ...] | None
 
 
-def _is_numbers(*values: Any) -> bool:
-    return any(type(value).__name__ == "Numbers" for value in values)
+class Marked:
+    """What `Numbers` are, for whoever must not import NumPy to tell them from NumPy's own arrays."""
+
+    __slots__ = ()
 
 
 def _arithmetic(*values: Any) -> Any:
-    return next(value.a for value in values if _is_numbers(value))
+    return next(value.a for value in values if isinstance(value, Marked))
 
 
 # ---------------------------------------------------------------- elementwise, rounded
@@ -48,7 +50,7 @@ class Word:
 
     def __call__(self, x: Array) -> Any:
         """The function of each number."""
-        if _is_numbers(x):
+        if isinstance(x, Marked):
             return numbers.Numbers(x.a.operate(self.ufunc, "__call__", [x.v], {}), x.a)
         if self.function is None:
             return getattr(np, self.name)(x)
@@ -70,7 +72,7 @@ WORDS = {word.name: word for word in (exp, log, log1p, expm1, tanh, sqrt, sin, c
 
 def power(base: float, t: Array) -> Any:
     """A constant to the power of a step's number."""
-    if _is_numbers(t):
+    if isinstance(t, Marked):
         return numbers.Numbers(t.a.raised(base, t.v), t.a)
     return t.dtype.type(base) ** t
 
@@ -89,7 +91,7 @@ def minimum(a: Array, b: Array) -> Any:
 
 
 def _of_two(ufunc: Any, a: Array, b: Array) -> Any:
-    if not _is_numbers(a, b):
+    if not (isinstance(a, Marked) or isinstance(b, Marked)):
         return ufunc(a, b)
     arithmetic = _arithmetic(a, b)
     operands = numbers.operands(arithmetic, a, b)
@@ -98,7 +100,7 @@ def _of_two(ufunc: Any, a: Array, b: Array) -> Any:
 
 def sign(z: Array) -> Any:
     """1, −1 or 0; NaN of NaN. Decided together with all comparisons of ``z`` with 0."""
-    if not _is_numbers(z):
+    if not isinstance(z, Marked):
         return np.sign(z)
     sides = z.sides(0)
     return numbers.Numbers(np.where(sides == numbers.UNORDERED, np.nan, sides).astype(z.v.dtype), z.a)
@@ -106,7 +108,7 @@ def sign(z: Array) -> Any:
 
 def where(mask: Array, a: Array, b: Array) -> Any:
     """``a`` where the mask holds, elsewhere ``b``."""
-    if not _is_numbers(mask, a, b):
+    if not (isinstance(mask, Marked) or isinstance(a, Marked) or isinstance(b, Marked)):
         return np.where(mask, a, b)
     arithmetic = _arithmetic(mask, a, b)
     condition, x, y = numbers.operands(arithmetic, mask, a, b)
@@ -116,14 +118,14 @@ def where(mask: Array, a: Array, b: Array) -> Any:
 
 def around(z: Array) -> Any:
     """``z`` for a function with its slope at 0; of many noisy runs one is put there where rounding can carry it."""
-    return numbers.Numbers(z.a.around(z.v), z.a) if _is_numbers(z) else z
+    return numbers.Numbers(z.a.around(z.v), z.a) if isinstance(z, Marked) else z
 
 
 def constant(value: float, like: Array) -> Any:
     """A number as an operand of the arithmetic of another, rounded to its dtype: 1 − β may be computed from that."""
     return (
         numbers.Numbers(like.a.raised(value, like.a.count(1).v), like.a)
-        if _is_numbers(like)
+        if isinstance(like, Marked)
         else like.dtype.type(value)
     )
 
@@ -143,7 +145,7 @@ def max(x: Array, axis: Axis = None, keepdims: bool = False) -> Any:
 
 def _reduced(ufunc: Any, x: Array, axis: Axis, keepdims: bool) -> Any:
     axes = tuple(range(x.ndim)) if axis is None else (axis,) if isinstance(axis, int) else axis
-    if not _is_numbers(x):
+    if not isinstance(x, Marked):
         return ufunc.reduce(x, axis=axes, keepdims=keepdims)
     options = {"axis": tuple(x.a.hidden + i % x.ndim for i in axes), "keepdims": keepdims}
     return numbers.Numbers(x.a.operate(ufunc, "reduce", [x.v], options), x.a)
@@ -151,7 +153,7 @@ def _reduced(ufunc: Any, x: Array, axis: Axis, keepdims: bool) -> Any:
 
 def pick(x: Array, axis: int) -> Any:
     """The index of the largest along an axis: a choice that is made once, for one of them in every run."""
-    if not _is_numbers(x):
+    if not isinstance(x, Marked):
         return x.argmax(axis=axis)
     return numbers.Numbers(x.a.winners(x.v, _axis(x, axis)), x.a)
 
@@ -161,7 +163,7 @@ def pick(x: Array, axis: int) -> Any:
 
 def take_at(x: Array, index: Array, axis: int) -> Any:
     """The element of ``x`` at an index along an axis; the index has x's shape without it."""
-    if not _is_numbers(x):
+    if not isinstance(x, Marked):
         return np.take_along_axis(x, np.expand_dims(index, axis), axis).squeeze(axis)
     at = _axis(x, axis)
     return numbers.Numbers(np.take_along_axis(x.v, np.expand_dims(index.v, at), at).squeeze(at), x.a)
@@ -169,7 +171,7 @@ def take_at(x: Array, index: Array, axis: int) -> Any:
 
 def put_at(values: Array, index: Array, axis: int, n: int) -> Any:
     """The adjoint of `take_at`: zeros with an axis of size ``n`` put in, and the values at the index."""
-    if not _is_numbers(values):
+    if not isinstance(values, Marked):
         return _put(values, index, axis % (values.ndim + 1), n)
     at = values.a.hidden + axis % (values.ndim + 1)
     return numbers.Numbers(_put(values.v, index.v, at, n), values.a)
@@ -185,14 +187,14 @@ def _put(values: Any, index: Any, axis: int, n: int) -> Any:
 
 def one_hot(index: Array, n: int, like: Array) -> Any:
     """1 at the index along a new last axis, elsewhere 0, as numbers of the arithmetic of another array."""
-    if not _is_numbers(like):
+    if not isinstance(like, Marked):
         return (index[..., np.newaxis] == np.arange(n)).astype(like.dtype)
     return numbers.Numbers((index.v[..., np.newaxis] == np.arange(n)).astype(like.v.dtype), like.a)
 
 
 def take(x: Array, index: Array) -> Any:
     """Rows of ``x``: of the index's shape, each of the shape of a row."""
-    if not _is_numbers(x):
+    if not isinstance(x, Marked):
         return x[index]
     hidden = x.a.hidden
     lead = np.broadcast_shapes(x.v.shape[:hidden], index.v.shape[:hidden])
@@ -207,7 +209,7 @@ def _over(grid: Any, rank: int) -> Any:
 
 def scatter_add(values: Array, index: Array, n: int) -> Any:
     """The adjoint of `take`: ``n`` rows, each the sum of the values whose index it is."""
-    if not _is_numbers(values):
+    if not isinstance(values, Marked):
         return _scattered(values, index, n, 0)
     arithmetic, hidden = values.a, values.a.hidden
     lead = np.broadcast_shapes(values.v.shape[:hidden], index.v.shape[:hidden])
@@ -235,14 +237,14 @@ def _scattered(values: Any, index: Any, n: int, hidden: int) -> Any:
 
 def reshape(x: Array, shape: Sequence[int]) -> Any:
     """The same numbers in another shape."""
-    if not _is_numbers(x):
+    if not isinstance(x, Marked):
         return x.reshape(shape)
     return numbers.Numbers(x.v.reshape(*x.v.shape[: x.a.hidden], *shape), x.a)
 
 
 def transpose(x: Array, axes: Sequence[int]) -> Any:
     """The axes in another order."""
-    if not _is_numbers(x):
+    if not isinstance(x, Marked):
         return x.transpose(axes)
     hidden = x.a.hidden
     return numbers.Numbers(x.v.transpose(*range(hidden), *(hidden + i % x.ndim for i in axes)), x.a)
@@ -250,7 +252,7 @@ def transpose(x: Array, axes: Sequence[int]) -> Any:
 
 def expand(x: Array, shape: Sequence[int]) -> Any:
     """Repeated along axes of size 1, and new ones in front."""
-    if not _is_numbers(x):
+    if not isinstance(x, Marked):
         return np.broadcast_to(x, shape)
     hidden = x.a.hidden
     v = x.v.reshape(*x.v.shape[:hidden], *[1] * (len(shape) - x.ndim), *x.v.shape[hidden:])
@@ -261,7 +263,7 @@ def pad(x: Array, widths: Sequence[tuple[int, int]], value: float = 0) -> Any:
     """A constant before and after each axis."""
     if not any(before or after for before, after in widths):
         return x
-    if not _is_numbers(x):
+    if not isinstance(x, Marked):
         return np.pad(x, widths, constant_values=value)
     v = np.pad(x.v, [*[(0, 0)] * x.a.hidden, *widths], constant_values=value)
     return numbers.Numbers(v, x.a)
@@ -269,7 +271,7 @@ def pad(x: Array, widths: Sequence[tuple[int, int]], value: float = 0) -> Any:
 
 def windows(x: Array, size: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> Any:
     """Windows over the last axes, one behind the other: (…, H, W) gives (…, H′, W′, h, w)."""
-    if not _is_numbers(x):
+    if not isinstance(x, Marked):
         return _windows(x, size, stride, dilation)
     return numbers.Numbers(_windows(x.v, size, stride, dilation), x.a)
 
@@ -283,7 +285,7 @@ def _windows(x: Any, size: Sequence[int], stride: Sequence[int], dilation: Seque
 
 def fold(c: Array, shape: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> Any:
     """The adjoint of `windows`: each number of the last axes, of this shape, is the sum of all windows' that are it."""
-    if not _is_numbers(c):
+    if not isinstance(c, Marked):
         return _fold(c, shape, stride, dilation)
     ones = np.ones(c.shape[c.ndim - 2 * len(shape) :])
     number = np.maximum(_fold(ones, shape, stride, dilation), 1)
@@ -307,7 +309,7 @@ def _fold(c: Any, shape: Sequence[int], stride: Sequence[int], dilation: Sequenc
 
 def concat(xs: Sequence[Array], axis: int) -> Any:
     """One behind the other along an axis."""
-    if not _is_numbers(*xs):
+    if not any(isinstance(x, Marked) for x in xs):
         return np.concatenate(xs, axis)
     arithmetic, at = xs[0].a, _axis(xs[0], axis)
     lead = np.broadcast_shapes(*(x.v.shape[: arithmetic.hidden] for x in xs))
