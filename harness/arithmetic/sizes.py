@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from isograd.arithmetic.numbers import Array
+from isograd.arithmetic.words import erf
 from isograd.dtypes import Format
 
 # The largest error of an operation, in ULP of its result. The four basic ones and the square root are rounded correctly
@@ -26,6 +27,11 @@ ACCURACY: dict[Any, float] = {
     np.log: 3.3,
     np.tanh: 6.6,
     np.sqrt: 3.7,
+    np.log1p: 0.9,
+    np.expm1: 2.9,
+    np.sin: 2.2,
+    np.cos: 2.4,
+    erf: 7.5,
 }
 
 LONG = 32

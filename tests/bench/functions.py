@@ -1,7 +1,7 @@
 """How inaccurate are the libraries' elementary functions? ``python -m tests.bench.functions``.
 
 CPU, float32 against NumPy's float64, in ULP of the right result, over 2²⁰ arguments each; the table in
-`isograd.arithmetic.noisy` is from here.
+`isograd.arithmetic.sizes` is from here.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from isograd.arithmetic.words import erf
 from isograd.dtypes import FORMATS
 
 N = 2**20
@@ -21,6 +22,11 @@ RANGES = {
     "sigmoid": (-80, 80),
     "sqrt": (0, 1e6),
     "rsqrt": (1e-6, 1e6),
+    "log1p": (1e-30, 1e4),
+    "expm1": (-80, 80),
+    "erf": (-4, 4),
+    "sin": (-30, 30),
+    "cos": (-30, 30),
 }
 EXACT: dict[str, Callable[[Any], Any]] = {
     "exp": np.exp,
@@ -29,6 +35,11 @@ EXACT: dict[str, Callable[[Any], Any]] = {
     "sigmoid": lambda z: np.exp(np.minimum(z, 0)) / (1 + np.exp(-np.abs(z))),
     "sqrt": np.sqrt,
     "rsqrt": lambda z: 1 / np.sqrt(z),
+    "log1p": np.log1p,
+    "expm1": np.expm1,
+    "erf": erf,
+    "sin": np.sin,
+    "cos": np.cos,
 }
 
 
