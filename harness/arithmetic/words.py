@@ -29,6 +29,11 @@ class Marked:
 
     __slots__ = ()
 
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """What `Numbers` have."""
+
 
 def _arithmetic(*values: Any) -> Any:
     return next(value.a for value in values if isinstance(value, Marked))
