@@ -48,12 +48,13 @@ class Deviation(NamedTuple):
     """A known difference of a backend in one kind of operation, written down.
 
     Attributes:
-        quantity: a glob of what differs, as in "buffer/{op}.running_var".
+        quantity: a glob of what differs, as in "buffer/{op}.running_var"; "{below}" is what feeds the operation.
         reason: what is different, and why.
         versions: of the framework, for which it is known.
         link: where it is documented or reported.
         follows: globs of what differs in consequence, as in "eval/*".
         when: whether it shows, for an operation's settings and a dtype.
+        always: it shows whatever the numbers are; otherwise it is not STALE where it does not.
     """
 
     quantity: str
@@ -62,6 +63,7 @@ class Deviation(NamedTuple):
     link: str = ""
     follows: tuple[str, ...] = ()
     when: Callable[[Any, str], bool] = lambda op, dtype: True
+    always: bool = True
 
 
 class Session(ABC):

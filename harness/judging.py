@@ -224,7 +224,7 @@ def excused(judgement: Judgement, known: Known, rest: Callable[[Collection[str]]
     if judgement.verdict is Verdict.VACUOUS or judgement.structural:
         return judgement
     if judgement.verdict is not Verdict.DIVERGES:
-        seen = any(known.names(name) for name in judgement.ratios or ())
+        seen = known.always and any(known.names(name) for name in judgement.ratios or ())
         text = f"known to differ in {known.quantities[0]} ({known.reason}); it does not"
         return replace(judgement, verdict=Verdict.STALE, message=text) if seen else judgement
     if not known.names(judgement.first):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from isograd.backend import Backend
 from isograd.inputs import Array, Inputs, fingerprint
+from isograd.ops.op import Op
 from isograd.quantities import quantity_shapes
 from isograd.scenario import Scenario
 from isograd.trace import FLOATS, INPUTS, STEPS, Known, Manifest, Mode, Trace
@@ -112,7 +113,7 @@ def manifest_of(backend: Backend, name: str, scenario: Scenario, inputs: Inputs,
 def _known(backend: Backend, scenario: Scenario) -> Known | None:
     """What the backend is known to do otherwise on this scenario; None: nothing."""
     found = [
-        (deviation, deviation.quantity.format(op=getattr(op, "name", "")))
+        (deviation, _where(deviation.quantity, op, scenario))
         for op in scenario.ops
         for deviation in backend.deviations.get(op.kind, ())
         if deviation.when(op, scenario.dtype)
@@ -121,7 +122,15 @@ def _known(backend: Backend, scenario: Scenario) -> Known | None:
         return None
     told = dict.fromkeys(clipped(clean(deviation.reason)) for deviation, _ in found)
     follows = dict.fromkeys(glob.replace("{op}", "*") for deviation, _ in found for glob in deviation.follows)
-    return Known(quantities=tuple(name for _, name in found), follows=tuple(follows), reason="; ".join(told))
+    always = all(deviation.always for deviation, _ in found)
+    names = tuple(name for _, name in found)
+    return Known(quantities=names, follows=tuple(follows), reason="; ".join(told), always=always)
+
+
+def _where(quantity: str, op: Op, scenario: Scenario) -> str:
+    """The glob with the operation's name in it, and that of the layer below."""
+    name = getattr(op, "name", "")
+    return quantity.format(op=name, below=(scenario.feeds()[name] or ("",))[0] if name else "")
 
 
 @dataclass

@@ -42,6 +42,7 @@ class Known(BaseModel):
     quantities: tuple[str, ...]
     follows: tuple[str, ...] = ()
     reason: str
+    always: bool = True  # otherwise it may be too small to show
 
     def names(self, quantity: str) -> bool:
         """Whether a quantity is one of those that differ by themselves."""

@@ -219,7 +219,11 @@ MISTAKES = [
     ("lr = 0.1", "rate = 0.1", "optimizer.rate: unknown key; expected one of kind, lr"),
     ("epochs = 2", "epochs = 0.5", "epochs: "),
     ("epochs = 2", "epoch = 2", "epoch: unknown key; expected one of batch_gradient_is_mean, batch_size, data, "),
-    ('kind = "sigmoid"', 'kind = "softplus"', "layers.1.kind: expected 'sigmoid', 'tanh', 'relu', 'softsign', 'scale'"),
+    (
+        'kind = "sigmoid"',
+        'kind = "softpluss"',
+        "layers.1.kind: expected 'sigmoid', 'tanh', 'relu', 'leaky_relu', 'elu'",
+    ),
     ("y = [[1], [0], [0.5]]", "y = [[1], [0]]", "data.y: expected 3 rows, one a sample of x; got 2"),
     ("weight = [[0.7, -0.6, 0.5]]", "weight = [[0.7]]", "layers.2.weight: expected shape (1, 3), (out, in)"),
     ('title = "A small run, for tests"', "title = ", "expected TOML: Invalid value (at line 2, column 9)"),

@@ -78,7 +78,7 @@ def test_a_glob_finds_what_it_matches_once() -> None:
         (("shuffle",), 1, r"shuffle: .*valid boolean; got 1"),
         (("epochs",), True, r"epochs: .*valid integer; got true"),
         (("optimizer", "lr"), True, r"optimizer\.lr: .*valid number; got true"),
-        (("optimizer", "kind"), "addam", r"optimizer\.kind: expected 'sgd', 'adam'; got 'addam'"),
+        (("optimizer", "kind"), "addam", r"optimizer\.kind: expected 'sgd', 'adam', .*; got 'addam'"),
         (("data",), 3, r"data: .*valid dictionary.*; got 3"),
         (("data", "kind"), None, r"data\.kind: expected the kind"),
         (("data", "x"), [[1, 2], [1]], r"data\.x: expected rows of one length"),

@@ -102,6 +102,14 @@ LAYERS: dict[str, LayerRow] = {
     "relu": LayerRow(lambda op, x: paddle.nn.ReLU()),
     "tanh": LayerRow(lambda op, x: paddle.nn.Tanh()),
     "softsign": LayerRow(lambda op, x: paddle.nn.Softsign()),
+    "leaky_relu": LayerRow(lambda op, x: paddle.nn.LeakyReLU(op.slope)),
+    "elu": LayerRow(lambda op, x: paddle.nn.ELU(op.alpha)),
+    "gelu": LayerRow(lambda op, x: paddle.nn.GELU(op.approximate == "tanh")),
+    "silu": LayerRow(lambda op, x: paddle.nn.Silu()),
+    "softplus": LayerRow(lambda op, x: paddle.nn.Softplus()),
+    # the layer's own slope is 0.1666667
+    "hard_sigmoid": LayerRow(lambda op, x: lambda z: paddle.nn.functional.hardsigmoid(z, slope=op.slope)),
+    "hard_tanh": LayerRow(lambda op, x: paddle.nn.Hardtanh(op.low, op.high)),
     "softmax": LayerRow(_softmax),
     "scale": LayerRow(lambda op, x: lambda z: op.factor * z),
     "add": LayerRow(lambda op, *x: lambda *z: reduce(add, z)),
@@ -119,6 +127,8 @@ def _half_squared_error(op: Any, yhat: Any, y: Any) -> Any:
 LOSSES: dict[str, Callable[[Any, Any, Any], Any]] = {
     "half_squared_error": _half_squared_error,
     "mse": lambda op, yhat, y: paddle.nn.functional.mse_loss(yhat, y),
+    "l1": lambda op, yhat, y: paddle.nn.functional.l1_loss(yhat, y),
+    "smooth_l1": lambda op, yhat, y: paddle.nn.functional.smooth_l1_loss(yhat, y, delta=op.beta) / op.beta,
     "cross_entropy": lambda op, yhat, y: paddle.nn.functional.cross_entropy(yhat, y),
 }
 
@@ -131,9 +141,19 @@ def _adam(op: Any, lr: Any, parameters: Any) -> Any:
     return make(lr, op.beta1, op.beta2, op.epsilon, parameters, weight_decay=op.weight_decay)
 
 
+def _rmsprop(op: Any, lr: Any, parameters: Any) -> Any:
+    return paddle.optimizer.RMSProp(lr, op.smoothing, op.epsilon, parameters=parameters)
+
+
+def _adagrad(op: Any, lr: Any, parameters: Any) -> Any:
+    return paddle.optimizer.Adagrad(lr, op.epsilon, parameters)
+
+
 OPTIMIZERS: dict[str, OptimizerRow] = {
     "sgd": OptimizerRow(lambda op, lr, parameters: paddle.optimizer.SGD(lr, parameters)),
     "adam": OptimizerRow(_adam, {"m": "moment1", "v": "moment2"}, {"beta1_pow_acc": "beta1", "beta2_pow_acc": "beta2"}),
+    "rmsprop": OptimizerRow(_rmsprop, {"v": "mean_square"}),
+    "adagrad": OptimizerRow(_adagrad, {"v": "moment"}),
 }
 
 
@@ -189,6 +209,46 @@ DEVIATIONS: dict[str, tuple[Deviation, ...]] = {
             "3.3.1",
             f"{KERNELS}batch_norm_kernel.cc",
             ("eval/*", "eval_loss"),
+        ),
+    ),
+    "hard_sigmoid": (
+        Deviation(
+            "forward/{op}",
+            "the slope is kept in float32, in a float64 run too",
+            "3.3.1",
+            f"{KERNELS}activation_kernel.cc",
+            ("*",),
+            _are_rounded("slope"),
+        ),
+    ),
+    "rmsprop": (
+        Deviation(
+            "weight/*",
+            "ε is added inside the root: g / √(v + ε), not g / (√v + ε)",
+            "3.3.1",
+            f"{KERNELS}rmsprop_kernel.cc",
+            ("*",),
+            lambda op, dtype: op.epsilon > 0,
+            always=False,  # as large as ε is beside v
+        ),
+        Deviation(
+            "state/*.v",
+            "the weight of the old mean is kept in float32, in a float64 run too",
+            "3.3.1",
+            f"{KERNELS}rmsprop_kernel.cc",
+            ("*",),
+            _are_rounded("smoothing"),
+        ),
+    ),
+    "adagrad": (
+        Deviation(
+            "weight/*",
+            "ε is kept in float32, in a float64 run too",
+            "3.3.1",
+            f"{KERNELS}adagrad_kernel.cc",
+            ("*",),
+            _are_rounded("epsilon"),
+            always=False,
         ),
     ),
     "adam": (

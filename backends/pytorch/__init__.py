@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from isograd.backend import Backend, Session
-from isograd.backends.pytorch.rows import LAYERS, LOSSES, OPTIMIZERS, SCHEDULES, torch
+from isograd.backends.pytorch.rows import DEVIATIONS, LAYERS, LOSSES, OPTIMIZERS, SCHEDULES, torch
 from isograd.dtypes import FORMATS
 from isograd.inputs import Array, Batch, Inputs
 from isograd.scenario import SAMPLES, Scenario
@@ -40,6 +40,7 @@ class TorchBackend(Backend):
     optimizers = OPTIMIZERS
     schedules = SCHEDULES
     dtypes = FORMATS
+    deviations = DEVIATIONS
 
     def environment(self) -> dict[str, str]:
         """Version, device, threads and flags."""

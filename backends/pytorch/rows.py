@@ -7,7 +7,7 @@ from functools import reduce
 from operator import add
 from typing import Any, NamedTuple
 
-from isograd.backend import LazyModule
+from isograd.backend import Deviation, LazyModule
 
 torch = LazyModule("torch")
 
@@ -84,6 +84,10 @@ def _flatten(op: Any, x: tuple[int, ...]) -> Any:
     return torch.nn.Flatten() if len(x) > 1 else lambda z: z.view_as(z)
 
 
+def _hard_sigmoid_lacks(op: Any) -> str:
+    return "" if op.slope == 1 / 6 else f"slope={op.slope:g}"
+
+
 LAYERS: dict[str, LayerRow] = {
     "linear": LayerRow(_linear),
     "conv2d": LayerRow(_conv2d),
@@ -92,6 +96,13 @@ LAYERS: dict[str, LayerRow] = {
     "relu": LayerRow(lambda op, x: torch.nn.ReLU()),
     "tanh": LayerRow(lambda op, x: torch.nn.Tanh()),
     "softsign": LayerRow(lambda op, x: torch.nn.Softsign()),
+    "leaky_relu": LayerRow(lambda op, x: torch.nn.LeakyReLU(op.slope)),
+    "elu": LayerRow(lambda op, x: torch.nn.ELU(op.alpha)),
+    "gelu": LayerRow(lambda op, x: torch.nn.GELU(op.approximate)),
+    "silu": LayerRow(lambda op, x: torch.nn.SiLU()),
+    "softplus": LayerRow(lambda op, x: torch.nn.Softplus()),
+    "hard_sigmoid": LayerRow(lambda op, x: torch.nn.Hardsigmoid(), _hard_sigmoid_lacks),
+    "hard_tanh": LayerRow(lambda op, x: torch.nn.Hardtanh(op.low, op.high)),
     "softmax": LayerRow(_softmax),
     "scale": LayerRow(lambda op, x: lambda z: op.factor * z),
     "add": LayerRow(lambda op, *x: lambda *z: reduce(add, z)),
@@ -109,6 +120,8 @@ def _half_squared_error(op: Any, yhat: Any, y: Any) -> Any:
 LOSSES: dict[str, Callable[[Any, Any, Any], Any]] = {
     "half_squared_error": _half_squared_error,
     "mse": lambda op, yhat, y: torch.nn.functional.mse_loss(yhat, y),
+    "l1": lambda op, yhat, y: torch.nn.functional.l1_loss(yhat, y),
+    "smooth_l1": lambda op, yhat, y: torch.nn.functional.smooth_l1_loss(yhat, y, beta=op.beta),
     "cross_entropy": lambda op, yhat, y: torch.nn.functional.cross_entropy(yhat, y),
 }
 
@@ -121,9 +134,19 @@ def _adam(op: Any, lr: float, parameters: Any) -> Any:
     return make(parameters, lr=lr, betas=(op.beta1, op.beta2), eps=op.epsilon, weight_decay=op.weight_decay)
 
 
+def _rmsprop(op: Any, lr: float, parameters: Any) -> Any:
+    return torch.optim.RMSprop(parameters, lr=lr, alpha=op.smoothing, eps=op.epsilon)
+
+
+def _adagrad(op: Any, lr: float, parameters: Any) -> Any:
+    return torch.optim.Adagrad(parameters, lr=lr, eps=op.epsilon)
+
+
 OPTIMIZERS: dict[str, OptimizerRow] = {
     "sgd": OptimizerRow(lambda op, lr, parameters: torch.optim.SGD(parameters, lr=lr)),
     "adam": OptimizerRow(_adam, {"m": "exp_avg", "v": "exp_avg_sq"}),
+    "rmsprop": OptimizerRow(_rmsprop, {"v": "square_avg"}),
+    "adagrad": OptimizerRow(_adagrad, {"v": "sum"}),
 }
 
 
@@ -141,3 +164,19 @@ def _cosine(op: Any, optimizer: Any, last: int) -> Any:
 
 
 SCHEDULES: dict[str, ScheduleRow] = {"cosine": ScheduleRow(_cosine_last, _cosine)}
+
+
+# ---------------------------------------------------------------- what is different
+
+DEVIATIONS: dict[str, tuple[Deviation, ...]] = {
+    "hard_sigmoid": (
+        Deviation(
+            "backward/{below}",
+            "the derivative 1/6 is kept in float32, in a float64 run too",
+            "2.13.0",
+            "https://github.com/pytorch/pytorch/blob/v2.13.0/aten/src/ATen/native/cpu/Activation.cpp",
+            ("*",),
+            lambda op, dtype: dtype == "float64",
+        ),
+    ),
+}

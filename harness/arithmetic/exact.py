@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from isograd.arithmetic.numbers import Array, Held
-from isograd.arithmetic.words import WORDS
+from isograd.arithmetic.words import WORDS, Irrational
 
 DIGITS = 50  # three times float64's 16: its error is far below anything that a comparison in float64 can see
 
@@ -42,6 +42,10 @@ class Digits(_Objects):
     def number(self, value: float) -> Any:
         """The float64 itself."""
         return _mp().mpf(value)
+
+    def irrational(self, value: Irrational) -> Any:
+        """All of its decimals."""
+        return _mp().mpf(value.decimals)
 
     def operate(self, ufunc: Any, method: str, inputs: Sequence[Any], options: dict[str, Any]) -> Array:
         """Functions by mpmath, all else as Python does it."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isograd.arithmetic.words import Marked
+from isograd.arithmetic.words import Irrational, Marked
 from isograd.dtypes import FORMATS
 
 Array = NDArray[Any]
@@ -80,6 +80,10 @@ class Arithmetic(ABC):
     def _constant(self, value: float) -> Any:
         """A number that stands in a rule: rounded as a kernel rounds its arguments."""
         return float(self.rounded(value))
+
+    def irrational(self, value: Irrational) -> Any:
+        """A constant that no double is."""
+        return self.constant(float(value))
 
     # ------------------------------------------------------------ what becomes of results
 
@@ -243,6 +247,8 @@ def operands(arithmetic: Arithmetic, *values: Any) -> list[Any]:
             ranks.add(value.v.ndim)
         elif type(value) is float:
             out.append(arithmetic.constant(value))
+        elif isinstance(value, Irrational):
+            out.append(arithmetic.irrational(value))
         elif isinstance(value, Exact):
             out.append(float(value))
         elif isinstance(value, int):

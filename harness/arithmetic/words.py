@@ -35,6 +35,23 @@ class Marked:
             """What `Numbers` have."""
 
 
+class Irrational(float):
+    """A constant that no double is: 50 digits take it from its decimals.
+
+    Example:
+        >>> float(Irrational("0.70710678118654752440084436210484903928483593768847"))
+        0.7071067811865476
+    """
+
+    decimals: str
+
+    def __new__(cls, decimals: str) -> Irrational:
+        """The nearest double, with the decimals."""
+        made = super().__new__(cls, decimals)
+        made.decimals = decimals
+        return made
+
+
 def _arithmetic(*values: Any) -> Any:
     return next(value.a for value in values if isinstance(value, Marked))
 
@@ -108,7 +125,7 @@ def sign(z: Array) -> Any:
     if not isinstance(z, Marked):
         return np.sign(z)
     sides = z.sides(0)
-    return numbers.Numbers(np.where(sides == numbers.UNORDERED, np.nan, sides).astype(z.v.dtype), z.a)
+    return numbers.Numbers(z.a.taken(np.where(sides == numbers.UNORDERED, np.nan, sides).astype(np.float64)), z.a)
 
 
 def where(mask: Array, a: Array, b: Array) -> Any:
@@ -133,6 +150,11 @@ def constant(value: float, like: Array) -> Any:
         if isinstance(like, Marked)
         else like.dtype.type(value)
     )
+
+
+def irrational(value: Irrational, like: Array) -> Any:
+    """A constant that no double is, as an operand of the arithmetic of another."""
+    return value if isinstance(like, Marked) else like.dtype.type(value)
 
 
 # ---------------------------------------------------------------- over axes

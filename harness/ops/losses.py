@@ -5,8 +5,9 @@ from __future__ import annotations
 from math import prod
 from typing import Any, ClassVar, Literal
 
-from isograd.arithmetic.words import exp, log, max, one_hot, sum, take_at
+from isograd.arithmetic.words import exp, log, max, one_hot, sign, sum, take_at, where
 from isograd.ops.op import Array, Loss
+from isograd.spec import Positive
 
 
 class HalfSquaredError(Loss):
@@ -43,6 +44,40 @@ class MeanSquaredError(Loss):
     def gradient(self, yhat: Array, y: Array) -> Any:
         """∂L/∂ŷ = 2 (ŷ − y) / n."""
         return 2 * (yhat - y) / prod(yhat.shape)
+
+
+class MeanAbsoluteError(Loss):
+    """L = mean of |ŷ − y| over batch and outputs, with derivative 0 where both are equal."""
+
+    kind: Literal["l1"]
+
+    def value(self, yhat: Array, y: Array) -> Any:
+        """The sum of all distances over their number n."""
+        return sum(abs(yhat - y)) / prod(yhat.shape)
+
+    def gradient(self, yhat: Array, y: Array) -> Any:
+        """∂L/∂ŷ = sign(ŷ − y) / n."""
+        return sign(yhat - y) / prod(yhat.shape)
+
+
+class SmoothL1(Loss):
+    """L = mean of ½ r² / β where |r| < β, of |r| − ½ β elsewhere, with r = ŷ − y (Girshick, *Fast R-CNN*, 2015)."""
+
+    kind: Literal["smooth_l1"]
+    examples = ({}, {"beta": 0.5})
+
+    beta: Positive = 1.0
+
+    def value(self, yhat: Array, y: Array) -> Any:
+        """The sum over n."""
+        r = yhat - y
+        size = abs(r)
+        return sum(where(size < self.beta, 0.5 * r * r / self.beta, size - 0.5 * self.beta)) / prod(r.shape)
+
+    def gradient(self, yhat: Array, y: Array) -> Any:
+        """∂L/∂ŷ = r / (β n) where |r| < β, sign(r) / n elsewhere."""
+        r = yhat - y
+        return where(abs(r) < self.beta, r / self.beta, sign(r)) / prod(r.shape)
 
 
 class CrossEntropy(Loss):

@@ -162,10 +162,12 @@ class Optimizer(Op):
     """How a parameter follows from its gradient.
 
     Attributes:
+        usual: settings that frameworks have by default, but for the learning rate.
         lr: the learning rate; a schedule starts from it.
     """
 
     exact: ClassVar[bool] = True
+    usual: ClassVar[tuple[Mapping[str, Any], ...]] = ({},)
 
     lr: Positive
 

@@ -44,6 +44,7 @@ class Adam(Optimizer):
         {"lr": 0.01, "weight_decay": 0.1},
         {"lr": 0.01, "weight_decay": 0.1, "decoupled": True},
     )
+    usual = ({}, {"weight_decay": 0.01, "decoupled": True}, {"epsilon": 1e-7})  # Adam; AdamW; Keras
 
     beta1: Share = 0.9
     beta2: Share = 0.999
@@ -113,3 +114,63 @@ Adam.alternatives = {
         "a first implementation by hand; BERT's AdamWeightDecayOptimizer",
     ),
 }
+
+
+class RmsProp(Optimizer):
+    """v ← α v + (1 − α) g², w ← w − lr g / (√v + ε): Tieleman and Hinton, lecture 6.5 of *Neural networks* (2012)."""
+
+    kind: Literal["rmsprop"]
+    exact: ClassVar[bool] = False
+    examples = ({"lr": 0.01, "epsilon": 1e-4}, {"lr": 0.01}, {"lr": 0.01, "smoothing": 0.9})
+    usual = ({}, {"smoothing": 0.9}, {"smoothing": 0.95, "epsilon": 1e-6})  # PyTorch; Keras; PaddlePaddle
+
+    smoothing: Share = 0.99
+    epsilon: Annotated[Number, Field(ge=0)] = 1e-8
+
+    def slots(self) -> tuple[str, ...]:
+        """The mean of the squares."""
+        return ("v",)
+
+    def update(self, w: Array, g: Array, slots: Slots, lr: Array, t: Array) -> tuple[Array, Slots]:
+        """The parameter after one step, and the mean."""
+        v = self.smoothing * slots["v"] + (1 - constant(self.smoothing, g)) * (g * g)
+        return w - lr * g / self.root(v), {"v": v}
+
+    def root(self, v: Array) -> Any:
+        """What the step is divided by."""
+        return sqrt(v) + self.epsilon
+
+
+class _RmsPropEpsilonInside(RmsProp):
+    def root(self, v: Array) -> Any:
+        return sqrt(v + self.epsilon)
+
+
+RmsProp.alternatives = {
+    "rmsprop_epsilon_inside_root": Alternative(
+        _RmsPropEpsilonInside,
+        "adds ε inside the root",
+        "w ← w − lr g / √(v «+ ε»)   (not √v + ε)",
+        "PaddlePaddle; TensorFlow 1",
+    ),
+}
+
+
+class Adagrad(Optimizer):
+    """v ← v + g², w ← w − lr g / (√v + ε): Duchi, Hazan, Singer (2011), figure 1."""
+
+    kind: Literal["adagrad"]
+    exact: ClassVar[bool] = False
+    examples = ({"lr": 0.01, "epsilon": 1e-4}, {"lr": 0.01})
+    usual = ({}, {"epsilon": 1e-6}, {"epsilon": 1e-7})  # PyTorch; PaddlePaddle; Keras
+
+    epsilon: Annotated[Number, Field(ge=0)] = 1e-10
+
+    def slots(self) -> tuple[str, ...]:
+        """The sum of the squares."""
+        return ("v",)
+
+    def update(self, w: Array, g: Array, slots: Slots, lr: Array, t: Array) -> tuple[Array, Slots]:
+        """The parameter after one step, and the sum."""
+        v = slots["v"] + g * g
+        return w - lr * g / (sqrt(v) + self.epsilon), {"v": v}
