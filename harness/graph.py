@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 from isograd.arithmetic.numbers import Arithmetic
 from isograd.dtypes import FORMATS
@@ -18,6 +19,24 @@ Values = dict[str, Any]
 
 Walk = Iterator[tuple[str, Any]]
 """A step's quantities in the order in which they are computed, so that nobody has to hold them all."""
+
+
+class Node(NamedTuple):
+    """A layer in a graph, with the names of its quantities: made once, since a step of a small graph is mostly names.
+
+    Attributes:
+        layer: the layer.
+        name: its name.
+        feeds: what feeds it.
+        forward: its output's quantity.
+        backward: its output's gradient's quantity.
+    """
+
+    layer: Layer
+    name: str
+    feeds: tuple[str, ...]
+    forward: str
+    backward: str
 
 
 @dataclass(frozen=True)
@@ -43,20 +62,24 @@ class Graph:
         """The graph as the scenario has it."""
         return cls(scenario.layers, scenario.feeds(), scenario.loss, scenario.optimizer, scenario.evaluate)
 
-    @property
+    @cached_property
     def last(self) -> str:
         """The layer whose output the loss sees."""
         return self.layers[-1].name
 
-
-def passed_on(name: str, value: Any) -> Any:
-    """A quantity as it is."""
-    return value
+    @cached_property
+    def nodes(self) -> tuple[Node, ...]:
+        """Every layer with its names."""
+        names = (layer.name for layer in self.layers)
+        return tuple(
+            Node(layer, name, self.feeds[name], f"forward/{name}", f"backward/{name}")
+            for layer, name in zip(self.layers, names, strict=True)
+        )
 
 
 @dataclass(frozen=True)
 class Hooks:
-    """Where hands can be laid on a step.
+    """Where hands can be laid on a step; None: nowhere.
 
     Attributes:
         see: is shown each quantity as it is computed, by its name, and gives what is passed on and told.
@@ -65,10 +88,10 @@ class Hooks:
         updated: is shown a parameter, its gradient, and the parameter after the update, and gives the latter.
     """
 
-    see: Callable[[str, Any], Any] = passed_on
-    gradients: Callable[[Values], Values] = lambda g: g
-    used: Callable[[str, Any, Any], Any] = lambda key, w, g: g
-    updated: Callable[[str, Any, Any, Any], Any] = lambda key, w, g, after: after
+    see: Callable[[str, Any], Any] | None = None
+    gradients: Callable[[Values], Values] | None = None
+    used: Callable[[str, Any, Any], Any] | None = None
+    updated: Callable[[str, Any, Any, Any], Any] | None = None
 
 
 @dataclass
@@ -121,38 +144,40 @@ class Training:
         outs: dict[str, Out] = {}
         yield from self.gradients(batch, lr, gradients, outs, steps)
         yield from self.update(gradients, lr, t, outs)
-        yield from self.evaluated(batch, steps)
+        if self.graph.evaluates:
+            yield from self.evaluated(batch, steps)
 
     def _taken(self, batch: Batch, steps: bool) -> Batch:
         return Batch(self.arithmetic.array(batch.x, steps), self.arithmetic.array(batch.y, steps))
 
     def gradients(self, batch: Batch, lr: Any, gradients: Values, outs: dict[str, Out], steps: bool = False) -> Walk:
-        """The step up to its gradients, which are put into ``gradients``, and each layer's output into ``outs``."""
+        """The step up to its gradients, which are put into ``gradients``, and each layer's output into ``outs``.
+
+        ∂loss/∂ each layer's output is summed over those that take it, the last of them first.
+        """
         x, y = self._taken(batch, steps)
-        yield "lr", self.hooks.see("lr", self.arithmetic.scalar(lr))
+        see, params, nodes = self.hooks.see, self.params, self.graph.nodes
+        rate = self.arithmetic.scalar(lr)
+        yield "lr", see("lr", rate) if see else rate
         values: Values = {SAMPLES: x}
-        for layer in self.graph.layers:
-            out = layer.forward(self.params[layer.name], *self._feeds(layer, values))
-            name = f"forward/{layer.name}"
-            a = values[layer.name] = self.hooks.see(name, out.a)
-            outs[layer.name] = out if a is out.a else out._replace(a=a)
-            yield name, a
-        yield "loss", self.hooks.see("loss", self.graph.loss.value(values[self.graph.last], y))
-        yield from self._backward(values, outs, y, gradients)
-
-    def _feeds(self, layer: Layer, values: Values) -> list[Any]:
-        return [values[name] for name in self.graph.feeds[layer.name]]
-
-    def _backward(self, values: Values, outs: dict[str, Out], y: Any, gradients: Values) -> Walk:
-        """∂loss/∂ each layer's output, last first: summed over those that take it, the last of them first."""
-        graph, see = self.graph, self.hooks.see
-        above = {graph.last: graph.loss.gradient(values[graph.last], y)}
-        for layer in reversed(graph.layers):
-            name = layer.name
-            d = see(f"backward/{name}", above.pop(name))
-            yield f"backward/{name}", d
-            feeds, out = graph.feeds[name], outs[name]
-            back = layer.backward(self.params[name], out, d, *[values[feed] for feed in feeds])
+        for layer, name, feeds, forward, _ in nodes:
+            out = outs[name] = layer.forward(params[name], *[values[feed] for feed in feeds])
+            a = out.a
+            if see and (seen := see(forward, a)) is not a:
+                outs[name], a = out._replace(a=seen), seen
+            values[name] = a
+            yield forward, a
+        last, loss = values[self.graph.last], self.graph.loss
+        value = loss.value(last, y)
+        yield "loss", see("loss", value) if see else value
+        above = {self.graph.last: loss.gradient(last, y)}
+        for layer, name, feeds, _, backward in reversed(nodes):
+            d = above.pop(name)
+            if see:
+                d = see(backward, d)
+            yield backward, d
+            out = outs[name]
+            back = layer.backward(params[name], out, d, *[values[feed] for feed in feeds])
             for feed, dx in zip(feeds, back.inputs, strict=True):
                 if feed != SAMPLES:
                     above[feed] = above[feed] + dx if feed in above else dx
@@ -164,41 +189,62 @@ class Training:
     def update(self, gradients: Values, lr: Any, t: Any, outs: Mapping[str, Out]) -> Walk:
         """The end of a training step: gradients, and what becomes of slots, parameters and buffers."""
         rate, count = self.arithmetic.scalar(lr), self.arithmetic.count(t + 1)
-        gradients = self.hooks.gradients(gradients)
+        hooks, see, update = self.hooks, self.hooks.see, self.graph.optimizer.update
+        gradients = hooks.gradients(gradients) if hooks.gradients else gradients
         for key in list(gradients):
             layer, _, param = key.partition(".")
-            g = self.hooks.see(f"grad/{key}", gradients.pop(key))
-            yield f"grad/{key}", g
-            w = self.params[layer][param]
-            used = self.hooks.used(key, w, g)
-            after, slots = self.graph.optimizer.update(w, used, self.slots.get(key, {}), rate, count)
-            after = self.hooks.updated(key, w, g, after)
+            g, name = gradients.pop(key), f"grad/{key}"
+            if see:
+                g = see(name, g)
+            yield name, g
+            params = self.params[layer]
+            w, kept = params[param], self.slots.get(key, {})
+            after, slots = update(w, hooks.used(key, w, g) if hooks.used else g, kept, rate, count)
+            if hooks.updated:
+                after = hooks.updated(key, w, g, after)
             for slot, value in slots.items():
-                self.slots[key][slot] = self.hooks.see(f"state/{key}.{slot}", value)
-                yield f"state/{key}.{slot}", self.slots[key][slot]
-            self.params[layer][param] = self.hooks.see(f"weight/{key}", after)
-            yield f"weight/{key}", self.params[layer][param]
+                kept[slot] = see(f"state/{key}.{slot}", value) if see else value
+                yield f"state/{key}.{slot}", kept[slot]
+            name = f"weight/{key}"
+            params[param] = see(name, after) if see else after
+            yield name, params[param]
         for layer, out in outs.items():
-            for name, value in out.buffers.items():
-                self.params[layer][name] = self.hooks.see(f"buffer/{layer}.{name}", value)
-                yield f"buffer/{layer}.{name}", self.params[layer][name]
+            for buffer, value in out.buffers.items():
+                name = f"buffer/{layer}.{buffer}"
+                self.params[layer][buffer] = see(name, value) if see else value
+                yield name, self.params[layer][buffer]
 
     def updating(self, lr: Any, t: Any) -> Callable[[str, Any, Any], Any]:
         """What the optimizer makes of a parameter and a gradient at a step, without consequences."""
         rate, count = self.arithmetic.scalar(lr), self.arithmetic.count(t + 1)
         return lambda key, w, g: self.graph.optimizer.update(w, g, self.slots.get(key, {}), rate, count)[0]
 
+    def parameter(self, key: str) -> Any:
+        """A parameter as it is, by "layer.param"."""
+        layer, _, param = key.partition(".")
+        return self.params[layer][param]
+
+    def again(self, batch: Batch) -> Walk:
+        """Outputs and loss of a batch by the parameters as they are, without consequences."""
+        x, y = self._taken(batch, False)
+        values: Values = {SAMPLES: x}
+        for layer, name, feeds, forward, _ in self.graph.nodes:
+            values[name] = layer.forward(self.params[name], *[values[feed] for feed in feeds]).a
+            yield forward, values[name]
+        yield "loss", self.graph.loss.value(values[self.graph.last], y)
+
     def evaluated(self, batch: Batch, steps: bool = False) -> Walk:
         """The batch in evaluation mode, with what the update has left; nothing, where that was not asked for."""
         if not self.graph.evaluates:
             return
         x, y = self._taken(batch, steps)
-        values: Values = {SAMPLES: x}
-        for layer in self.graph.layers:
-            a = layer.evaluate(self.params[layer.name], *self._feeds(layer, values))
-            values[layer.name] = self.hooks.see(f"eval/{layer.name}", a)
-            yield f"eval/{layer.name}", values[layer.name]
-        yield "eval_loss", self.hooks.see("eval_loss", self.graph.loss.value(values[self.graph.last], y))
+        values, see = {SAMPLES: x}, self.hooks.see
+        for layer, name, feeds, _, _ in self.graph.nodes:
+            a = layer.evaluate(self.params[name], *[values[feed] for feed in feeds])
+            values[name] = see(f"eval/{name}", a) if see else a
+            yield f"eval/{name}", values[name]
+        loss = self.graph.loss.value(values[self.graph.last], y)
+        yield "eval_loss", see("eval_loss", loss) if see else loss
 
 
 @remembered
