@@ -14,7 +14,7 @@ import numpy as np
 from isograd.arithmetic import make_arithmetic
 from isograd.arithmetic.words import exp, minimum, sqrt, sum, tanh, where
 from isograd.backend import Session
-from isograd.changes.change import instead
+from isograd.changes.instead import instead
 from isograd.dtypes import FORMATS
 from isograd.graph import Graph, Hooks, training
 from isograd.inputs import Array, Batch, Inputs
@@ -124,15 +124,6 @@ class ClippedValues(Stranger):
     def gradient(self, at: int, key: str, g: Any) -> Any:
         """Clipped."""
         return np.clip(g, -0.5 * np.abs(g).max(), 0.5 * np.abs(g).max())
-
-
-class NormalisedGradients(Stranger):
-    """Each parameter's gradient divided by its norm: another factor at each step."""
-
-    def gradient(self, at: int, key: str, g: Any) -> Any:
-        """Of length one."""
-        norm = np.sqrt((np.asarray(g, np.float64) ** 2).sum())
-        return g / norm if norm else g
 
 
 class CentredGradients(Stranger):

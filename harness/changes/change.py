@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
+from fnmatch import fnmatchcase
 from itertools import combinations
 from typing import Any, ClassVar, Protocol, Self
 
@@ -15,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
+from isograd.arithmetic.words import Marked
 from isograd.inputs import Array, Batch, Inputs
-from isograd.ops.op import Layer, Op, Param
+from isograd.ops.op import Op, Param
 from isograd.scenario import GaussianData, InlineData, Scenario
 
 Rows = NDArray[np.int64]
@@ -30,6 +32,25 @@ OPTIONS: Any = {"extra": "forbid", "frozen": True}
 
 EARLY = ("arithmetic", "op", "samples", "labels", "data", "loaded")
 """Methods of a change that take hold before the gradients."""
+
+
+ORDER = {"lr": 0, "forward": 1, "loss": 2, "backward": 3, "grad": 4, "state": 5, "weight": 5}
+"""In which order kinds of quantities come; all others are later."""
+
+BEGINS = {
+    "returned": 0,
+    "rate": 0,
+    "arithmetic": 1,
+    "loaded": 1,
+    "samples": 1,
+    "data": 1,
+    "op": 1,
+    "labels": 2,
+    "gradients": 4,
+    "used": 5,
+    "updated": 5,
+}
+"""The first kind of quantity that each method of a change can make another."""
 
 
 class Evidence(Protocol):
@@ -73,7 +94,10 @@ class Change:
         formula: the formula with the change, the offending term between « and ».
         origin: where it usually comes from.
         solve: options that a trace can be solved for, each with the value that changes nothing.
+        between: of options that are solved for, the range outside which they mean nothing.
         remembers: what it does at a step depends on steps before.
+        is_fact: it says which numbers are other ones; that all the rest is right is what speaks for it.
+        rounds: its `updated` computes in the run's arithmetic, with its rounding; otherwise it is given plain arrays.
     """
 
     id: ClassVar[str] = ""
@@ -83,7 +107,10 @@ class Change:
     one: ClassVar[str] = "{at}"
     every: ClassVar[str] = "every parameter"
     solve: ClassVar[Mapping[str, float]] = {}
+    between: ClassVar[Mapping[str, tuple[float, float]]] = {}
     remembers: ClassVar[bool] = False
+    rounds: ClassVar[bool] = False
+    is_fact: ClassVar[bool] = False
 
     @property
     def parts(self) -> tuple[Change, ...]:
@@ -124,6 +151,20 @@ class Change:
         """Whether it begins at the gradients: everything before the update is as the rules have it."""
         return all(getattr(type(part), name) is getattr(Change, name) for part in self.parts for name in EARLY)
 
+    def reaches(self, quantity: str) -> bool:
+        """Whether a quantity can be the first that differs: what comes before a change takes hold is right."""
+        kind, first = quantity.partition("/")[0], min((BEGINS[h] for h in BEGINS if self._overrides(h)), default=0)
+        if first == BEGINS["rate"] and not any(self._overrides(h) for h in BEGINS if h not in ("rate", "returned")):
+            return kind in ("lr", "weight", "state") or self._overrides("returned")
+        return first <= ORDER.get(kind, len(ORDER))
+
+    def touches(self, scenario: Scenario) -> frozenset[str] | None:
+        """Quantities that it can make wrong for the numbers that they are computed from; None: it may be any."""
+        return None
+
+    def _overrides(self, method: str) -> bool:
+        return any(getattr(type(part), method) is not getattr(Change, method) for part in self.parts)
+
     @property
     def vague(self) -> bool:
         """Whether it accounts for so much that it is a cause only where nothing else is."""
@@ -138,7 +179,7 @@ class Change:
         return None
 
     def op(self, run: Circumstances, op: Op) -> Any:
-        """What stands in the place of an operation: of a layer, the loss, or the optimizer (`instead`)."""
+        """What stands in the place of an operation: a layer, the loss, the optimizer (`isograd.changes.instead`)."""
         return op
 
     def rate(self, run: Circumstances, lr: float) -> float:
@@ -185,7 +226,13 @@ class Circumstances:
         scenario: what is run.
         inputs: its numbers.
         step: which step it is.
+        lr: its learning rate.
         update: what the optimizer makes of a parameter and a gradient at this step.
+        parameter: a parameter before the update, by "layer.param", in the run's arithmetic.
+        again: the layers' outputs and the loss of the step's batch once more, by the parameters as they are then.
+        plain: a number of the run's arithmetic as an array.
+        held: an array as a number of the run's arithmetic, with as many axes as another one.
+        rate, count: the learning rate and the step's number, counted from 1, in the run's arithmetic.
         memory: for the change.
         loads: whether states are loaded anew before each step.
     """
@@ -193,7 +240,13 @@ class Circumstances:
     def __init__(self, scenario: Scenario, inputs: Inputs) -> None:
         self.scenario, self.inputs = scenario, inputs
         self.step = 0
+        self.lr = 0.0
         self.update: Callable[[str, Any, Any], Any] = lambda key, w, g: w
+        self.parameter: Callable[[str], Any] = lambda key: inputs.weights[key]
+        self.again: Callable[[], Values] = dict
+        self.plain: Callable[[Any], Array] = np.asarray
+        self.held: Callable[[Any, Any], Any] = lambda values, like: values
+        self.rate, self.count = np.float64(0.0), np.float64(1.0)
         self.memory: dict[Any, Any] = {}
         self.loads = True
         self.parts: dict[int, Circumstances] = {}
@@ -205,9 +258,40 @@ class Circumstances:
 
     def part(self, number: int) -> Circumstances:
         """The same circumstances with a memory of its own, for one of several changes."""
-        part = self.parts.setdefault(number, Circumstances(self.scenario, self.inputs))
-        part.step, part.update, part.loads = self.step, self.update, self.loads
+        part = self.parts.get(number)
+        if part is None:
+            part = self.parts[number] = _Part(self)
         return part
+
+
+class _Part(Circumstances):
+    """Whatever is not its own is the whole's, as it is then."""
+
+    def __init__(self, whole: Circumstances) -> None:
+        self.whole, self.memory, self.parts = whole, {}, {}
+
+    def __getattr__(self, name: str) -> Any:
+        if name in PLAINLY:  # of two changes together each is given plain arrays by what comes after the gradients
+            return getattr(self, f"_{name}")
+        return getattr(self.whole, name)
+
+    @property
+    def _rate(self) -> Any:
+        return np.float64(self.whole.lr)
+
+    @property
+    def _count(self) -> Any:
+        return np.float64(self.whole.step + 1)
+
+    def _held(self, values: Any, like: Any) -> Any:
+        return values
+
+    def _plain(self, values: Any) -> Any:
+        return self.whole.plain(values) if isinstance(values, Marked) else np.asarray(values)
+
+
+PLAINLY = ("rate", "count", "held", "plain")
+"""What a part of several changes has in its own way."""
 
 
 @dataclass(config=OPTIONS | {"arbitrary_types_allowed": True})
@@ -293,6 +377,10 @@ class AtLayer(Change):
         places = cls.places(scenario)
         yield from (cls(at=at) for at in [*([""] if len(places) > 1 else []), *places])
 
+    def touches(self, scenario: Scenario) -> frozenset[str] | None:
+        """What its layers give."""
+        return of_layers(scenario, [layer.name for layer in scenario.layers if self.is_at(layer.name)])
+
     def here(self, op: Op) -> bool:
         """Whether it is that layer, or one of all that it means something for."""
         return isinstance(getattr(op, "name", None), str) and self.is_at(op.name)  # type: ignore[attr-defined]
@@ -304,19 +392,41 @@ class AtLayer(Change):
 
 @dataclass(config=OPTIONS)
 class AtParameter(Change):
-    """A change for one parameter; `at` is its "layer.param", or none for all."""
+    """A change for one parameter; `at` is its "layer.param", or none for all, or a group: "*.bias", "output.*"."""
 
     at: str = ""
 
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """All together, and each."""
+        """All together, each, and the groups that optimizers are often given: by name, and by layer."""
         names = list(scenario.parameters())
-        yield from (cls(at=at) for at in ["", *(names if len(names) > 1 else [])])
+        yield from (cls(at=at) for at in ["", *(names if len(names) > 1 else []), *groups(names)])
+
+    def touches(self, scenario: Scenario) -> frozenset[str] | None:
+        """What its parameters' layers give, of other parameters nothing."""
+        keys = [key for key in scenario.parameters() if self.here(key)]
+        quantities = of_layers(scenario, list(dict.fromkeys(map(layer_of, keys))))
+        others = {f"{kind}/{key}" for key in scenario.parameters() if key not in keys for kind in ("grad", "weight")}
+        return quantities - others
 
     def here(self, key: str) -> bool:
-        """Whether it is that parameter."""
-        return self.at in ("", key)
+        """Whether it is that parameter, or one of the group."""
+        return self.at in ("", key) or ("*" in self.at and fnmatchcase(key, self.at))
+
+    def says(self) -> str:
+        """A group by what it holds."""
+        said = super().says()
+        layer, _, param = self.at.partition(".")
+        group = f"every {param}" if layer == "*" else f"every parameter of {layer}"
+        return said.replace(self.at, group) if "*" in self.at else said
+
+
+def groups(names: list[str]) -> Iterator[str]:
+    """Globs of some parameters, "layer.param", that are more than one and not all."""
+    layers, params = ([*dict.fromkeys(name.partition(".")[i] for name in names)] for i in (0, 2))
+    for glob in [*(f"*.{param}" for param in params), *(f"{layer}.*" for layer in layers)]:
+        if 1 < sum(fnmatchcase(name, glob) for name in names) < len(names):
+            yield glob
 
 
 @dataclass(config=OPTIONS)
@@ -327,6 +437,22 @@ class AtPartialBatch(Change):
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
         """Where a batch is smaller than the others."""
         yield from [cls()] if _has_partial_batch(scenario) else []
+
+
+def of_layers(scenario: Scenario, names: list[str]) -> frozenset[str]:
+    """What layers compute: outputs, gradients of what feeds them and of their parameters, and what they keep."""
+    feeds = scenario.feeds()
+    found = {f"{kind}/{name}" for name in names for kind in ("forward", "eval")}
+    found |= {f"backward/{feed}" for name in names for feed in feeds[name]}
+    found |= {f"{kind}/{key}" for key in scenario.parameters() if layer_of(key) in names for kind in ("grad", "weight")}
+    slots = scenario.optimizer.slots()
+    found |= {f"state/{key}.{slot}" for key in scenario.parameters() if layer_of(key) in names for slot in slots}
+    return frozenset(found | {f"buffer/{key}" for key in scenario.buffers() if layer_of(key) in names})
+
+
+def of_loss(scenario: Scenario) -> frozenset[str]:
+    """The quantities that the loss computes."""
+    return frozenset(("loss", "eval_loss", f"backward/{scenario.layers[-1].name}"))
 
 
 MOST = 10_000_000
@@ -377,33 +503,6 @@ def alike(scenario: Scenario) -> Iterator[tuple[str, str]]:
     """Each two parameters of one shape, "layer.param", in the order of the layers."""
     shapes = {name: param.shape for name, param in scenario.parameters().items()}
     yield from ((a, b) for a, b in combinations(shapes, 2) if shapes[a] == shapes[b])
-
-
-class Instead:
-    """An operation of which some rules are replaced; all else is its own."""
-
-    def __init__(self, op: Op, **rules: Callable[..., Any]) -> None:
-        self._op = op
-        self.__dict__.update(rules)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._op, name)
-
-
-def instead(op: Op, **rules: Callable[..., Any]) -> Any:
-    """The operation with other rules, as in ``instead(layer, backward=lambda p, out, d, *x: Back(d))``."""
-    return Instead(op, **rules)
-
-
-def with_parameters(layer: Layer, changed: Callable[[Mapping[str, Array]], Mapping[str, Array]], **others: Any) -> Any:
-    """A layer whose rules are given other parameters than it has."""
-    return instead(
-        layer,
-        forward=lambda p, *x: layer.forward(changed(p), *x),
-        backward=lambda p, out, d, *x: layer.backward(changed(p), out, d, *x),
-        evaluate=lambda p, *x: layer.evaluate(changed(p), *x),
-        **others,
-    )
 
 
 def _has_partial_batch(scenario: Scenario) -> bool:

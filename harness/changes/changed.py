@@ -93,6 +93,8 @@ class ChangedSession(Session):
     def _updated(self, key: str, w: Any, g: Any, after: Any) -> Any:
         if type(self.change).updated is Change.updated:
             return after
+        if self.change.rounds:
+            return self.change.updated(self.run, key, w, g, after)
         plain, held = self.training.arithmetic.plain, self.training.arithmetic.held
         changed = self.change.updated(self.run, key, plain(w), plain(g), plain(after))
         return held(_of_rank(changed, plain(after)))
@@ -113,7 +115,11 @@ class ChangedSession(Session):
     def _walk(self, t: int, batch: Batch) -> Iterator[tuple[str, Any]]:
         """One step; where it is known up to its gradients, from there on: a change of updates leaves that as it is."""
         lr = self._rate(t)
-        self.run.update = self.training.updating(lr, t)
+        run, training = self.run, self.training
+        run.update, run.lr, run.plain = training.updating(lr, t), lr, training.arithmetic.plain
+        run.rate, run.count = training.arithmetic.scalar(lr), training.arithmetic.count(t + 1)
+        run.held = lambda values, like: training.arithmetic.held(_of_rank(values, run.plain(like)))
+        run.parameter, run.again = training.parameter, lambda: dict(training.again(batch))
         if self.known is None:
             yield from self.training.step(batch, lr, t)
             return

@@ -121,8 +121,18 @@ def _account(own: Own, place: Place) -> Account:
     if not search.has_something_to_explain():
         return Account(of, place, pattern=pattern(own, place, search.rerun), structural=structural)
     tried = search.single()
-    causes = [trial for trial in tried if trial.fits] or [trial for trial in search.pairs() if trial.fits]
-    looks = "" if causes else pattern(own, place, search.rerun)
+    fitting = [trial for trial in tried if trial.fits] or [trial for trial in search.pairs() if trial.fits]
+    causes = [trial for trial in fitting if trial.proves]
+    looks = "" if causes else _described(fitting) or pattern(own, place, search.rerun)
     table = tuple(worst_elements(own, place, search.rerun))
     apart = telling_apart(own, place.step, search.rerun.told, causes) if len(causes) > 1 else ""
     return Account(of, place, tuple(causes), tuple(tried), looks, search.skipped, table, apart, structural)
+
+
+def _described(fitting: list[Trial]) -> str:
+    """What would fit, but has as many values that were made to fit as there are wrong numbers."""
+    if not fitting:
+        return ""
+    trial = fitting[0]
+    number = f"{len(trial.solved)} {'value' if len(trial.solved) == 1 else 'values'}"
+    return f"it could be described so: {trial.sentence}; but {number} can be found for any such difference"

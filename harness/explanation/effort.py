@@ -44,7 +44,7 @@ DEAR = 50_000_000
 """A noisy step that costs more is not run for a change that is far off by the typical envelope."""
 
 SINGLES = 6_000_000_000
-PAIRS = 1_000_000_000
+PAIRS = 2_000_000_000
 ALTERATIONS = 500_000_000
 STEPS = 1_500_000_000
 """What all single changes may cost, all pairs, all alterations that could tell causes apart, and the steps at which a

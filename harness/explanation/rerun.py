@@ -36,6 +36,12 @@ FAR = 10.0
 FURTHEST = 64
 """Elements of a large tensor that are looked at because they are furthest off."""
 
+RESIZED = 4.0
+"""A tensor that a change makes so many times smaller is weighted anew."""
+
+LEAD = 16
+"""Steps before one that is looked at, of which what a change remembers has noise too."""
+
 ROUGHLY = 100.0
 """A change that is further off than so many bounds, without noise, is not looked at with noise."""
 
@@ -144,14 +150,15 @@ class Rerun:
     def run(
         self, change: Change, steps: Steps, arithmetic: str | Arithmetic
     ) -> Iterator[tuple[int, Mapping[str, Array]]]:
-        """The changed rules at the steps; a change that remembers is led through all steps before, without noise."""
+        """The changed rules at the steps; a change that remembers is led through all steps before, far ones plainly."""
         scenario, inputs, free = self.own.scenario, self.own.inputs, self.own.trace.manifest.mode == "free"
         session = ChangedSession(scenario, inputs, change, arithmetic, rounded=False)
         before = ChangedSession(scenario, inputs, change, "float64", rounded=False)
         before.run = session.run
         wanted, known = set(steps.tolist()), self.own.steps
+        lead = {step - back for step in wanted for back in range(LEAD)} if change.remembers else wanted
         for step in known[known <= steps.max(initial=-1)].tolist() if change.remembers else steps.tolist():
-            at = session if step in wanted else before
+            at = session if step in lead else before
             at.run.loads = not (free and step)  # a free run loads a state once, and then has its own
             plain = at is before or arithmetic == "float64"
             effort = self.own.effort
@@ -293,6 +300,23 @@ class Rerun:
         """One over the envelope of each element, of the unchanged rules; a constant outweighs all that rounds."""
         envelopes = self._envelopes
         return _end_to_end(self._few(name, int(at), envelopes[int(at)][name]) for at in steps for name in names)
+
+    def weights_near(self, values: Floats, names: list[str], steps: Steps) -> Floats | None:
+        """The weights of what a change gives: a tensor that it makes much smaller has a smaller envelope, as much.
+
+        None where no tensor's size is another by more than `RESIZED`.
+        """
+        sizes = np.array([len(self._few(n, int(at), self.own.recorded(n, int(at)))) for at in steps for n in names])
+        starts = np.cumsum(sizes) - sizes
+        if not sizes.all():
+            return None
+        ruled = _end_to_end(self._few(n, int(at), self.ruled(n, int(at))) for at in steps for n in names)
+        before, now = (np.maximum.reduceat(np.abs(side), starts) for side in (ruled, values))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            factor = np.where((before > 0) & (now > 0), before / now, 1.0)
+        if not ((factor > RESIZED) | (factor < 1 / RESIZED)).any():
+            return None
+        return np.asarray(self.weights(names, steps) * np.repeat(factor, sizes))
 
     def _few(self, name: str, step: int, value: Array) -> Floats:
         """A tensor end to end; of a large one some elements: evenly spread ones, and those that are the furthest off.

@@ -12,13 +12,25 @@ import numpy as np
 from isograd.changes.catalogue import CATALOGUE
 from isograd.changes.change import Both, Change
 from isograd.explanation.effort import LEAST_SQUARES, PAIRS, SINGLES
-from isograd.explanation.localise import Place
+from isograd.explanation.localise import Place, local_errors
 from isograd.explanation.own import Own
-from isograd.explanation.rerun import Rerun, Steps
+from isograd.explanation.rerun import ROUGHLY, Rerun, Steps
 from isograd.explanation.solve import solved_for, solved_together
 from isograd.explanation.trial import Trial, Trying
 from isograd.inputs import Array, Inputs
 from isograd.scenario import Scenario
+
+GRAVE = 10.0
+"""So many bounds off, a quantity is wrong by itself, whatever the numbers beside it have been rounded to."""
+
+FIRSTS = 6
+"""Changes beside which others are tried: those that account for the most steps by themselves."""
+
+NEAREST = 100
+"""Pairs of changes in one quantity that are tried: those whose effects, added up, come nearest to what is seen."""
+
+ENOUGH = 64
+"""Wrong numbers after which no more are counted: no change has so many values to solve for."""
 
 CONFIRM = 24
 """Further steps that a change must account for, spread over the run, beside the one after the first."""
@@ -80,7 +92,7 @@ class Search:
     def __post_init__(self) -> None:
         self.effort = self.own.effort
         self._steps_left_out = self._left_out = self._pairs_left_out = ""
-        self._until = np.inf
+        self._until, self._some_left = np.inf, False
         self.rerun = Rerun(self.own, self._steps_to_confirm())
         self.trying = Trying(self.rerun, self.place, self.rerun.steps[:1])
         self._usual_at: dict[int, list[Change]] = {}
@@ -115,15 +127,26 @@ class Search:
 
     # ------------------------------------------------------------ one change
 
-    def candidates(self, step: int | None = None) -> Iterator[Change]:
-        """Every change of the catalogue at each of its places; what happens at one step, at this one."""
+    def candidates(self, step: int | None = None, within: frozenset[str] | None = None) -> Iterator[Change]:
+        """Every change of the catalogue at each of its places; what happens at one step, at this one.
+
+        Args:
+            step: None: the first that is wrong.
+            within: only changes that can make all of these quantities wrong.
+        """
         at = self.place.step if step is None else step
         evidence = Told(self.rerun, self.own.steps[self.own.steps >= at].tolist())
         for kind in CATALOGUE.values():
             for variant in kind.variants(self.own.scenario):
                 change = _at_step(variant, at)
-                yield change
-                yield from change.fitted(evidence)
+                if within is None or self._can_explain(change, within):
+                    yield change
+                    yield from change.fitted(evidence)
+
+    def _can_explain(self, change: Change, wrong: frozenset[str]) -> bool:
+        """Whether all that is wrong for what it was computed from can be so by a change."""
+        touched = change.touches(self.own.scenario)
+        return touched is None or wrong <= touched
 
     def single(self) -> list[Trial]:
         """Every candidate, tried, the closest first; several can account for everything.
@@ -131,20 +154,64 @@ class Search:
         What says more is kept: not another order or other values where anything else fits, and not a change of all
         places where the same at one of them fits.
         """
-        candidates = list(self.candidates())
+        candidates = list(self.candidates(within=self._gravely_wrong))
         if self.effort.dear:  # first those that cost the least
-            candidates.sort(key=lambda change: (not change.late, len(change.solve)))
+            candidates.sort(key=lambda change: (not self._is_near(change), not change.late, len(change.solve)))
         trials = self._tried(candidates, strict=self.effort.dear)
         if self.effort.dear and not any(trial.fits for trial in trials) and not self._left_out:
             again = self._tried(candidates, strict=False)
             trials = [*again, *trials[len(again) :]]
+        trials = [self.proved(trial) for trial in trials]
         # of those that account for everything first what has fewer values to fit
         trials.sort(key=lambda trial: (not trial.fits, trial.fits and len(trial.solved), trial.ratio))
         if any(trial.fits and not trial.change.vague for trial in trials):
             trials = [trial for trial in trials if not trial.change.vague]
-        local = {trial.change.id for trial in trials if trial.fits and _place(trial.change)}
-        trials = [t for t in trials if not (t.fits and _place(t.change) == "" and t.change.id in local)]
+        local = {
+            t.change.id: min(_width(o) for o in trials if o.fits and o.change.id == t.change.id)
+            for t in trials
+            if t.fits
+        }
+        trials = [t for t in trials if not (t.fits and _width(t) > local[t.change.id])]
         return list({trial.id: trial for trial in reversed(trials)}.values())[::-1]
+
+    @cached_property
+    def _gravely_wrong(self) -> frozenset[str]:
+        """What is by far wrong for what it was computed from: no rounding of the trace's own is to blame for that."""
+        errors, own = local_errors(self.own, self.place.step), self.own
+        near = {name for name, error in errors.items() if (error <= GRAVE * own.limit).all()}
+        return frozenset(self.place.guilty) - near
+
+    def _errors(self, step: int) -> dict[str, Array]:
+        rerun, own = self.rerun, self.own
+        names = [name for name in rerun.names if name != "lr"]
+        off = {name: np.abs(own.recorded(name, step) - rerun.ruled(name, step)) for name in names}
+        return {name: error / rerun.bound(name, step) * own.limit for name, error in off.items()}
+
+    def _is_near(self, change: Change) -> bool:
+        """Whether a change is of an operation that is wrong for what it was given, or says what one is."""
+        at = getattr(change, "at", "")
+        wrong = {name.partition("/")[2].partition(".")[0] for name in self.place.guilty}
+        kinds = {layer.kind for layer in self.own.scenario.layers if layer.name in wrong}
+        return at.partition(".")[0] in wrong or at.removeprefix("every ") in kinds
+
+    def proved(self, trial: Trial) -> Trial:
+        """A trial that fits, with how many numbers come right with it."""
+        return replace(trial, numbers=self.wrong_numbers) if trial.fits and trial.solved else trial
+
+    @cached_property
+    def wrong_numbers(self) -> int:
+        """How many numbers are wrong for those that they were computed from: what follows from them says nothing new.
+
+        Counted at as many of the steps as it takes to have `ENOUGH` of them.
+        """
+        found = 0
+        for step in self.rerun.steps.tolist():
+            errors = local_errors(self.own, step) or self._errors(step)  # where something was not recorded, all errors
+            found += sum(int((~(e <= self.own.limit)).sum()) for e in errors.values())
+            found += not self.own.rate_is_right(step)
+            if found >= ENOUGH:
+                break
+        return found
 
     def _tried(self, candidates: list[Change], strict: bool) -> list[Trial]:
         """Changes tried one by one, as long as that does not cost more than `SINGLES`."""
@@ -172,8 +239,8 @@ class Search:
             found += [trial for trial in way() if trial.fits]
             if found:
                 break
-        self._pairs_left_out = "some pairs of changes" if self._is_over else ""
-        return sorted(found, key=lambda trial: trial.ratio)
+        self._pairs_left_out = "some pairs of changes" if self._is_over or self._some_left else ""
+        return sorted(map(self.proved, found), key=lambda trial: trial.ratio)
 
     @property
     def _is_over(self) -> bool:
@@ -186,14 +253,18 @@ class Search:
         Those that account for the most steps come first, and of those the ones in which nothing is fitted.
         """
         firsts = [(fails, one) for one in self._firsts() if (fails := self._where_it_fails(one))]
-        for (step, name), one in sorted(firsts, key=lambda row: (-row[0][0], len(row[1].solved))):
+        firsts.sort(key=lambda row: (-row[0][0], len(row[1].solved)))
+        self._some_left = len(firsts) > FIRSTS
+        for (step, name), one in firsts[:FIRSTS]:
             trying, both = self._trying_from(step), partial(Both, one.change)
             left = trying.rerun.vector(one.change, [name], trying.first)
             for other in self._usual(step):
                 if self._is_over:
                     return
                 least = 0.0 if other.solve else self.own.limit / 2  # an option's usual value may be a small one
-                if other.id == one.change.id or not trying.moves(both(other), left, name, least):
+                if not other.reaches(name) or other.id == one.change.id:
+                    continue
+                if not trying.moves(both(other), left, name, least):
                     continue
                 trial = trying.within(other, both)
                 if trial.fits and not trying.moves(trial.change, left, name, self.own.limit / 2):
@@ -206,13 +277,24 @@ class Search:
         """Changes that put right all up to what differs first, whatever becomes of what comes after."""
         names = self.rerun.told[: self.rerun.told.index(self.place.first) + 1]
         numbers = [name for name in names if self.own.fits(name)]
+        first = self.trying.first
+        got, weight = self.rerun.recorded(numbers, first), self.rerun.weights(numbers, first)
         for change in self._usual():
             if self._is_over:
                 return
-            change, solved = solved_for(self.rerun, change, numbers, self.trying.first)
+            if not self._can_begin(change):
+                continue
+            change, solved = solved_for(self.rerun, change, numbers, first)
+            came = self.rerun.vector(change, numbers, first)
+            if came.shape != got.shape or not (np.abs(came - got) * weight <= self.own.limit * ROUGHLY).all():
+                continue
             trial = Trial(change, *self.rerun.compare(change, self.trying.first, names=names), solved)
             if trial.tells and trial.fits:
                 yield trial
+
+    def _can_begin(self, change: Change) -> bool:
+        """Whether what differs first can be wrong by itself with a change."""
+        return change.reaches(self.place.first) and self._can_explain(change, frozenset((self.place.first,)))
 
     def _where_it_fails(self, one: Trial) -> tuple[int, str] | None:
         """The first step that a change does not account for, and a quantity there: that, a second one must move."""
@@ -234,28 +316,39 @@ class Search:
         return Trying(Rerun(self.own, np.union1d(self.rerun.steps, later)), self.place, later[:1])
 
     def _in_one_quantity(self) -> Iterator[Trial]:
-        """Two that both change what differs first, those first whose effects come nearest to it when they are added."""
+        """Two that both change what differs first, those first whose effects come nearest to it when they are added.
+
+        What comes before is right, so neither of them moves that.
+        """
         name, step = self.place.first, self.trying.first
         if not self.own.fits(name):
             return  # no numbers that could be added up
-        weight = self.rerun.weights([name], step)
-        right = self.rerun.vector(Change(), [name], step)
-        wanted = np.nan_to_num((self.rerun.recorded([name], step) - right) * weight)
+        names = self.rerun.told[: self.rerun.told.index(name) + 1]
+        names = [told for told in names if self.own.fits(told)]
+        weight = self.rerun.weights(names, step)
+        right = self.rerun.vector(Change(), names, step)
+        own = len(self.rerun.weights([name], step))  # the last so many of them are its own
+        wanted = np.nan_to_num((self.rerun.recorded(names, step) - right) * weight)[-own:]
         effects = []
         for change in self._usual():
             if self._is_over:
                 return
-            effect = self.rerun.vector(change, [name], step)
-            moved = (effect - right) * weight if effect.shape == right.shape else np.zeros(1)
-            if np.isfinite(moved).all() and np.abs(moved).max() > 1.0:
-                effects.append((change, moved))
+            if not self._can_begin(change):
+                continue
+            effect = self.rerun.vector(change, names, step)
+            moved = (effect - right) * weight if effect.shape == right.shape else np.full(own, np.nan)
+            if not np.isfinite(moved).all() or (np.abs(moved[:-own]) > self.own.limit).any():
+                continue
+            if np.abs(moved[-own:]).max() > 1.0:
+                effects.append((change, moved[-own:]))
         pairs = []
         for (i, a), (j, b) in combinations(enumerate(effects), 2):
             if a[0].id != b[0].id and not self._is_over:
                 pairs.append((_left_over(wanted, a, b), i, j))
                 self.effort.spent += LEAST_SQUARES * len(wanted)
-        for _, i, j in sorted(pairs):
-            if self._is_over:
+        for tried, (_, i, j) in enumerate(sorted(pairs)):
+            if self._is_over or tried == NEAREST:
+                self._some_left = True
                 return
             yield self._together(effects[i][0], effects[j][0])
 
@@ -278,9 +371,10 @@ class Search:
         return self._usual_at[at]
 
 
-def _place(change: Change) -> str | None:
-    """Where a change is; "" for all of its places, None if it has none."""
-    return getattr(change, "at", None)
+def _width(trial: Trial) -> int:
+    """At how many places a change is: one, some (a group), all."""
+    at = getattr(trial.change, "at", None)
+    return 2 if at == "" else 1 if at is not None and ("*" in at or at.startswith("every ")) else 0
 
 
 def _at_step(change: Change, step: int) -> Change:

@@ -17,6 +17,9 @@ ITERATIONS = 12
 FEW = 4
 """The same for a large scenario."""
 
+SHARP = 1e-3
+"""A value that is known no better than this share of it is near a simple number by accident too often."""
+
 SURE = 3.0
 """A solved parameter within so many standard errors of the value that changes nothing is none."""
 
@@ -36,12 +39,20 @@ class Solved:
     neutral: float
 
     @property
+    def is_simple(self) -> bool:
+        """Whether it is a simple number, and known so well that this is no accident."""
+        return _simplest(self.value, self.error) in simple(self.value, 10 * self.error) and self.error <= SHARP * abs(
+            self.value or 1
+        )
+
+    @property
     def tells(self) -> bool:
         """Whether it changes anything for sure."""
         return abs(self.value - self.neutral) > SURE * self.error
 
     def __str__(self) -> str:
-        return f"{self.value:.{digits(self.value, self.error)}g} ± {self.error:.1g}, expected {self.neutral:g}"
+        expected = f", expected {self.neutral:g}" if np.isfinite(self.neutral) else ""
+        return f"{self.value:.{digits(self.value, self.error)}g} ± {self.error:.1g}{expected}"
 
 
 def digits(value: float, error: float) -> int:
@@ -92,13 +103,14 @@ def _solve(
         return out
 
     usual = np.array([float(getattr(parts[i], name)) for i, name in where])
-    found, errors = _gauss_newton(
-        lambda values: rerun.vector(joined(put(values)), names, steps),
-        usual,
-        rerun.recorded(names, steps),
-        rerun.weights(names, steps),
-        FEW if rerun.own.effort.dear else ITERATIONS,
-    )
+    got, iterations = rerun.recorded(names, steps), FEW if rerun.own.effort.dear else ITERATIONS
+
+    def run(values: Floats) -> Floats:
+        return rerun.vector(joined(put(values)), names, steps)
+
+    found, errors = _gauss_newton(run, usual, got, rerun.weights(names, steps), iterations)
+    if np.isfinite(errors).all() and (weights := rerun.weights_near(run(found), names, steps)) is not None:
+        found, errors = _gauss_newton(run, found, got, weights, iterations)
     solved: list[dict[str, Solved]] = [{} for _ in parts]
     for (i, name), value, error in zip(where, found.tolist(), errors.tolist(), strict=True):
         solved[i][name] = Solved(value, error, parts[i].solve[name])
@@ -106,10 +118,19 @@ def _solve(
     return put(nice), solved
 
 
+def simple(value: float, error: float) -> tuple[float, ...]:
+    """Simple numbers that are near: 0, a whole one, quarters; and 1 or 2 over a whole number, where few such are."""
+    if not np.isfinite(value):
+        return ()
+    found: tuple[float, ...] = (0.0, float(np.rint(value)), float(np.rint(4 * value) / 4))
+    if 0 < abs(value) < 1 and error < 10 * SHARP * value * value:  # so far apart are they
+        found = (*found, 2.0 / float(np.rint(2.0 / value)))
+    return found
+
+
 def _simplest(value: float, error: float) -> float:
     """A simple number as near as the errors allow; or the digits that are known."""
-    simple = (0.0, float(np.rint(value)), float(np.rint(4 * value) / 4)) if np.isfinite(value) else ()
-    near = [v for v in simple if abs(value - v) <= SURE * error]
+    near = [v for v in simple(value, error) if abs(value - v) <= SURE * error]
     return near[0] if near else float(f"{value:.{digits(value, error)}g}")
 
 

@@ -9,6 +9,7 @@ from functools import cached_property, partial
 import numpy as np
 
 from isograd.changes.catalogue.parameters import InitialLost
+from isograd.changes.catalogue.told import WeightsToldEarly
 from isograd.changes.change import Change
 from isograd.dtypes import FORMATS
 from isograd.envelope import Floats
@@ -20,6 +21,13 @@ from isograd.judging import FACTOR
 
 ROUNDING = 1e-6
 """In envelopes: what float64's own rounding can move."""
+
+FEW_ELEMENTS = 3
+"""Elements up to which those that differ are named."""
+
+OF_TWO = 10
+"""Wrong numbers for each value that two changes together have solved: numbers of one step follow from one another, and
+two values that are free fit a handful of them."""
 
 MOST = 0.95
 """The share of numbers that must look like a narrower dtype's."""
@@ -34,6 +42,7 @@ class Trial:
         ratio: the largest error in bounds over all quantities and steps that were looked at: up to 1 it is a cause.
         worst: the quantity and step of that.
         solved: its parameters that were solved for.
+        numbers: how many numbers that are wrong by the rules come right with it.
         words: what is different, where more is known than the change says; "" for its own sentence.
     """
 
@@ -42,6 +51,17 @@ class Trial:
     worst: tuple[str, int]
     solved: Mapping[str, Solved] = field(default_factory=dict)
     words: str = ""
+    numbers: int = 0
+
+    @property
+    def proves(self) -> bool:
+        """Whether more numbers come right than values were solved for: otherwise it describes, and accounts for none.
+
+        A value that came out as a simple number was not made to fit.
+        """
+        fitted = sum(not value.is_simple for value in self.solved.values())
+        enough = self.numbers > fitted * (1 if len(self.change.parts) == 1 else OF_TWO)
+        return not fitted or enough or all(part.is_fact for part in self.change.parts)
 
     @property
     def fits(self) -> bool:
@@ -50,8 +70,11 @@ class Trial:
 
     @property
     def tells(self) -> bool:
-        """Whether, if something was solved for, it came out as something that changes anything."""
-        return not self.solved or any(value.tells for value in self.solved.values())
+        """Whether all that was solved for came out as something that changes anything.
+
+        Of several values one that does not is no part of a cause: without it, it is another change.
+        """
+        return all(value.tells for value in self.solved.values()) and all(map(_means_something, self.change.parts))
 
     @property
     def id(self) -> str:
@@ -62,7 +85,13 @@ class Trial:
     def sentence(self) -> str:
         """What is different, with the values that were solved for."""
         values = [f"{name} = {solved}" for name, solved in self.solved.items()]
+        values += [f"{self.numbers} wrong numbers come right with it"] if values and self.numbers else []
         return (self.words or self.change.says()) + (f" ({'; '.join(values)})" if values else "")
+
+
+def _means_something(change: Change) -> bool:
+    """Whether its options are within the ranges in which they mean anything."""
+    return all(low <= getattr(change, name) <= high for name, (low, high) in change.between.items())
 
 
 @dataclass(frozen=True)
@@ -102,10 +131,14 @@ class Trying:
 
     def trial(self, change: Change) -> Trial:
         """Solve for the change's parameter, if it has one; then compare all quantities, at the step and at others."""
+        if not change.reaches(self.place.first):
+            return Trial(change, np.inf, (self.place.first, self.place.step))
         if change.precision():
             return self._narrower(change)
         if change.id == InitialLost.id:
             return self._other_values(change)
+        if change.id == WeightsToldEarly.id and self.own.trace.manifest.mode == "free":
+            return self._told_early(change)
         return self.within(change, alone)
 
     def within(self, change: Change, within: Callable[[Change], Change]) -> Trial:
@@ -140,11 +173,27 @@ class Trying:
             return nothing
         ratio, where = Rerun(self._had[0], self.rerun.steps).compare(Change(), self.rerun.steps)
         named = "every parameter" if len(differs) == len(self.own.parameters) > 1 else " and ".join(differs)
-        words = f"the values of {named} are not those that were loaded"
+        words = f"the values of {named} are not those that were loaded" + self._which_elements(differs)
         if self.own.trace.manifest.mode == "free" and self.place.step:
             words = f"a step starts from other values of {named} than the step before has told"
         # what an update tells of a value has the update's rounding besides
         return Trial(change, ratio / 2, where, words=words)
+
+    def _which_elements(self, differs: list[str]) -> str:
+        """Of one parameter of which few elements differ: which, and by how much."""
+        if len(differs) != 1:
+            return ""
+        name, step = f"weight/{differs[0]}", int(self.rerun.steps[0])
+        had, given = (own.states[name][step].astype(np.float64) for own in (self._had[0], self.own))
+        turned = given.T if given.ndim == 2 and given.shape[0] == given.shape[1] else given
+        near = np.abs(had - given).max() / 1e3
+        if (np.abs(had - turned) <= near).all():
+            return ": they are those, transposed"
+        where = np.argwhere(np.abs(had - given) > np.abs(had - given).max() / 1e3)
+        if not 0 < len(where) <= FEW_ELEMENTS:
+            return ""
+        told = [f"element {list(map(int, at))} by {(had - given)[tuple(at)]:.3g}" for at in where]
+        return f": they differ in {' and '.join(told)} only"
 
     @cached_property
     def _had(self) -> tuple[Own, tuple[str, ...]]:
@@ -162,6 +211,21 @@ class Trying:
                     differs += [key] if key not in differs else []
                     column[step] = had
         return replace(own, states=states), tuple(key for key in own.parameters if key in differs)
+
+    def _told_early(self, change: Change) -> Trial:
+        """What a free run tells as the weights after a step are those that it had before it."""
+        own = self.own
+        if not all(own.fits(f"weight/{key}") for key in own.parameters):
+            return Trial(change, np.inf, (self.place.first, self.place.step))
+        states = {name: np.array(column) for name, column in own.states.items()}
+        for key in own.parameters:
+            states[f"weight/{key}"][own.trace.steps] = own.trace.columns[f"weight/{key}"]
+        steps = own.steps[own.steps >= self.place.step][: len(self.rerun.steps)]
+        ratio, where = Rerun(replace(own, states=states), steps).compare(change, steps)
+        still = len(steps) > 1 and any(
+            (states[f"weight/{key}"][steps[0]] != states[f"weight/{key}"][steps[-1]]).any() for key in own.parameters
+        )
+        return Trial(change, ratio if still else np.inf, where)
 
     def _updates_are_recorded(self) -> bool:
         return all(self.own.fits(f"{kind}/{key}") for key in self.own.parameters for kind in ("grad", "weight"))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Self
+from itertools import pairwise
+from typing import Any, Literal, Self
 
 import numpy as np
 from pydantic.dataclasses import dataclass
@@ -20,6 +21,7 @@ from isograd.changes.change import (
     layer_of,
     listed,
     nearest,
+    of_loss,
 )
 from isograd.inputs import Inputs
 from isograd.scenario import Scenario
@@ -38,7 +40,13 @@ class SamplesReordered(Change):
 
     def says(self) -> str:
         """With the samples of the first step."""
-        return self.sentence + (f": at step {self.orders[0][0]} {listed(self.orders[0][1])}" if self.orders else "")
+        if not self.orders:
+            return self.sentence
+        step, order = self.orders[0]
+        again = "; some come twice" if len(set(order)) < len(order) else ""
+        window = all(b - a == 1 for a, b in pairwise(order)) and len(order) > 1
+        begins = f" (a window that is off: it begins at sample {order[0]})" if window else ""
+        return f"{self.sentence}: at step {step} {listed(order)}{begins}{again}"
 
     def fitted(self, evidence: Evidence) -> Iterator[Self]:
         """Each row of a batch is the sample whose output of the first layer is nearest to what the trace has there."""
@@ -94,9 +102,46 @@ class LabelsShifted(Change):
     formula = "y_i ← y_«(i−1)»"
     origin = "an index that is off by one, a header that was read as data"
 
+    def touches(self, scenario: Scenario) -> frozenset[str] | None:
+        """What the loss computes."""
+        return of_loss(scenario)
+
     def labels(self, run: Circumstances, rows: Rows) -> Rows:
         """Labels of the samples before, the last one's for the first."""
         return (rows - 1) % len(run.inputs.y)
+
+
+@dataclass(config=OPTIONS)
+class LabelsOfOthers(Change):
+    """Within a batch, each sample has the label of another one."""
+
+    id = "labels_of_others"
+    sentence = "within each batch the labels are in another order: {how}"
+    formula = "y_i ← y_«π(i)»"
+    origin = "labels that are rolled, flipped or sorted apart from their samples"
+
+    how: Literal["shifted by one", "shifted back by one", "backwards"] = "shifted by one"
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Each order, of two samples or more."""
+        ways: tuple[Any, ...] = ("shifted by one", "shifted back by one", "backwards")
+        yield from (cls(how) for how in ways if scenario.batch_size > 1)
+
+    @property
+    def where(self) -> str:
+        """Which order."""
+        return self.how
+
+    def touches(self, scenario: Scenario) -> frozenset[str] | None:
+        """What the loss computes."""
+        return of_loss(scenario)
+
+    def labels(self, run: Circumstances, rows: Rows) -> Rows:
+        """Those of the batch, in the other order."""
+        if self.how == "backwards":
+            return rows[::-1]
+        return np.roll(rows, 1 if self.how == "shifted by one" else -1)
 
 
 @dataclass(config=OPTIONS)
@@ -113,6 +158,20 @@ class BatchRepeated(Change):
     def samples(self, run: Circumstances, rows: Rows) -> Rows:
         """The batch before."""
         return run.inputs.samples(run.step - 1) if run.step == self.step and run.step > 0 else rows
+
+
+@dataclass(config=OPTIONS)
+class BatchStuck(Change):
+    """Every step sees the first batch."""
+
+    id = "batch_stuck"
+    sentence = "every step sees the first batch again"
+    formula = "(x, y)_t ← (x, y)_«0»"
+    origin = "next(iter(loader)) in the loop, a batch that is kept"
+
+    def samples(self, run: Circumstances, rows: Rows) -> Rows:
+        """Those of step 0."""
+        return run.inputs.samples(0)
 
 
 @dataclass(config=OPTIONS)

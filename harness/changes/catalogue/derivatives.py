@@ -16,20 +16,12 @@ from isograd.changes.change import (
     Circumstances,
     Values,
     alike,
-    instead,
     layer_of,
     matrices,
 )
+from isograd.changes.instead import instead, is_activation
 from isograd.ops.op import Array, Back, Layer, Op, Out
 from isograd.scenario import Scenario
-
-
-def _is_activation(scenario: Scenario, op: Op) -> bool:
-    if not isinstance(op, Layer) or len(scenario.feeds()[op.name]) != 1:
-        return False
-    shapes, (before,) = scenario.shapes(), scenario.feeds()[op.name]
-    trained = any(layer_of(key) == op.name for key in scenario.parameters())
-    return not trained and shapes[op.name] == shapes[before]
 
 
 @dataclass(config=OPTIONS)
@@ -46,11 +38,11 @@ class DerivativeLeftOut(AtLayer):
     @classmethod
     def places(cls, scenario: Scenario) -> list[str]:
         """Activations: layers of one input without parameters that keep its shape."""
-        return [layer.name for layer in scenario.layers if _is_activation(scenario, layer)]
+        return [layer.name for layer in scenario.layers if is_activation(scenario, layer)]
 
     def op(self, run: Circumstances, op: Op) -> Any:
         """∂L/∂z = ∂L/∂a."""
-        changed = self.here(op) and _is_activation(run.scenario, op)
+        changed = self.here(op) and is_activation(run.scenario, op)
         return instead(op, backward=lambda p, out, d, z: Back(d)) if changed else op
 
 
@@ -127,6 +119,34 @@ class PathDetached(AtLayer):
         def backward(p: Any, out: Out, d: Array, *x: Array) -> Back:
             back = op.backward(p, out, d, *x)
             return Back(*(0 * dx for dx in back.inputs), **back.params)
+
+        return instead(op, backward=backward)
+
+
+@dataclass(config=OPTIONS)
+class InputGradientTransposed(AtLayer):
+    """What flows back through a square weight goes by the weight as in the forward rule."""
+
+    id = "input_gradient_transposed"
+    sentence = "the gradient that flows back through {at} takes its weight without transposing it"
+    formula = "∂L/∂x = d «Wᵀ»   (not d W)"
+    origin = "a hand-written backward pass of a square weight"
+
+    @classmethod
+    def places(cls, scenario: Scenario) -> list[str]:
+        """Layers of a square weight."""
+        square = [key for key, param in matrices(scenario).items() if param.shape[0] == param.shape[1] > 1]
+        return [layer_of(key) for key in square]
+
+    def op(self, run: Circumstances, op: Op) -> Any:
+        """∂L/∂x by the transposed weight; the rest as it is."""
+        if not (isinstance(op, Layer) and self.here(op) and op.name in self.places(run.scenario)):
+            return op
+
+        def backward(p: Any, out: Out, d: Array, *x: Array) -> Back:
+            back = op.backward(p, out, d, *x)
+            turned = {**p, "weight": p["weight"].mT}
+            return Back(*op.backward(turned, out, d, *x).inputs, **back.params)
 
         return instead(op, backward=backward)
 

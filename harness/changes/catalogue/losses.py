@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterator
 from math import prod
 from typing import Any, Literal, Self
 
+import numpy as np
 from pydantic.dataclasses import dataclass
 
+from isograd.arithmetic.numbers import Exact
 from isograd.arithmetic.words import sum as total
-from isograd.changes.change import OPTIONS, AtPartialBatch, Change, Circumstances, instead
+from isograd.changes.change import OPTIONS, AtPartialBatch, Change, Circumstances, Values, of_loss
+from isograd.changes.instead import instead
 from isograd.ops.op import Array, Loss, Op
 from isograd.scenario import Scenario
 
@@ -61,9 +64,46 @@ class LossScale(Change):
         """Which constant."""
         return SCALES[self.by][1]
 
+    def touches(self, scenario: Scenario) -> frozenset[str] | None:
+        """What the loss computes."""
+        return of_loss(scenario)
+
     def op(self, run: Circumstances, op: Op) -> Any:
         """Value and gradient of the loss, k times."""
         return scaled(op, SCALES[self.by][0]) if isinstance(op, Loss) else op
+
+
+@dataclass(config=OPTIONS)
+class LossTimes(Change):
+    """The loss, and with it every gradient, has a constant factor."""
+
+    id = "loss_times"
+    sentence = "the loss, and with it its gradient, is {by:.9g} times what it should be"
+    formula = "L ← «k» L, and so ∂L/∂ŷ ← «k» ∂L/∂ŷ"
+    origin = "a weight of a loss, a sum for a mean together with a ½"
+    solve = {"by": 1.0}  # noqa: RUF012
+
+    by: float = 3.0
+
+    @property
+    def vague(self) -> bool:
+        """A constant that has a reason is the better account."""
+        return True
+
+    def touches(self, scenario: Scenario) -> frozenset[str] | None:
+        """What the loss computes."""
+        return of_loss(scenario)
+
+    def op(self, run: Circumstances, op: Op) -> Any:
+        """Value and gradient of the loss, k times."""
+        if not isinstance(op, Loss):
+            return op
+        by = Exact(self.by)
+        return instead(
+            op,
+            value=lambda yhat, y: by * op.value(yhat, y),
+            gradient=lambda yhat, y: by * op.gradient(yhat, y),
+        )
 
 
 OF_SQUARES: dict[str, Callable[[int], int]] = {"half_squared_error": lambda n: 2 * n, "mse": lambda n: n * n}
@@ -83,6 +123,10 @@ class LabelsBroadcast(Change):
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
         """For one output and batches of two or more."""
         yield from [cls()] if outputs_of(scenario) == 1 and scenario.batch_size > 1 and _is_of_squares(scenario) else []
+
+    def touches(self, scenario: Scenario) -> frozenset[str] | None:
+        """What the loss computes."""
+        return of_loss(scenario)
 
     def op(self, run: Circumstances, op: Op) -> Any:
         """The squares of B × B residuals, by their sums: they themselves would take gigabytes for a large batch.
@@ -116,9 +160,74 @@ class PartialBatchScaled(AtPartialBatch):
     formula = "L = (1/«B») Σ_samples …   (not by the batch's own size)"
     origin = "a batch size that is taken from the settings, not from the batch"
 
+    def touches(self, scenario: Scenario) -> frozenset[str] | None:
+        """What the loss computes."""
+        return of_loss(scenario)
+
     def op(self, run: Circumstances, op: Op) -> Any:
         """Value and gradient of the loss, times the batch's size over a whole one's."""
         return scaled(op, lambda n, m: (n, run.inputs.batch_size)) if isinstance(op, Loss) else op
+
+
+@dataclass(config=OPTIONS)
+class LossGradientScale(Change):
+    """The loss is right, and its gradient has a constant factor."""
+
+    id = "loss_gradient_scale"
+    sentence = "the gradient of the loss is {by:.9g} times what it should be, and the loss is not"
+    formula = "∂L/∂ŷ ← «k» ∂L/∂ŷ   (and L as it is)"
+    origin = "a loss that is scaled for backward only; a hand-written derivative: a 2, a sign, a mean for a sum"
+    solve = {"by": 1.0}  # noqa: RUF012
+
+    by: float = 2.0
+
+    def touches(self, scenario: Scenario) -> frozenset[str] | None:
+        """What the loss computes."""
+        return of_loss(scenario)
+
+    def op(self, run: Circumstances, op: Op) -> Any:
+        """The gradient of the loss, k times."""
+        if not isinstance(op, Loss):
+            return op
+        return instead(op, gradient=lambda yhat, y: Exact(self.by) * op.gradient(yhat, y))
+
+
+@dataclass(config=OPTIONS)
+class Penalty(Change):
+    """The loss has one term more: of the squares, or of the absolute values, of all parameters."""
+
+    id = "penalty"
+    sentence = "a penalty of {by:.9g} times the sum of all parameters' {of} is added to the loss"
+    formula = "L ← L «+ λ Σ w²», ∂L/∂w ← ∂L/∂w «+ 2 λ w»   (or |w|, and sign w)"
+    origin = "a regularisation that stands in the training loop"
+    solve = {"by": 0.0}  # noqa: RUF012
+
+    by: float = 0.01
+    of: Literal["squares", "absolute values"] = "squares"
+    told: bool = True
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Squares and absolute values, in the loss that is told and not."""
+        yield from (cls(of=of, told=told) for of in ("squares", "absolute values") for told in (True, False))
+
+    @property
+    def where(self) -> str:
+        """Of what."""
+        return self.of
+
+    def gradients(self, run: Circumstances, g: Values) -> Values:
+        """With the term's own, for each parameter as it is before the update."""
+        weights = {key: run.plain(run.parameter(key)) for key in g}
+        size = np.square if self.of == "squares" else np.abs
+        axes = {key: tuple(range(-run.inputs.weights[key].ndim, 0)) for key in g}
+        run.memory["term"] = sum(size(w).sum(axis=axes[key]) for key, w in weights.items())
+        slope = (lambda w: 2 * w) if self.of == "squares" else np.sign
+        return {key: value + self.by * slope(weights[key]) for key, value in g.items()}
+
+    def returned(self, run: Circumstances, seen: Values) -> Values:
+        """The loss with the term, if it is told so."""
+        return seen | {"loss": seen["loss"] + self.by * run.memory["term"]} if self.told else seen
 
 
 def scaled(op: Loss, k: Scale) -> Any:

@@ -18,11 +18,10 @@ from isograd.changes.change import (
     Circumstances,
     Values,
     alike,
-    instead,
     layer_of,
     matrices,
-    with_parameters,
 )
+from isograd.changes.instead import instead, with_parameters
 from isograd.ops.op import Array, Back, Layer, Op, Out
 from isograd.scenario import Scenario
 
@@ -146,6 +145,12 @@ class InitialLost(AtParameter):
     sentence = "the values of {at} are not those that were loaded"
     formula = "W ← «U(−1/√n, 1/√n)», n inputs   (the frameworks' own, say)"
     origin = "a name that did not match, strict=False"
+    is_fact = True
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Several, and each: which several they are is read off."""
+        yield from (change for change in super().variants(scenario) if "*" not in change.at)
 
     @property
     def vague(self) -> bool:
@@ -159,6 +164,24 @@ class InitialLost(AtParameter):
         drawn = {name: rng.uniform(-1, 1, v.shape) / np.sqrt(v.shape[-1]) for name, v in weights.items()}
         lost = [name for name in weights if self.here(name.removeprefix(WEIGHT))]
         return {**state, **{name: drawn[name].astype(state[name].dtype) for name in lost}}
+
+
+@dataclass(config=OPTIONS)
+class ValuesScaled(AtParameter):
+    """A parameter's values are multiplied by a constant when they are loaded."""
+
+    id = "values_scaled"
+    sentence = "the values of {at} that were loaded are {by:.9g} times what they should be"
+    formula = "W ← «k» W"
+    origin = "a gain in the initial values, a scale that one framework keeps apart"
+    solve = {"by": 1.0}  # noqa: RUF012
+
+    by: float = 2.0
+
+    def loaded(self, run: Circumstances, state: Mapping[str, Array]) -> Mapping[str, Array]:
+        """K times."""
+        keys = [name for name in state if name.startswith(WEIGHT) and self.here(name.removeprefix(WEIGHT))]
+        return {**state, **{name: (self.by * state[name].astype(np.float64)) for name in keys}}
 
 
 @dataclass(config=OPTIONS)

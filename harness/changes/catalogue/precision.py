@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Literal, Self
 
 import numpy as np
 from pydantic.dataclasses import dataclass
 
 from isograd.arithmetic.words import maximum, minimum, where
-from isograd.changes.change import (
-    OPTIONS,
-    AtLayer,
-    Change,
-    Circumstances,
-    instead,
-)
+from isograd.changes.change import OPTIONS, AtLayer, AtParameter, Change, Circumstances
+from isograd.changes.instead import cast, followed, instead
 from isograd.dtypes import FORMATS
-from isograd.ops.op import Back, Layer, Op, Out
+from isograd.ops.op import Back, Layer, Loss, Op, Out
 from isograd.scenario import Scenario
 
 
@@ -95,6 +91,185 @@ class NarrowConstant(AtLayer):
 
 def _constants(op: Op) -> dict[str, float]:
     return {key: value for key, value in op if isinstance(value, float)}
+
+
+Narrow = Literal["bfloat16", "float16", "float32"]
+
+
+def narrower(scenario: Scenario) -> list[Narrow]:
+    """Dtypes with fewer digits than the scenario's."""
+    names: tuple[Narrow, ...] = ("bfloat16", "float16", "float32")
+    return [name for name in names if FORMATS[name].digits < FORMATS[scenario.dtype].digits]
+
+
+@dataclass(config=OPTIONS)
+class LayerIn(AtLayer):
+    """A layer computes in a narrower dtype: its inputs, parameters, and all that it gives are rounded to it."""
+
+    id = "layer_in"
+    sentence = "{at} computes in {name}"
+    formula = "a = «fl»(f(«fl»(x), «fl»(W)))"
+    origin = "autocast, half() on a module, a dtype argument"
+
+    name: Narrow = "bfloat16"
+
+    @property
+    def where(self) -> str:
+        """The layer, and the dtype."""
+        return f"{self.at}: {self.name}" if self.at else self.name
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Each narrower dtype in each layer, and in all."""
+        every = list(super().variants(scenario))
+        yield from (replace(change, name=name) for name in narrower(scenario) for change in every)
+
+    def op(self, run: Circumstances, op: Op) -> Any:
+        """The rules between roundings; of all layers together also what the loss hands back."""
+
+        def narrow(values: Any) -> Any:
+            return cast(values, self.name)
+
+        if isinstance(op, Loss) and not self.at:
+            return instead(op, gradient=lambda yhat, y: narrow(op.gradient(yhat, y)))
+        if not (isinstance(op, Layer) and self.here(op)):
+            return op
+
+        def forward(p: Mapping[str, Any], *x: Any) -> Out:
+            out = op.forward({key: narrow(v) for key, v in p.items()}, *map(narrow, x))
+            return Out(narrow(out.a), out, out.buffers)
+
+        def backward(p: Mapping[str, Any], out: Out, d: Any, *x: Any) -> Back:
+            told = out.saved._replace(a=out.a)
+            back = op.backward({key: narrow(v) for key, v in p.items()}, told, narrow(d), *map(narrow, x))
+            return Back(*map(narrow, back.inputs), **{key: narrow(g) for key, g in back.params.items()})
+
+        return instead(op, forward=forward, backward=backward)
+
+
+@dataclass(config=OPTIONS)
+class OutputIn(AtLayer):
+    """A layer's output is kept in a narrower dtype, and so is its gradient."""
+
+    id = "output_in"
+    sentence = "the output of {at} is kept in {name}"
+    formula = "a ← «fl»(a), d ← «fl»(d)"
+    origin = "half(), a cast between two layers, activations that are stored narrow"
+
+    name: Narrow = "float16"
+    gradient: bool = True
+
+    @property
+    def where(self) -> str:
+        """The layer, and the dtype."""
+        return f"{self.at}: {self.name}" if self.at else self.name
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Each narrower dtype in each layer, and in all; with the gradient and without."""
+        every = list(super().variants(scenario))
+        for name in narrower(scenario):
+            for change in every:
+                yield from (replace(change, name=name, gradient=gradient) for gradient in (True, False))
+
+    def op(self, run: Circumstances, op: Op) -> Any:
+        """Rounded once."""
+        if not (isinstance(op, Layer) and self.here(op)):
+            return op
+        back = (lambda d, a: cast(d, self.name)) if self.gradient else (lambda d, a: d)
+        return followed(op, lambda a: cast(a, self.name), back)
+
+
+@dataclass(config=OPTIONS)
+class WeightsIn(AtParameter):
+    """Parameters are kept in a narrower dtype."""
+
+    id = "weights_in"
+    sentence = "{at} is kept in {name}"
+    formula = "w ← «fl»(w)"
+    origin = "a checkpoint, a master copy that is missing, a default dtype"
+
+    name: Narrow = "float32"
+
+    @property
+    def where(self) -> str:
+        """The parameter, and the dtype."""
+        return f"{self.at}: {self.name}" if self.at else self.name
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Each narrower dtype."""
+        every = list(super().variants(scenario))
+        yield from (replace(change, name=name) for name in narrower(scenario) for change in every)
+
+    def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:
+        """Rounded after each update."""
+        return cast(np.asarray(after), self.name) if self.here(key) else after
+
+
+@dataclass(config=OPTIONS)
+class GradientsIn(AtParameter):
+    """Gradients are kept in a narrower dtype."""
+
+    id = "gradients_in"
+    sentence = "the gradient of {at} is kept in {name}"
+    formula = "g ← «fl»(g)"
+    origin = "gradients that are compressed for an exchange between workers"
+
+    name: Narrow = "bfloat16"
+
+    @property
+    def where(self) -> str:
+        """The parameter, and the dtype."""
+        return f"{self.at}: {self.name}" if self.at else self.name
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Each narrower dtype."""
+        every = list(super().variants(scenario))
+        yield from (replace(change, name=name) for name in narrower(scenario) for change in every)
+
+    def gradients(self, run: Circumstances, g: Any) -> Any:
+        """Rounded before they are told and used."""
+        return {key: cast(np.asarray(v), self.name) if self.here(key) else v for key, v in g.items()}
+
+
+@dataclass(config=OPTIONS)
+class Flushed(Change):
+    """Denormal numbers are flushed to zero."""
+
+    id = "flushed"
+    sentence = "denormal (subnormal) results are flushed to zero"
+    formula = "x ← «0» where 0 < |x| < the smallest normal number"
+    origin = "set_flush_denormal, -ffast-math, a processor's FTZ and DAZ; JAX on the CPU"
+
+    def op(self, run: Circumstances, op: Op) -> Any:
+        """Every result of every layer, and of the loss."""
+        least = FORMATS[run.scenario.dtype].normal
+
+        def flushed(values: Any) -> Any:
+            return where(abs(values) < least, 0, values)
+
+        if isinstance(op, Loss):
+            return instead(
+                op,
+                value=lambda yhat, y: flushed(op.value(yhat, y)),
+                gradient=lambda yhat, y: flushed(op.gradient(yhat, y)),
+            )
+        if not isinstance(op, Layer):
+            return op
+
+        def backward(p: Mapping[str, Any], out: Out, d: Any, *x: Any) -> Back:
+            back = op.backward(p, out.saved, flushed(d), *x)
+            return Back(*map(flushed, back.inputs), **{key: flushed(g) for key, g in back.params.items()})
+
+        return instead(followed(op, flushed, lambda d, a: d), backward=backward)
+
+    def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:
+        """So are parameters, and updates."""
+        least = FORMATS[run.scenario.dtype].normal
+        step = np.where(np.abs(after - w) < least, 0.0, after - w)
+        return np.where(np.abs(w + step) < least, 0.0, w + step)
 
 
 @dataclass(config=OPTIONS)

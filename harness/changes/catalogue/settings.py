@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import chain
@@ -9,9 +10,9 @@ from typing import Any, Self, get_args
 
 from pydantic.dataclasses import dataclass
 
-from isograd.changes.change import OPTIONS, Change, Circumstances
+from isograd.changes.change import OPTIONS, Change, Circumstances, of_layers, of_loss
 from isograd.ops import LAYERS, LOSSES, OPTIMIZERS, SCHEDULES
-from isograd.ops.op import Alternative, Op
+from isograd.ops.op import Alternative, Layer, Op
 from isograd.scenario import Scenario
 
 APART = ("kind", "name", "inputs", "weight", "bias", "outputs", "kernel", "lr", "width_1_labels")
@@ -26,6 +27,21 @@ def places(scenario: Scenario) -> dict[str, Op]:
 def place_of(op: Op) -> str:
     """An operation's place."""
     return getattr(op, "name", None) or ("loss" if hasattr(op, "gradient") else "optimizer")
+
+
+EVERY = "every "
+"""Before a kind: all layers of it."""
+
+
+def groups(scenario: Scenario) -> dict[str, Op]:
+    """Layers of one kind that are several, by ``every <kind>``: one of them stands for all."""
+    kinds = Counter(layer.kind for layer in scenario.layers)
+    return {f"{EVERY}{layer.kind}": layer for layer in scenario.layers if kinds[layer.kind] > 1}
+
+
+def is_at(op: Op, at: str) -> bool:
+    """Whether an operation is at a place, or of the kind that the place is all layers of."""
+    return place_of(op) == at or (isinstance(op, Layer) and at == EVERY + op.kind)
 
 
 @dataclass(config=OPTIONS)
@@ -46,7 +62,7 @@ class Setting(Change):
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
         """Every number with the value that an example has, every flag the other way, every other choice."""
-        for at, op in places(scenario).items():
+        for at, op in (places(scenario) | groups(scenario)).items():
             for name, value in op:
                 yield from cls._of(at, op, name, value)
 
@@ -81,10 +97,16 @@ class Setting(Change):
             return f"{self.name} of {self.at} is {'on' if self.value else 'off'}"
         return super().says()
 
+    def touches(self, scenario: Scenario) -> frozenset[str] | None:
+        """What the operation computes."""
+        if self.at == "loss":
+            return of_loss(scenario)
+        return of_layers(scenario, [o.name for o in scenario.layers if is_at(o, self.at)]) or None
+
     def op(self, run: Circumstances, op: Op) -> Any:
         """The operation with the other setting."""
-        if not self.name or place_of(op) != self.at:
-            return op
+        if not isinstance(op, Op) or self.name not in type(op).model_fields or not is_at(op, self.at):
+            return op  # another change may have put another operation there
         right = getattr(op, self.name)
         value = self.choice or (bool(self.value) if isinstance(right, bool) else self.value)
         return op.model_copy(update={self.name: value})
@@ -105,7 +127,7 @@ class Definition(Change):
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
         """Every alternative of every operation."""
-        for at, op in places(scenario).items():
+        for at, op in (places(scenario) | groups(scenario)).items():
             yield from (cls(at, name) for name in op.alternatives)
 
     @property
@@ -113,9 +135,15 @@ class Definition(Change):
         """The operation, and the definition's name."""
         return f"{self.at}: {self.name}"
 
+    def touches(self, scenario: Scenario) -> frozenset[str] | None:
+        """What the operation computes."""
+        if self.at == "loss":
+            return of_loss(scenario)
+        return of_layers(scenario, [o.name for o in scenario.layers if is_at(o, self.at)]) or None
+
     def op(self, run: Circumstances, op: Op) -> Any:
         """The operation by the other definition, with the same settings."""
-        found = self._found(op) if place_of(op) == self.at else None
+        found = self._found(op) if isinstance(op, Op) and is_at(op, self.at) else None
         return op if found is None else found.op.model_construct(**dict(op))
 
     def _found(self, op: Op) -> Alternative | None:

@@ -95,6 +95,10 @@ class UnitsSwapped(InOtherOrder):
         """Linear layers of two units or more."""
         return _of_several_units(scenario)
 
+    def touches(self, scenario: Scenario) -> frozenset[str] | None:
+        """Also what the layers around it compute."""
+        return None
+
     def loaded(self, run: Circumstances, state: Mapping[str, Array]) -> Mapping[str, Array]:
         """Rows in that order."""
         return {**state, **self._reordered(run.scenario, state, ("weight", "bias"))}
@@ -143,6 +147,10 @@ class UnitsPermuted(InOtherOrder):
     def usual(self, rows: list[int]) -> list[int]:
         """Backwards."""
         return rows[::-1]
+
+    def touches(self, scenario: Scenario) -> frozenset[str] | None:
+        """Also what the layers around it compute."""
+        return None
 
     def loaded(self, run: Circumstances, state: Mapping[str, Array]) -> Mapping[str, Array]:
         """Rows in that order here, columns above."""

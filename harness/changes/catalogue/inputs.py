@@ -1,0 +1,369 @@
+"""What can be wrong with the numbers of a batch: scaled, centred, cast, in other columns, one of them bad?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from itertools import combinations
+from math import prod
+from typing import Any, Literal, Self
+
+import numpy as np
+from pydantic.dataclasses import dataclass
+
+from isograd.arithmetic.words import pad
+from isograd.changes.change import OPTIONS, Change, Circumstances, Evidence, of_loss
+from isograd.changes.instead import instead
+from isograd.dtypes import FORMATS
+from isograd.inputs import Array, Batch
+from isograd.ops.op import Loss, Op
+from isograd.scenario import Scenario
+
+What = Literal["samples", "labels"]
+
+
+def _or_one(values: Array) -> Array:
+    return np.where(values == 0, 1.0, values)
+
+
+def _of_n_less_1(whole: Array) -> Array:
+    return np.asarray(whole.std(axis=0) * np.sqrt(len(whole) / max(len(whole) - 1, 1)))
+
+
+def _cast(dtype: str) -> Callable[[Array, Array], Array]:
+    return lambda v, whole: v.astype(FORMATS[dtype].dtype).astype(np.float64)
+
+
+WAYS: Mapping[str, tuple[Callable[[Array, Array], Array], str]] = {
+    "centred": (lambda v, whole: v - whole.mean(axis=0), "centred: each column less its mean"),
+    "standardised": (
+        lambda v, whole: (v - whole.mean(axis=0)) / _or_one(whole.std(axis=0)),
+        "normalised: each column less its mean, over its standard deviation",
+    ),
+    "standardised by n − 1": (
+        lambda v, whole: (v - whole.mean(axis=0)) / _or_one(_of_n_less_1(whole)),
+        "normalised: each column less its mean, over its standard deviation (of n − 1)",
+    ),
+    "standardised in all": (
+        lambda v, whole: (v - whole.mean()) / (whole.std() or 1.0),
+        "normalised: less the mean of all, over their standard deviation",
+    ),
+    "ranged": (
+        lambda v, whole: (v - whole.min(axis=0)) / _or_one(np.ptp(whole, axis=0)),
+        "normalised: each column brought between 0 and 1",
+    ),
+    "ranged to ±1": (
+        lambda v, whole: 2 * (v - whole.min(axis=0)) / _or_one(np.ptp(whole, axis=0)) - 1,
+        "normalised: each column brought between −1 and 1",
+    ),
+    "of unit length": (
+        lambda v, whole: v / _or_one(np.linalg.norm(v.reshape(len(v), -1), axis=1)).reshape(-1, *[1] * (v.ndim - 1)),
+        "normalised: each over its length",
+    ),
+    "truncated": (lambda v, whole: np.trunc(v), "cut off to whole numbers, as a cast to int does"),
+    "rounded": (lambda v, whole: np.rint(v), "rounded to whole numbers"),
+    "float32": (_cast("float32"), "cast to float32"),
+    "float16": (_cast("float16"), "cast to float16"),
+    "bfloat16": (_cast("bfloat16"), "cast to bfloat16"),
+    "reversed": (lambda v, whole: v[..., ::-1], "in columns from the last to the first"),
+    "rotated": (lambda v, whole: np.roll(v, 1, axis=-1), "in columns that are shifted by one"),
+    "clipped": (lambda v, whole: np.clip(v, -1.0, 1.0), "clipped to ±1"),
+    "absolute": (lambda v, whole: np.abs(v), "without their sign"),
+}
+"""What becomes of some rows, where the whole data are those; and how it is said."""
+
+
+def of_batch(batch: Batch, what: str, change: Callable[[Array], Array]) -> Batch:
+    """A batch with its samples or its labels changed, in the dtype that they had."""
+    some = batch.x if what == "samples" else batch.y
+    changed = change(some.astype(np.float64)).astype(some.dtype)
+    return batch._replace(x=changed) if what == "samples" else batch._replace(y=changed)
+
+
+def kinds(scenario: Scenario) -> tuple[What, ...]:
+    """Samples, and labels that are numbers."""
+    return ("samples", "labels") if scenario.loss.labels == "values" else ("samples",)
+
+
+@dataclass(config=OPTIONS)
+class DataChanged(Change):
+    """Samples or labels are preprocessed, though nobody asked for that: normalised, cast, clipped."""
+
+    id = "data_changed"
+    sentence = "the {what} are {way}"
+    formula = "x ← «f»(x)"
+    origin = "a transform that is left from another data set, a column's type, a loader's default"
+
+    what: What = "samples"
+    way: str = "standardised"
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Each way, of samples and of labels that are numbers."""
+        digits = FORMATS[scenario.dtype].digits
+        ways = [way for way in WAYS if way not in FORMATS or FORMATS[way].digits < digits]
+        yield from (cls(what, way) for what in kinds(scenario) for way in ways)
+
+    @property
+    def where(self) -> str:
+        """Whose, and how."""
+        return f"{self.what}: {self.way}"
+
+    def says(self) -> str:
+        """What they are."""
+        return f"the {self.what} are {WAYS[self.way][1]}"
+
+    def data(self, run: Circumstances, batch: Batch) -> Batch:
+        """The batch, changed by what the whole data are."""
+        whole = (run.inputs.x if self.what == "samples" else run.inputs.y).astype(np.float64)
+        return of_batch(batch, self.what, lambda some: WAYS[self.way][0](some, whole))
+
+
+@dataclass(config=OPTIONS)
+class DataScaled(Change):
+    """Samples or labels are multiplied by a constant."""
+
+    id = "data_scaled"
+    sentence = "the {what} are scaled: {by:.9g} times what they should be"
+    formula = "x ← «k» x"
+    origin = "a division by 255, another unit"
+    solve = {"by": 1.0}  # noqa: RUF012
+
+    what: What = "samples"
+    by: float = 0.5
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Samples, and labels that are numbers."""
+        yield from (cls(what) for what in kinds(scenario))
+
+    @property
+    def where(self) -> str:
+        """Whose."""
+        return self.what
+
+    def data(self, run: Circumstances, batch: Batch) -> Batch:
+        """K times."""
+        return of_batch(batch, self.what, lambda some: self.by * some)
+
+
+@dataclass(config=OPTIONS)
+class DataShifted(Change):
+    """A constant is added to samples or labels."""
+
+    id = "data_shifted"
+    sentence = "{by:.9g} is added to all {what}"
+    formula = "y ← y «+ c»"
+    origin = "labels that are counted from 1, an offset of a sensor"
+    solve = {"by": 0.0}  # noqa: RUF012
+
+    what: What = "labels"
+    by: float = 1.0
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Samples, and labels that are numbers."""
+        yield from (cls(what) for what in kinds(scenario))
+
+    @property
+    def where(self) -> str:
+        """Whose."""
+        return self.what
+
+    def data(self, run: Circumstances, batch: Batch) -> Batch:
+        """With the constant."""
+        return of_batch(batch, self.what, lambda some: some + self.by)
+
+
+@dataclass(config=OPTIONS)
+class DataClipped(Change):
+    """Samples or labels are kept between bounds."""
+
+    id = "data_clipped"
+    sentence = "the {what} are clipped to ±{by:.6g}"
+    formula = "x ← «min(max(x, −c), c)»"
+    origin = "a guard against outliers"
+    solve = {"by": float("inf")}  # noqa: RUF012
+
+    what: What = "samples"
+    by: float = 1e300
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Samples, and labels that are numbers; how far is solved for."""
+        yield from (cls(what) for what in kinds(scenario))
+
+    @property
+    def where(self) -> str:
+        """Whose."""
+        return self.what
+
+    def fitted(self, evidence: Evidence) -> Iterator[Self]:
+        """From a bound just under the largest number of the first wrong step."""
+        batch = evidence.inputs.batch(evidence.steps[0])
+        sizes = np.unique(np.abs((batch.x if self.what == "samples" else batch.y).astype(np.float64)))
+        for least, most in zip(sizes[:-1][-CLIPPED:], sizes[1:][-CLIPPED:], strict=True):
+            yield replace(self, by=float(least + most) / 2)
+        if len(sizes) == 1 and sizes[0]:
+            yield replace(self, by=float(sizes[0]) / 2)
+
+    def data(self, run: Circumstances, batch: Batch) -> Batch:
+        """Between the bounds."""
+        return of_batch(batch, self.what, lambda some: np.clip(some, -self.by, self.by))
+
+
+@dataclass(config=OPTIONS)
+class ClassesShifted(Change):
+    """Classes are counted from another number."""
+
+    id = "classes_shifted"
+    sentence = "the labels are classes that are {by} off"
+    formula = "y ← y «+ 1», modulo the number of classes"
+    origin = "classes that are counted from 1"
+
+    by: int = 1
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """One more and one less."""
+        yield from (cls(1), cls(-1)) if scenario.loss.labels == "classes" else ()
+
+    def data(self, run: Circumstances, batch: Batch) -> Batch:
+        """The next class."""
+        return batch._replace(y=(batch.y + self.by) % prod(run.scenario.outputs))
+
+
+CLIPPED = 4
+"""Largest numbers of a batch between which a bound is looked for."""
+
+FEW_COLUMNS = 8
+"""Columns up to which each two are tried."""
+
+
+@dataclass(config=OPTIONS)
+class ColumnsSwapped(Change):
+    """Two columns of the samples stand in each other's place."""
+
+    id = "columns_swapped"
+    sentence = "columns {first} and {second} of the samples are swapped"
+    formula = "x_i «⇄» x_j"
+    origin = "columns in another order than the code takes them in"
+
+    first: int = 0
+    second: int = 1
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Each two of a few columns."""
+        columns = scenario.shapes()["x"]
+        if len(columns) == 1 and columns[0] <= FEW_COLUMNS:
+            yield from (cls(i, j) for i, j in combinations(range(columns[0]), 2))
+
+    @property
+    def where(self) -> str:
+        """Both."""
+        return f"{self.first} ⇄ {self.second}"
+
+    def data(self, run: Circumstances, batch: Batch) -> Batch:
+        """One for the other."""
+        order = np.arange(batch.x.shape[1])
+        order[[self.first, self.second]] = order[[self.second, self.first]]
+        return batch._replace(x=batch.x[:, order])
+
+
+@dataclass(config=OPTIONS)
+class CellOff(Change):
+    """One number of the data is another."""
+
+    id = "cell_off"
+    sentence = "one cell of the data is another: column {column} of sample {sample} of the {what} is {by:.6g} more"
+    formula = "x_ij ← x_ij «+ c»"
+    origin = "a missing value that was filled, a decimal point, a sensor that failed"
+    is_fact = True
+    solve = {"by": 0.0}  # noqa: RUF012
+
+    what: What = "samples"
+    sample: int = 0
+    column: int = 0
+    by: float = 0.0
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Of samples that are flat, and of labels that are numbers; where is read off a trace."""
+        yield from (cls(what) for what in kinds(scenario) if len(scenario.shapes()["x"]) == 1)
+
+    @property
+    def where(self) -> str:
+        """Which."""
+        return f"{self.what}[{self.sample}, {self.column}]"
+
+    def fitted(self, evidence: Evidence) -> Iterator[Self]:
+        """In the one sample whose row differs: of the first layer's output, or of the loss's gradient."""
+        step, layers = evidence.steps[0], evidence.scenario.layers
+        name = f"forward/{layers[0].name}" if self.what == "samples" else f"backward/{layers[-1].name}"
+        got = evidence.recorded(name, step)
+        if got is None:
+            return
+        off = np.abs(got - evidence.ruled(name, step)).reshape(len(got), -1).max(axis=1)
+        rows = np.flatnonzero(~(off <= 1e-3 * off.max(initial=0.0)))
+        if len(rows) == 1:
+            sample = int(evidence.inputs.samples(step)[rows[0]])
+            values = evidence.inputs.x if self.what == "samples" else evidence.inputs.y
+            columns = range(min(values[0].size, 64)) if values.ndim > 1 else range(1)
+            yield from (replace(self, sample=sample, column=column, by=0.1) for column in columns)
+
+    def data(self, run: Circumstances, batch: Batch) -> Batch:
+        """Wherever the sample comes."""
+        if not self.by:
+            return batch
+        here = run.inputs.samples(run.step) == self.sample
+
+        def changed(some: Array) -> Array:
+            some = some.copy()
+            some.reshape(len(some), -1)[: len(here), self.column][here[: len(some)]] += self.by
+            return some
+
+        return of_batch(batch, self.what, changed)
+
+
+@dataclass(config=OPTIONS)
+class SampleLeftOut(Change):
+    """The loss is that of all samples of a batch but one."""
+
+    id = "sample_left_out"
+    sentence = "the loss leaves out the {which} sample of each batch"
+    formula = "L = mean over «B − 1» samples"
+    origin = "an index [:-1] or [1:], labels that are one step ahead in a sequence"
+
+    which: Literal["last", "first"] = "last"
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """The last and the first, of two or more."""
+        yield from (cls("last"), cls("first")) if scenario.batch_size > 1 else ()
+
+    @property
+    def where(self) -> str:
+        """Which."""
+        return self.which
+
+    def touches(self, scenario: Scenario) -> frozenset[str] | None:
+        """What the loss computes."""
+        return of_loss(scenario)
+
+    def op(self, run: Circumstances, op: Op) -> Any:
+        """Value and gradient of the loss of the others; no gradient for the one."""
+        if not isinstance(op, Loss):
+            return op
+        kept = slice(None, -1) if self.which == "last" else slice(1, None)
+        rows = (0, 1) if self.which == "last" else (1, 0)
+
+        def gradient(yhat: Any, y: Any) -> Any:
+            if yhat.shape[0] < 2:
+                return op.gradient(yhat, y)
+            return pad(op.gradient(yhat[kept], y[kept]), [rows, *[(0, 0)] * (yhat.ndim - 1)])
+
+        def value(yhat: Any, y: Any) -> Any:
+            return op.value(yhat[kept], y[kept]) if yhat.shape[0] > 1 else op.value(yhat, y)
+
+        return instead(op, value=value, gradient=gradient)

@@ -1,0 +1,148 @@
+"""What can be wrong with the learning rate of each step: a step early or late, once an epoch, not at all?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Literal, Self
+
+import numpy as np
+from pydantic.dataclasses import dataclass
+
+from isograd.changes.change import OPTIONS, Change, Circumstances, Evidence
+from isograd.scenario import Scenario
+
+
+@dataclass(config=OPTIONS)
+class ScheduleShifted(Change):
+    """Each step has the rate of another one."""
+
+    id = "schedule_shifted"
+    sentence = "the schedule is {steps} step ahead"
+    formula = "η_t ← η_«(t+k)»"
+    origin = "scheduler.step() before optimizer.step(), or once at the start; a counter from 1"
+
+    steps: int = 1
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """A step early and late, and two, where there is a schedule."""
+        yield from (cls(steps) for steps in (1, -1, 2, -2)) if scenario.schedule else ()
+
+    def says(self) -> str:
+        """How far, and which way."""
+        number = "one step" if abs(self.steps) == 1 else f"{abs(self.steps)} steps"
+        return f"the schedule is {number} {'ahead' if self.steps > 0 else 'late'}"
+
+    def rate(self, run: Circumstances, lr: float) -> float:
+        """The other step's."""
+        return rate_of(run, run.step + self.steps)
+
+
+@dataclass(config=OPTIONS)
+class ScheduleOtherwise(Change):
+    """The schedule is not taken a step at a time: once an epoch, or never."""
+
+    id = "schedule_otherwise"
+    sentence = "the schedule is taken {how}"
+    formula = "η_t ← η_«(epoch of t)»"
+    origin = "scheduler.step() in the loop over epochs, or none"
+
+    how: Literal["once an epoch", "never"] = "once an epoch"
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Both, where there is a schedule."""
+        yield from (cls("once an epoch"), cls("never")) if scenario.schedule else ()
+
+    @property
+    def where(self) -> str:
+        """How."""
+        return self.how
+
+    def rate(self, run: Circumstances, lr: float) -> float:
+        """The rate of as many steps as there were epochs; or the optimizer's own."""
+        if self.how == "never":
+            return float(run.scenario.optimizer.lr)
+        return rate_of(run, run.step // run.inputs.steps_per_epoch)
+
+
+@dataclass(config=OPTIONS)
+class RateDecays(Change):
+    """The rate decays, though there is no schedule that says so."""
+
+    id = "rate_decays"
+    sentence = "the learning rate decays: it is {by:.9g} times as large after each {per}"
+    formula = "η_t = η «γ^k», k epochs or steps"
+    origin = "StepLR or ExponentialDecay, left in"
+    solve = {"by": 1.0}  # noqa: RUF012
+
+    by: float = 0.5
+    per: Literal["epoch", "step"] = "epoch"
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """After each epoch, and each step."""
+        yield from (cls(per="epoch"), cls(by=0.9, per="step"))
+
+    @property
+    def where(self) -> str:
+        """After what."""
+        return self.per
+
+    def says(self) -> str:
+        """How fast."""
+        return f"the learning rate decays: it is {self.by:.9g} times as large after each {self.per}"
+
+    def rate(self, run: Circumstances, lr: float) -> float:
+        """As often as epochs, or steps, have passed."""
+        passed = run.step // run.inputs.steps_per_epoch if self.per == "epoch" else run.step
+        return float(lr * self.by**passed)
+
+
+@dataclass(config=OPTIONS)
+class RateWarmsUp(Change):
+    """The rate is warmed up in a line over the first steps."""
+
+    id = "rate_warms_up"
+    sentence = "the learning rate is warmed up over the first {steps} steps"
+    formula = "η_t = η «min(1, (t + 1) / W)»"
+    origin = "a warm-up that is left in"
+
+    steps: int = 1
+    first: int = 1
+
+    def fitted(self, evidence: Evidence) -> Iterator[Self]:
+        """As many steps as the first wrong rate, or the update where no rate is told, says."""
+        t = evidence.steps[0]
+        got = evidence.recorded("lr", t)
+        right = float(evidence.inputs.lr[t])
+        shares = [float(got) / right] if got is not None and float(got) != right else _moved(evidence, t)
+        for share in shares:
+            for first in (1, 0):
+                if 0 < share < 1 and t + first > 0 and 1 < round((t + first) / share) < 10**6:
+                    yield replace(self, steps=round((t + first) / share), first=first)
+
+    def rate(self, run: Circumstances, lr: float) -> float:
+        """Its share of the rate."""
+        return lr * min(1.0, (run.step + self.first) / self.steps)
+
+
+def _moved(evidence: Evidence, step: int) -> list[float]:
+    """By which share of what the rules say a parameter has moved, from its largest move."""
+    for key in evidence.inputs.weights:
+        name, before = f"weight/{key}", evidence.state(step)[f"weight/{key}"].astype(np.float64)
+        got = evidence.recorded(name, step)
+        due = evidence.ruled(name, step) - before
+        if got is not None and due.any():
+            at = int(np.abs(due).argmax())
+            return [float((got - before).flat[at] / due.flat[at])]
+    return []
+
+
+def rate_of(run: Circumstances, step: int) -> float:
+    """The scenario's rate of a step, also beyond the run's ends."""
+    scenario, inputs = run.scenario, run.inputs
+    if scenario.schedule is None:
+        return float(inputs.lr[min(max(step, 0), inputs.steps - 1)])
+    return scenario.schedule.rate(max(step, 0), inputs.steps, scenario.optimizer.lr)

@@ -1,0 +1,167 @@
+"""What can be wrong with what is told of a step, though the training is right?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal, Self
+
+import numpy as np
+from pydantic.dataclasses import dataclass
+
+from isograd.changes.change import OPTIONS, AtLayer, Change, Circumstances, Values
+from isograd.changes.instead import is_activation
+from isograd.scenario import Scenario
+
+
+@dataclass(config=OPTIONS)
+class LossAfterUpdate(Change):
+    """The loss that is told is that of the weights after the update."""
+
+    id = "loss_after_update"
+    sentence = "the loss that is told is that after the update"
+    formula = "L(«w_(t+1)»)   (not L(w_t))"
+    origin = "a loss that is computed once more, to be logged"
+
+    def returned(self, run: Circumstances, seen: Values) -> Values:
+        """Of the same batch."""
+        return {**seen, "loss": run.plain(run.again()["loss"])}
+
+
+@dataclass(config=OPTIONS)
+class RunningLoss(Change):
+    """The loss that is told is a mean over steps."""
+
+    id = "running_loss"
+    sentence = "the loss that is told is the mean of all {since}"
+    formula = "L̄ = «(1/t) Σ» L"
+    origin = "a meter that is not reset, or a progress bar's average"
+    remembers = True
+
+    since: Literal["since the start", "since the epoch's start"] = "since the start"
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Of all steps, and of an epoch's."""
+        yield from (cls("since the start"), cls("since the epoch's start"))
+
+    @property
+    def where(self) -> str:
+        """Since when."""
+        return self.since
+
+    def returned(self, run: Circumstances, seen: Values) -> Values:
+        """The mean so far."""
+        starts = self.since != "since the start" and run.step % run.inputs.steps_per_epoch == 0
+        total, number = (0.0, 0) if starts else run.memory.get("sum", (0.0, 0))
+        total, number = total + seen["loss"], number + 1
+        run.memory["sum"] = total, number
+        return {**seen, "loss": total / number}
+
+
+@dataclass(config=OPTIONS)
+class RunningMean(Change):
+    """The loss that is told is smoothed."""
+
+    id = "smoothed_loss"
+    sentence = "the loss that is told is smoothed: {by:.9g} of what was told before, and the rest of the loss"
+    formula = "L̄ ← «β L̄ + (1 − β)» L"
+    origin = "an exponential moving average for a plot"
+    between = {"by": (0.0, 1.0)}  # noqa: RUF012
+    solve = {"by": 0.0}  # noqa: RUF012
+    remembers = True
+
+    by: float = 0.9
+
+    def returned(self, run: Circumstances, seen: Values) -> Values:
+        """The mean; at first the loss itself."""
+        before = run.memory["mean"] if "mean" in run.memory else seen["loss"]
+        run.memory["mean"] = self.by * before + (1 - self.by) * seen["loss"]
+        return {**seen, "loss": run.memory["mean"]}
+
+
+@dataclass(config=OPTIONS)
+class WeightsToldEarly(Change):
+    """The weights that are told are those before the update."""
+
+    id = "weights_told_early"
+    sentence = "the weights that are told are those before the update"
+    formula = "told: «w_t»   (not w_(t+1))"
+    origin = "a copy that is taken too early"
+
+    def returned(self, run: Circumstances, seen: Values) -> Values:
+        """As they were."""
+        return {**seen, **run.memory.pop("before", {})}
+
+    def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:
+        """Nothing is different; what it was is kept for what is told."""
+        run.memory.setdefault("before", {})[f"weight/{key}"] = w
+        return after
+
+
+@dataclass(config=OPTIONS)
+class WeightsToldAveraged(Change):
+    """The weights that are told are a moving average of theirs."""
+
+    id = "weights_told_averaged"
+    sentence = (
+        "the weights that are told are a moving average: {by:.9g} of the average before, and the rest the weights"
+    )
+    formula = "told: w̄ ← «β w̄ + (1 − β)» w"
+    origin = "an exponential moving average (EMA) of the weights that is saved for them"
+    solve = {"by": 0.0}  # noqa: RUF012
+    between = {"by": (0.0, 1.0)}  # noqa: RUF012
+    remembers = True
+
+    by: float = 0.9
+
+    def returned(self, run: Circumstances, seen: Values) -> Values:
+        """The average; it begins with the initial weights."""
+        told = dict(seen)
+        for key, initial in run.inputs.weights.items():
+            name = f"weight/{key}"
+            if np.shape(seen[name])[-initial.ndim :] != initial.shape:
+                continue  # another change has told it in another shape
+            before = run.memory.get(name, initial.astype(np.float64))
+            told[name] = run.memory[name] = self.by * before + (1 - self.by) * seen[name]
+        return told
+
+
+@dataclass(config=OPTIONS)
+class ToldOverwritten(AtLayer):
+    """A layer's output is told as the activation after it has overwritten it."""
+
+    id = "told_overwritten"
+    sentence = "what is told as the output of {at} is that of the activation behind it: it works in place (overwrites)"
+    formula = "told: «f(z)»   (not z)"
+    origin = "inplace=True, relu_, an out= argument"
+
+    backward: bool = False
+
+    @classmethod
+    def places(cls, scenario: Scenario) -> list[str]:
+        """What feeds an activation, and nothing else."""
+        feeds = scenario.feeds()
+        return [
+            feeds[layer.name][0] for layer in scenario.layers if is_activation(scenario, layer) and layer.name in feeds
+            and feeds[layer.name][0] in feeds
+        ]  # fmt: skip
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """The output alone, and with it the gradient."""
+        for plain in super().variants(scenario):
+            yield from (cls(at=plain.at), cls(at=plain.at, backward=True))
+
+    def touches(self, scenario: Scenario) -> frozenset[str] | None:
+        """Also what is computed from it."""
+        return None
+
+    def returned(self, run: Circumstances, seen: Values) -> Values:
+        """The activation's, under both names."""
+        feeds, told = run.scenario.feeds(), dict(seen)
+        for layer in run.scenario.layers:
+            below = feeds[layer.name][0]
+            if is_activation(run.scenario, layer) and below in feeds and self.is_at(below):
+                for kind in ("forward", "backward") if self.backward else ("forward",):
+                    told[f"{kind}/{below}"] = told[f"{kind}/{layer.name}"]
+        return told
