@@ -15,9 +15,13 @@ from isograd import Report, run
 from isograd.calibration.faults import fault_name
 from isograd.catalogue import load_scenario, parse_scenario
 from isograd.changes.catalogue import CATALOGUE
+from isograd.changes.changed import ChangedBackend
 from isograd.describe import describe
+from isograd.inputs import make_inputs
 from isograd.judging import FACTOR
 from isograd.pytest_plugin import asked_for
+from isograd.recorder import record_here
+from isograd.rules import Rules
 from isograd.scenario import Scenario
 from isograd.trace import MODES, Mode
 from tests.conftest import REFERENCE
@@ -66,6 +70,20 @@ OBLONG = MIXED | {
     ],
 }
 WIDE = MIXED | {"name": "wide", "dtype": "float64"}
+PLANNED = SQUARE | {
+    "name": "planned",
+    "title": "Classes, and a schedule",
+    "data": {"kind": "inline", "x": _rng.standard_normal((6, 3)).tolist(), "y": [0, 1, 1, 0, 1, 0]},
+    "batch_size": 2,
+    "epochs": 2,
+    "loss": {"kind": "cross_entropy"},
+    "schedule": {"kind": "cosine"},
+}
+TINY = MIXED | {
+    "name": "tiny",
+    "data": {"kind": "inline", "x": [[1e-20, 3e-20, 2e-20]] * 7, "y": [[1e-20]] * 7},
+    "layers": [{"name": "output", "kind": "linear", "weight": [[7e-20, -3e-20, 1e-20]]}],
+}
 HOT = MIXED | {
     "name": "hot",
     "title": "A pre-activation of 195,000, in float16, which ends at 65,504",
@@ -237,9 +255,44 @@ def test_four_units_in_the_last_place_are_at_the_bound() -> None:
 # ---------------------------------------------------------------- the catalogue
 
 
+SEEDED = {row.fault.partition(",")[0] for row in ROWS} | {"weight_off"}
+READ_OFF: dict[str, Any] = {  # what is read off a trace, as it could have been
+    "cell_off": {"sample": 1, "by": 0.5},
+    "clamped": {"at": "hidden", "high": 0.1},
+    "data_clipped": {"by": 0.3},
+    "dropped": {"at": "hidden", "by": 2.0, "masks": ((0, (True, False, True) * 4),)},
+    "gradients_clipped": {"at_most": 1e-3},
+    "rate_warms_up": {"steps": 5},
+    "weights_clamped": {"by": 0.01},
+}
+
+
+@pytest.mark.parametrize("name", [name for name in CATALOGUE if name not in SEEDED])
+def test_a_change_makes_nothing_wrong_before_it_takes_hold(name: str) -> None:
+    seen = []
+    for raw in (SQUARE, MIXED, WIDE, PLANNED, TINY):
+        scenario = parse_scenario(raw)
+        inputs = make_inputs(scenario)
+        right = record_here(Rules("float64"), "right", scenario, inputs)
+        options = [CATALOGUE[name](**READ_OFF[name])] if name in READ_OFF else CATALOGUE[name].variants(scenario)
+        for change in options:
+            places = [getattr(change, "at", "")]
+            if name in READ_OFF and any(place and place not in scenario.shapes() for place in places):
+                continue
+            if name == "dropped" and inputs.batch_size != 4:
+                continue
+            wrong = record_here(ChangedBackend(change), "wrong", scenario, inputs)
+            differs = {q: (v != wrong.columns[q]).reshape(len(v), -1).any(axis=1) for q, v in right.columns.items()}
+            step = min((int(rows.argmax()) for rows in differs.values() if rows.any()), default=None)
+            first = next((q for q, rows in differs.items() if step is not None and rows[step]), "")
+            assert not first or change.reaches(first), (change, first)
+            seen.append(first)
+    assert any(seen), f"{name} makes nothing another in any scenario"
+
+
 def test_every_change_is_tried() -> None:
-    tried = {row.fault.partition(",")[0] for row in ROWS} | {"weight_off"}
-    assert tried == set(CATALOGUE)
+    assert set(CATALOGUE) >= SEEDED
+    assert set(CATALOGUE) >= set(READ_OFF)
 
 
 @pytest.mark.parametrize("change", CATALOGUE.values(), ids=list(CATALOGUE))
@@ -253,7 +306,7 @@ def test_every_change_says_what_it_is(change: Any) -> None:
 def test_a_change_has_a_place_in_some_scenario_and_its_name_leads_back_to_it(name: str) -> None:
     made = [
         change
-        for raw in (SQUARE, KINK, MIXED, OBLONG, WIDE, NORMED)
+        for raw in (SQUARE, KINK, MIXED, OBLONG, WIDE, NORMED, PLANNED)
         for change in CATALOGUE[name].variants(parse_scenario(raw))
     ]
     assert made
@@ -267,7 +320,7 @@ def test_a_change_has_a_place_in_some_scenario_and_its_name_leads_back_to_it(nam
 @pytest.mark.parametrize(
     ("backend", "words"),
     [
-        ("numpy[fault=gradient_scal]", "fault: expected one of batch_dropped, "),
+        ("numpy[fault=gradient_scal]", "fault: expected one of applied_twice, batch_dropped, "),
         ("numpy[fault=gradient_scale,by=much]", "fault=gradient_scale: by: "),
         ("numpy[fault=gradient_scale,times=2]", "fault=gradient_scale: times: "),
         ("numpy[fault=loss_scale,by=over_there]", "fault=loss_scale: by: "),

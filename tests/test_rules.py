@@ -19,7 +19,7 @@ from isograd.arithmetic.numbers import Arithmetic, Numbers
 from isograd.arithmetic.words import exp, sum
 from isograd.backends.numpy_manual import NumpyBackend
 from isograd.catalogue import parse_scenario
-from isograd.changes.change import instead
+from isograd.changes.instead import instead
 from isograd.inputs import Batch, make_inputs
 from isograd.ops import LAYERS as CLASSES
 from isograd.ops import LOSSES as OF_LOSSES

@@ -39,15 +39,22 @@ class Kind(NamedTuple):
 KINDS: dict[str, Kind] = {}
 
 
-def mistake(what: str, accept: str, scenarios: tuple[str, ...] = ANY) -> Callable[[type[Loop]], type[Looped]]:
-    """Enter a loop into the table, and make a backend of it."""
+def entered(
+    table: dict[str, Kind], module: str, what: str, accept: str, scenarios: tuple[str, ...]
+) -> Callable[[type[Loop]], type[Looped]]:
+    """Enter a loop into a table, and make a backend of it, which is found in a module."""
 
     def enter(loop: type[Loop]) -> type[Looped]:
-        KINDS[loop.__name__] = Kind(what, accept, scenarios)
+        table[loop.__name__] = Kind(what, accept, scenarios)
         package = "torch" if issubclass(loop, TorchLoop) else "paddlepaddle"
-        return type(loop.__name__, (Looped,), {"loop": loop, "distribution": package, "__module__": __name__})
+        return type(loop.__name__, (Looped,), {"loop": loop, "distribution": package, "__module__": module})
 
     return enter
+
+
+def mistake(what: str, accept: str, scenarios: tuple[str, ...] = ANY) -> Callable[[type[Loop]], type[Looped]]:
+    """Enter a loop into the table of this file."""
+    return entered(KINDS, __name__, what, accept, scenarios)
 
 
 def lr_of(loop: Loop) -> float:
@@ -563,7 +570,7 @@ class LabelsShifted(PaddleLoop):
         return x, paddle.roll(y, 1, axis=0)
 
 
-@mistake("labels counted from 1", r"(?i)label.*(1|added|off|shift|plus|constant)")
+@mistake("labels counted from 1", r"(?i)label.*(1|added|off|shift|plus|constant)|added to all labels")
 class LabelsFromOne(TorchLoop):
     def data(self, t: int, x: Any, y: Any) -> tuple[Any, Any]:
         return x, y + 1

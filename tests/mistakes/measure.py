@@ -1,6 +1,6 @@
 """Of the mistakes that people make, for how many does isograd name the cause?
 
-python -m tests.mistakes.measure [--kinds GLOB] [--scenarios GLOB] [--told]
+python -m tests.mistakes.measure [--table GLOB] [--kinds GLOB] [--scenarios GLOB] [--told]
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from fnmatch import fnmatchcase
 
 from isograd import run
 from isograd.assess import Cell
-from tests.mistakes.kinds import KINDS, Kind
+from tests.mistakes import further, kinds
+from tests.mistakes.kinds import Kind
 
-WHERE = "tests.mistakes.kinds"
+EVERY = {f"{module.__name__}:{name}": kind for module in (kinds, further) for name, kind in module.KINDS.items()}
 TOGETHER = 6  # kinds of one run: what was said of them is seen before the next ones are started
 
 
@@ -39,17 +40,17 @@ class Outcome:
     said: str
 
 
-def outcomes(kinds: dict[str, Kind], scenarios: str = "*") -> Iterator[Outcome]:
+def outcomes(chosen: dict[str, Kind], scenarios: str = "*") -> Iterator[Outcome]:
     """Every kind in its scenarios; the kinds of one run share its reference."""
-    every = dict.fromkeys(scenario for kind in kinds.values() for scenario in kind.scenarios)
+    every = dict.fromkeys(scenario for kind in chosen.values() for scenario in kind.scenarios)
     for scenario in (scenario for scenario in every if fnmatchcase(scenario, scenarios)):
-        here = [name for name, kind in kinds.items() if scenario in kind.scenarios]
+        here = [name for name, kind in chosen.items() if scenario in kind.scenarios]
         for start in range(0, len(here), TOGETHER):
             some = here[start : start + TOGETHER]
-            cells = run(scenario, backends=[f"{WHERE}:{name}" for name in some]).results[0].cells
+            cells = run(scenario, backends=some).results[0].cells
             for name in some:
-                two = [cells[f"{WHERE}:{name}", mode] for mode in ("free", "resync")]
-                yield outcome(name, kinds[name], scenario, two)
+                two = [cells[name, mode] for mode in ("free", "resync")]
+                yield outcome(name.partition(":")[2], chosen[name], scenario, two)
 
 
 def outcome(name: str, kind: Kind, scenario: str, cells: list[Cell]) -> Outcome:
@@ -91,10 +92,12 @@ def _row(name: str, some: list[Outcome]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kinds", default="*", help="a glob of kinds")
+    parser.add_argument("--table", default="*", help="a glob of modules, as in '*further*'")
     parser.add_argument("--scenarios", default="*", help="a glob of scenarios")
     parser.add_argument("--told", action="store_true", help="print what was said of each")
     arguments = parser.parse_args()
-    chosen = {name: kind for name, kind in KINDS.items() if fnmatchcase(name, arguments.kinds)}
+    chosen = {name: kind for name, kind in EVERY.items() if fnmatchcase(name.partition(":")[2], arguments.kinds)}
+    chosen = {name: kind for name, kind in chosen.items() if fnmatchcase(name, arguments.table)}
     found = []
     for o in outcomes(chosen, arguments.scenarios):
         found.append(o)

@@ -1,0 +1,37 @@
+"""Is the cause named of a mistake in a plain loop? Of all of them: ``python -m tests.mistakes.measure``."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from isograd import Report, run
+from isograd.describe import describe
+from tests.mistakes import further, kinds
+from tests.mistakes.kinds import MLP, Kind
+
+TRIED = {
+    f"{module.__name__}:{name}": module.KINDS[name]
+    for module, names in (
+        (kinds, ("AdamForSgd", "ClippedByNorm", "L1Term", "DropoutLeftOn", "InputsNormalised", "ActivationInHalf")),
+        (further, ("SlopeAtOutput", "WarmUp", "LabelsClipped")),
+    )
+    for name in names
+}
+
+
+@pytest.fixture(scope="module")
+def mistaken() -> Report:
+    lacking = [name for name in ("torch", "paddle") if not describe(name).version]
+    if lacking:
+        pytest.skip(f"the loops are written in PyTorch and PaddlePaddle; {', '.join(lacking)} is not installed")
+    return run(MLP, backends=list(TRIED), mode="resync", repeat=1)
+
+
+@pytest.mark.parametrize(("name", "kind"), TRIED.items(), ids=[name.partition(":")[2] for name in TRIED])
+def test_what_a_person_did_is_said(mistaken: Report, name: str, kind: Kind) -> None:
+    account = mistaken.results[0].cells[name, "resync"].account
+    assert account is not None
+    assert account.causes, account.sentence
+    assert any(re.search(kind.accept, trial.sentence) for trial in account.causes), account.sentence
