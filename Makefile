@@ -20,8 +20,8 @@ setup: $(VENV)/ready $(FRAMEWORKS:%=$(VENV)/ready-%)
 report: setup
 	$(BIN)/isograd run --out reports/latest
 
-test: setup
-	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+test: setup # whole files go to one worker: what a file's tests share is made once
+	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
 soak: setup
 	$(BIN)/python -m tests.soak $(SOAK_ARGS)

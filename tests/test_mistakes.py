@@ -10,6 +10,7 @@ from isograd import Report, run
 from isograd.describe import describe
 from tests.mistakes import further, kinds
 from tests.mistakes.kinds import MLP, Kind
+from tests.mistakes.loops import FRAMEWORKS
 
 TRIED = {
     f"{module.__name__}:{name}": module.KINDS[name]
@@ -23,9 +24,9 @@ TRIED = {
 
 @pytest.fixture(scope="module")
 def mistaken() -> Report:
-    lacking = [name for name in ("torch", "paddle") if not describe(name).version]
+    lacking = [name for name in FRAMEWORKS if not describe(name).version]
     if lacking:
-        pytest.skip(f"the loops are written in PyTorch and PaddlePaddle; {', '.join(lacking)} is not installed")
+        pytest.skip(f"the loops are written in {' and '.join(FRAMEWORKS)}; {', '.join(lacking)} is not installed")
     return run(MLP, backends=list(TRIED), mode="resync", repeat=1)
 
 

@@ -18,6 +18,7 @@ from isograd.scenario import Scenario
 
 torch, paddle = LazyModule("torch"), LazyModule("paddle")
 
+FRAMEWORKS = ("torch", "paddle")
 KINDS = dict.fromkeys(("linear", "sigmoid", "relu", "scale"))
 
 
