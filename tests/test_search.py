@@ -13,8 +13,9 @@ from isograd.backends.numpy_manual import NumpyBackend
 from isograd.catalogue import parse_scenario
 from isograd.changes.catalogue import CATALOGUE
 from isograd.changes.catalogue.losses import OF_SQUARES
-from isograd.changes.change import Both, distances, nearest
+from isograd.changes.change import Both
 from isograd.changes.changed import ChangedSession
+from isograd.changes.reading import distances, nearest
 from isograd.changes.sabotage import wrap
 from isograd.explanation import Account, explain
 from isograd.explanation.effort import effort_of

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
-from fnmatch import fnmatchcase
-from itertools import combinations
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
-from isograd.arithmetic.words import Marked
 from isograd.inputs import Array, Batch, Inputs
-from isograd.ops.op import Op, Param
-from isograd.scenario import GaussianData, InlineData, Scenario
+from isograd.ops.op import Op
+from isograd.scenario import Scenario
 
 Rows = NDArray[np.int64]
 """Samples of a batch, by their numbers."""
@@ -28,10 +25,6 @@ Values = dict[str, Any]
 """Something for each parameter, by "layer.param"; what a change is given has axes of runs and steps leading."""
 
 OPTIONS: Any = {"extra": "forbid", "frozen": True}
-
-
-EARLY = ("arithmetic", "op", "samples", "labels", "data", "loaded")
-"""Methods of a change that take hold before the gradients."""
 
 
 ORDER = {"lr": 0, "forward": 1, "loss": 2, "backward": 3, "grad": 4, "state": 5, "weight": 5}
@@ -149,7 +142,7 @@ class Change:
     @property
     def late(self) -> bool:
         """Whether it begins at the gradients: everything before the update is as the rules have it."""
-        return all(getattr(type(part), name) is getattr(Change, name) for part in self.parts for name in EARLY)
+        return not any(self._overrides(method) for method, at in BEGINS.items() if 0 < at < ORDER["grad"])
 
     def reaches(self, quantity: str) -> bool:
         """Whether a quantity can be the first that differs: what comes before a change takes hold is right."""
@@ -230,9 +223,8 @@ class Circumstances:
         update: what the optimizer makes of a parameter and a gradient at this step.
         parameter: a parameter before the update, by "layer.param", in the run's arithmetic.
         again: the layers' outputs and the loss of the step's batch once more, by the parameters as they are then.
-        plain: a number of the run's arithmetic as an array.
-        held: an array as a number of the run's arithmetic, with as many axes as another one.
-        rate, count: the learning rate and the step's number, counted from 1, in the run's arithmetic.
+        plain: an array, of numbers of the run's arithmetic too.
+        held: an array as what another one is: a number of the run's arithmetic with as many axes, or an array.
         memory: for the change.
         loads: whether states are loaded anew before each step.
     """
@@ -245,8 +237,7 @@ class Circumstances:
         self.parameter: Callable[[str], Any] = lambda key: inputs.weights[key]
         self.again: Callable[[], Values] = dict
         self.plain: Callable[[Any], Array] = np.asarray
-        self.held: Callable[[Any, Any], Any] = lambda values, like: values
-        self.rate, self.count = np.float64(0.0), np.float64(1.0)
+        self.held: Callable[[Array, Any], Any] = lambda values, like: values
         self.memory: dict[Any, Any] = {}
         self.loads = True
         self.parts: dict[int, Circumstances] = {}
@@ -271,27 +262,7 @@ class _Part(Circumstances):
         self.whole, self.memory, self.parts = whole, {}, {}
 
     def __getattr__(self, name: str) -> Any:
-        if name in PLAINLY:  # of two changes together each is given plain arrays by what comes after the gradients
-            return getattr(self, f"_{name}")
         return getattr(self.whole, name)
-
-    @property
-    def _rate(self) -> Any:
-        return np.float64(self.whole.lr)
-
-    @property
-    def _count(self) -> Any:
-        return np.float64(self.whole.step + 1)
-
-    def _held(self, values: Any, like: Any) -> Any:
-        return values
-
-    def _plain(self, values: Any) -> Any:
-        return self.whole.plain(values) if isinstance(values, Marked) else np.asarray(values)
-
-
-PLAINLY = ("rate", "count", "held", "plain")
-"""What a part of several changes has in its own way."""
 
 
 @dataclass(config=OPTIONS | {"arbitrary_types_allowed": True})
@@ -356,159 +327,3 @@ class Both(Change):
     def returned(self, run: Circumstances, seen: Values) -> Values:
         """One after the other."""
         return self.second.returned(run.part(1), self.first.returned(run.part(0), seen))
-
-
-@dataclass(config=OPTIONS)
-class AtLayer(Change):
-    """A change of one layer; `at` is its name, or none for every layer that it means something for."""
-
-    every: ClassVar[str] = "every layer"
-
-    at: str = ""
-
-    @classmethod
-    def places(cls, scenario: Scenario) -> list[str]:
-        """The layers that it means something for."""
-        return [layer.name for layer in scenario.layers]
-
-    @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """All of its places together, and each."""
-        places = cls.places(scenario)
-        yield from (cls(at=at) for at in [*([""] if len(places) > 1 else []), *places])
-
-    def touches(self, scenario: Scenario) -> frozenset[str] | None:
-        """What its layers give."""
-        return of_layers(scenario, [layer.name for layer in scenario.layers if self.is_at(layer.name)])
-
-    def here(self, op: Op) -> bool:
-        """Whether it is that layer, or one of all that it means something for."""
-        return isinstance(getattr(op, "name", None), str) and self.is_at(op.name)  # type: ignore[attr-defined]
-
-    def is_at(self, name: str) -> bool:
-        """Whether the layer of that name is meant."""
-        return self.at in ("", name)
-
-
-@dataclass(config=OPTIONS)
-class AtParameter(Change):
-    """A change for one parameter; `at` is its "layer.param", or none for all, or a group: "*.bias", "output.*"."""
-
-    at: str = ""
-
-    @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """All together, each, and the groups that optimizers are often given: by name, and by layer."""
-        names = list(scenario.parameters())
-        yield from (cls(at=at) for at in ["", *(names if len(names) > 1 else []), *groups(names)])
-
-    def touches(self, scenario: Scenario) -> frozenset[str] | None:
-        """What its parameters' layers give, of other parameters nothing."""
-        keys = [key for key in scenario.parameters() if self.here(key)]
-        quantities = of_layers(scenario, list(dict.fromkeys(map(layer_of, keys))))
-        others = {f"{kind}/{key}" for key in scenario.parameters() if key not in keys for kind in ("grad", "weight")}
-        return quantities - others
-
-    def here(self, key: str) -> bool:
-        """Whether it is that parameter, or one of the group."""
-        return self.at in ("", key) or ("*" in self.at and fnmatchcase(key, self.at))
-
-    def says(self) -> str:
-        """A group by what it holds."""
-        said = super().says()
-        layer, _, param = self.at.partition(".")
-        group = f"every {param}" if layer == "*" else f"every parameter of {layer}"
-        return said.replace(self.at, group) if "*" in self.at else said
-
-
-def groups(names: list[str]) -> Iterator[str]:
-    """Globs of some parameters, "layer.param", that are more than one and not all."""
-    layers, params = ([*dict.fromkeys(name.partition(".")[i] for name in names)] for i in (0, 2))
-    for glob in [*(f"*.{param}" for param in params), *(f"{layer}.*" for layer in layers)]:
-        if 1 < sum(fnmatchcase(name, glob) for name in names) < len(names):
-            yield glob
-
-
-@dataclass(config=OPTIONS)
-class AtPartialBatch(Change):
-    """A change of an epoch's last, smaller batch."""
-
-    @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """Where a batch is smaller than the others."""
-        yield from [cls()] if _has_partial_batch(scenario) else []
-
-
-def of_layers(scenario: Scenario, names: list[str]) -> frozenset[str]:
-    """What layers compute: outputs, gradients of what feeds them and of their parameters, and what they keep."""
-    feeds = scenario.feeds()
-    found = {f"{kind}/{name}" for name in names for kind in ("forward", "eval")}
-    found |= {f"backward/{feed}" for name in names for feed in feeds[name]}
-    found |= {f"{kind}/{key}" for key in scenario.parameters() if layer_of(key) in names for kind in ("grad", "weight")}
-    slots = scenario.optimizer.slots()
-    found |= {f"state/{key}.{slot}" for key in scenario.parameters() if layer_of(key) in names for slot in slots}
-    return frozenset(found | {f"buffer/{key}" for key in scenario.buffers() if layer_of(key) in names})
-
-
-def of_loss(scenario: Scenario) -> frozenset[str]:
-    """The quantities that the loss computes."""
-    return frozenset(("loss", "eval_loss", f"backward/{scenario.layers[-1].name}"))
-
-
-MOST = 10_000_000
-"""Of more products of rows, candidates and outputs, no order is read off a trace: it would take seconds a step."""
-
-AT_ONCE = 2**18
-"""Distances that are computed at once: some megabytes."""
-
-
-def distances(a: Array, b: Array) -> Iterator[tuple[slice, Array]]:
-    """Σ|a_i − b_j| over the columns, for some rows i of the first at a time and all rows j of the second.
-
-    Args:
-        a: (n, columns).
-        b: (m, columns).
-
-    Yields:
-        Which rows of ``a``, and their distances, (rows, m).
-    """
-    rows = max(1, AT_ONCE // max(1, b.size))
-    for start in range(0, len(a), rows):
-        part = slice(start, start + rows)
-        yield part, np.abs(a[part, np.newaxis] - b).sum(axis=2)
-
-
-def nearest(far: Array, own: Rows) -> Rows:
-    """For each row of distances the nearest column; where it is as near, the one that it should be."""
-    there = far[np.arange(len(far)), own]
-    return np.asarray(np.where(there <= far.min(axis=1), own, far.argmin(axis=1)))
-
-
-def listed(order: tuple[int, ...], number: int = 12) -> str:
-    """The first of an order, for people."""
-    return ", ".join(map(str, order[:number])) + (" …" if len(order) > number else "")
-
-
-def matrices(scenario: Scenario) -> dict[str, Param]:
-    """The weights that are matrices, by "layer.param": of so many rows (units) and columns (inputs)."""
-    return {name: param for name, param in scenario.parameters().items() if param.axes == ("out", "in")}
-
-
-def layer_of(key: str) -> str:
-    """The layer of a parameter, "layer.param"."""
-    return key.partition(".")[0]
-
-
-def alike(scenario: Scenario) -> Iterator[tuple[str, str]]:
-    """Each two parameters of one shape, "layer.param", in the order of the layers."""
-    shapes = {name: param.shape for name, param in scenario.parameters().items()}
-    yield from ((a, b) for a, b in combinations(shapes, 2) if shapes[a] == shapes[b])
-
-
-def _has_partial_batch(scenario: Scenario) -> bool:
-    """Whether an epoch's last batch is smaller than the others; of a table, which is not read here, it may be."""
-    data = scenario.data
-    if isinstance(data, InlineData | GaussianData):
-        number = len(data.x) if isinstance(data, InlineData) else data.samples
-        return number > scenario.batch_size and number % scenario.batch_size > 0
-    return scenario.batch_size > 1

@@ -10,6 +10,7 @@ import numpy as np
 
 from isograd.arithmetic import make_arithmetic
 from isograd.arithmetic.numbers import Arithmetic
+from isograd.arithmetic.words import Marked
 from isograd.backend import Session
 from isograd.changes.change import Change, Circumstances, Values
 from isograd.dtypes import FORMATS
@@ -99,6 +100,13 @@ class ChangedSession(Session):
         changed = self.change.updated(self.run, key, plain(w), plain(g), plain(after))
         return held(_of_rank(changed, plain(after)))
 
+    def _plain(self, values: Any) -> Array:
+        return np.asarray(self.training.arithmetic.plain(values) if isinstance(values, Marked) else values)
+
+    def _held(self, values: Array, like: Any) -> Any:
+        arithmetic = self.training.arithmetic
+        return arithmetic.held(_of_rank(values, arithmetic.plain(like))) if isinstance(like, Marked) else values
+
     def load(self, t: int, state: Mapping[str, Array]) -> None:
         """Take the state over, changed."""
         self.run.step = t
@@ -116,9 +124,7 @@ class ChangedSession(Session):
         """One step; where it is known up to its gradients, from there on: a change of updates leaves that as it is."""
         lr = self._rate(t)
         run, training = self.run, self.training
-        run.update, run.lr, run.plain = training.updating(lr, t), lr, training.arithmetic.plain
-        run.rate, run.count = training.arithmetic.scalar(lr), training.arithmetic.count(t + 1)
-        run.held = lambda values, like: training.arithmetic.held(_of_rank(values, run.plain(like)))
+        run.update, run.lr, run.plain, run.held = training.updating(lr, t), lr, self._plain, self._held
         run.parameter, run.again = training.parameter, lambda: dict(training.again(batch))
         if self.known is None:
             yield from self.training.step(batch, lr, t)

@@ -12,7 +12,6 @@ from isograd.arithmetic.words import Marked
 from isograd.dtypes import FORMATS
 from isograd.inputs import Array
 from isograd.ops.op import Back, Layer, Op, Out
-from isograd.scenario import Scenario
 
 
 class Instead:
@@ -73,12 +72,3 @@ def cast(values: Any, dtype: str) -> Any:
         v: Any = values.v
         return Numbers(v.astype(np.float64).astype(narrow).astype(v.dtype), values.a)
     return values.astype(narrow).astype(values.dtype)
-
-
-def is_activation(scenario: Scenario, op: Op) -> bool:
-    """Whether it is a layer of one input without parameters that keeps its input's shape."""
-    if not isinstance(op, Layer) or len(scenario.feeds()[op.name]) != 1:
-        return False
-    shapes, (before,) = scenario.shapes(), scenario.feeds()[op.name]
-    trained = any(key.startswith(f"{op.name}.") for key in scenario.parameters())
-    return not trained and shapes[op.name] == shapes[before]

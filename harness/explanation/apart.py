@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from isograd.changes.change import Change, layer_of, matrices
+from isograd.changes.change import Change
 from isograd.changes.changed import ChangedBackend
+from isograd.changes.places import layer_of, matrices
 from isograd.dtypes import FORMATS
 from isograd.explanation.effort import ALTERATIONS, effort_of
 from isograd.explanation.own import Own, own_states

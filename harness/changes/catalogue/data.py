@@ -9,20 +9,9 @@ from typing import Any, Literal, Self
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from isograd.changes.change import (
-    MOST,
-    OPTIONS,
-    AtPartialBatch,
-    Change,
-    Circumstances,
-    Evidence,
-    Rows,
-    distances,
-    layer_of,
-    listed,
-    nearest,
-    of_loss,
-)
+from isograd.changes.change import OPTIONS, Change, Circumstances, Evidence, Rows
+from isograd.changes.places import AtPartialBatch, layer_of, of_loss
+from isograd.changes.reading import MOST, distances, listed, nearest
 from isograd.inputs import Inputs
 from isograd.scenario import Scenario
 

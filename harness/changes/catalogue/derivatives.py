@@ -8,42 +8,11 @@ from typing import Any, Self
 from pydantic.dataclasses import dataclass
 
 from isograd.arithmetic.words import where
-from isograd.changes.change import (
-    OPTIONS,
-    AtLayer,
-    AtParameter,
-    Change,
-    Circumstances,
-    Values,
-    alike,
-    layer_of,
-    matrices,
-)
-from isograd.changes.instead import instead, is_activation
+from isograd.changes.change import OPTIONS, Change, Circumstances, Values
+from isograd.changes.instead import instead
+from isograd.changes.places import AtLayer, AtParameter, alike, layer_of, matrices
 from isograd.ops.op import Array, Back, Layer, Op, Out
 from isograd.scenario import Scenario
-
-
-@dataclass(config=OPTIONS)
-class DerivativeLeftOut(AtLayer):
-    """An activation's derivative is left out."""
-
-    id = "derivative_left_out"
-    sentence = "the derivative of {at} is left out"
-    formula = "∂L/∂z = ∂L/∂a «· f′(z) is missing»"
-    origin = "a hand-written backward pass; an activation applied to detached values"
-    one = "the activation {at}"
-    every = "every activation"
-
-    @classmethod
-    def places(cls, scenario: Scenario) -> list[str]:
-        """Activations: layers of one input without parameters that keep its shape."""
-        return [layer.name for layer in scenario.layers if is_activation(scenario, layer)]
-
-    def op(self, run: Circumstances, op: Op) -> Any:
-        """∂L/∂z = ∂L/∂a."""
-        changed = self.here(op) and is_activation(run.scenario, op)
-        return instead(op, backward=lambda p, out, d, z: Back(d)) if changed else op
 
 
 @dataclass(config=OPTIONS)

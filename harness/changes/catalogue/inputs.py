@@ -12,11 +12,12 @@ import numpy as np
 from pydantic.dataclasses import dataclass
 
 from isograd.arithmetic.words import pad
-from isograd.changes.change import OPTIONS, Change, Circumstances, Evidence, of_loss
+from isograd.changes.change import OPTIONS, Change, Circumstances, Evidence
 from isograd.changes.instead import instead
+from isograd.changes.places import OfLoss
 from isograd.dtypes import FORMATS
 from isograd.inputs import Array, Batch
-from isograd.ops.op import Loss, Op
+from isograd.ops.op import Loss
 from isograd.scenario import Scenario
 
 What = Literal["samples", "labels"]
@@ -120,7 +121,24 @@ class DataChanged(Change):
 
 
 @dataclass(config=OPTIONS)
-class DataScaled(Change):
+class _OfData(Change):
+    """A change of samples or of labels."""
+
+    what: What = "samples"
+
+    @property
+    def where(self) -> str:
+        """Whose."""
+        return self.what
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Samples, and labels that are numbers."""
+        yield from (cls(what) for what in kinds(scenario))
+
+
+@dataclass(config=OPTIONS)
+class DataScaled(_OfData):
     """Samples or labels are multiplied by a constant."""
 
     id = "data_scaled"
@@ -132,23 +150,13 @@ class DataScaled(Change):
     what: What = "samples"
     by: float = 0.5
 
-    @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """Samples, and labels that are numbers."""
-        yield from (cls(what) for what in kinds(scenario))
-
-    @property
-    def where(self) -> str:
-        """Whose."""
-        return self.what
-
     def data(self, run: Circumstances, batch: Batch) -> Batch:
         """K times."""
         return of_batch(batch, self.what, lambda some: self.by * some)
 
 
 @dataclass(config=OPTIONS)
-class DataShifted(Change):
+class DataShifted(_OfData):
     """A constant is added to samples or labels."""
 
     id = "data_shifted"
@@ -160,23 +168,13 @@ class DataShifted(Change):
     what: What = "labels"
     by: float = 1.0
 
-    @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """Samples, and labels that are numbers."""
-        yield from (cls(what) for what in kinds(scenario))
-
-    @property
-    def where(self) -> str:
-        """Whose."""
-        return self.what
-
     def data(self, run: Circumstances, batch: Batch) -> Batch:
         """With the constant."""
         return of_batch(batch, self.what, lambda some: some + self.by)
 
 
 @dataclass(config=OPTIONS)
-class DataClipped(Change):
+class DataClipped(_OfData):
     """Samples or labels are kept between bounds."""
 
     id = "data_clipped"
@@ -187,16 +185,6 @@ class DataClipped(Change):
 
     what: What = "samples"
     by: float = 1e300
-
-    @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """Samples, and labels that are numbers; how far is solved for."""
-        yield from (cls(what) for what in kinds(scenario))
-
-    @property
-    def where(self) -> str:
-        """Whose."""
-        return self.what
 
     def fitted(self, evidence: Evidence) -> Iterator[Self]:
         """From a bound just under the largest number of the first wrong step."""
@@ -327,7 +315,7 @@ class CellOff(Change):
 
 
 @dataclass(config=OPTIONS)
-class SampleLeftOut(Change):
+class SampleLeftOut(OfLoss):
     """The loss is that of all samples of a batch but one."""
 
     id = "sample_left_out"
@@ -347,14 +335,8 @@ class SampleLeftOut(Change):
         """Which."""
         return self.which
 
-    def touches(self, scenario: Scenario) -> frozenset[str] | None:
-        """What the loss computes."""
-        return of_loss(scenario)
-
-    def op(self, run: Circumstances, op: Op) -> Any:
+    def loss(self, run: Circumstances, op: Loss) -> Any:
         """Value and gradient of the loss of the others; no gradient for the one."""
-        if not isinstance(op, Loss):
-            return op
         kept = slice(None, -1) if self.which == "last" else slice(1, None)
         rows = (0, 1) if self.which == "last" else (1, 0)
 

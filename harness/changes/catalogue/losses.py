@@ -10,10 +10,12 @@ import numpy as np
 from pydantic.dataclasses import dataclass
 
 from isograd.arithmetic.numbers import Exact
+from isograd.arithmetic.words import sqrt
 from isograd.arithmetic.words import sum as total
-from isograd.changes.change import OPTIONS, AtPartialBatch, Change, Circumstances, Values, of_loss
+from isograd.changes.change import OPTIONS, Change, Circumstances, Values
 from isograd.changes.instead import instead
-from isograd.ops.op import Array, Loss, Op
+from isograd.changes.places import AtPartialBatch, OfLoss
+from isograd.ops.op import Array, Loss
 from isograd.scenario import Scenario
 
 Scale = Callable[[int, int], tuple[int, int]]
@@ -32,7 +34,7 @@ SCALES: dict[str, tuple[Scale, str]] = {
 
 
 @dataclass(config=OPTIONS)
-class LossScale(Change):
+class LossScale(OfLoss):
     """Sum for mean, mean for sum, a ½ or a 2: the loss, and with it every gradient, has another constant."""
 
     id = "loss_scale"
@@ -64,17 +66,13 @@ class LossScale(Change):
         """Which constant."""
         return SCALES[self.by][1]
 
-    def touches(self, scenario: Scenario) -> frozenset[str] | None:
-        """What the loss computes."""
-        return of_loss(scenario)
-
-    def op(self, run: Circumstances, op: Op) -> Any:
+    def loss(self, run: Circumstances, op: Loss) -> Any:
         """Value and gradient of the loss, k times."""
-        return scaled(op, SCALES[self.by][0]) if isinstance(op, Loss) else op
+        return scaled(op, SCALES[self.by][0])
 
 
 @dataclass(config=OPTIONS)
-class LossTimes(Change):
+class LossTimes(OfLoss):
     """The loss, and with it every gradient, has a constant factor."""
 
     id = "loss_times"
@@ -90,14 +88,8 @@ class LossTimes(Change):
         """A constant that has a reason is the better account."""
         return True
 
-    def touches(self, scenario: Scenario) -> frozenset[str] | None:
-        """What the loss computes."""
-        return of_loss(scenario)
-
-    def op(self, run: Circumstances, op: Op) -> Any:
+    def loss(self, run: Circumstances, op: Loss) -> Any:
         """Value and gradient of the loss, k times."""
-        if not isinstance(op, Loss):
-            return op
         by = Exact(self.by)
         return instead(
             op,
@@ -111,7 +103,7 @@ OF_SQUARES: dict[str, Callable[[int], int]] = {"half_squared_error": lambda n: 2
 
 
 @dataclass(config=OPTIONS)
-class LabelsBroadcast(Change):
+class LabelsBroadcast(OfLoss):
     """Each output is compared with the labels of all samples: (B, 1) against (B,) is (B, B)."""
 
     id = "labels_broadcast"
@@ -124,17 +116,13 @@ class LabelsBroadcast(Change):
         """For one output and batches of two or more."""
         yield from [cls()] if outputs_of(scenario) == 1 and scenario.batch_size > 1 and _is_of_squares(scenario) else []
 
-    def touches(self, scenario: Scenario) -> frozenset[str] | None:
-        """What the loss computes."""
-        return of_loss(scenario)
-
-    def op(self, run: Circumstances, op: Op) -> Any:
+    def loss(self, run: Circumstances, op: Loss) -> Any:
         """The squares of B × B residuals, by their sums: they themselves would take gigabytes for a large batch.
 
         With the mean ȳ, Σ_ij (ŷ_i − y_j)² = B Σ_i (ŷ_i − ȳ)² + B Σ_j (y_j − ȳ)², and Σ_j (ŷ_i − y_j) = B ŷ_i − Σ_j y_j.
         Of several outputs the rule as it is.
         """
-        if not isinstance(op, Loss) or op.kind not in OF_SQUARES or outputs_of(run.scenario) > 1:
+        if op.kind not in OF_SQUARES or outputs_of(run.scenario) > 1:
             return op
         of_all = OF_SQUARES[op.kind]
 
@@ -152,7 +140,7 @@ class LabelsBroadcast(Change):
 
 
 @dataclass(config=OPTIONS)
-class PartialBatchScaled(AtPartialBatch):
+class PartialBatchScaled(AtPartialBatch, OfLoss):
     """The last, smaller batch of an epoch is divided by the size of a whole one."""
 
     id = "partial_batch_scaled"
@@ -160,17 +148,13 @@ class PartialBatchScaled(AtPartialBatch):
     formula = "L = (1/«B») Σ_samples …   (not by the batch's own size)"
     origin = "a batch size that is taken from the settings, not from the batch"
 
-    def touches(self, scenario: Scenario) -> frozenset[str] | None:
-        """What the loss computes."""
-        return of_loss(scenario)
-
-    def op(self, run: Circumstances, op: Op) -> Any:
+    def loss(self, run: Circumstances, op: Loss) -> Any:
         """Value and gradient of the loss, times the batch's size over a whole one's."""
-        return scaled(op, lambda n, m: (n, run.inputs.batch_size)) if isinstance(op, Loss) else op
+        return scaled(op, lambda n, m: (n, run.inputs.batch_size))
 
 
 @dataclass(config=OPTIONS)
-class LossGradientScale(Change):
+class LossGradientScale(OfLoss):
     """The loss is right, and its gradient has a constant factor."""
 
     id = "loss_gradient_scale"
@@ -181,14 +165,8 @@ class LossGradientScale(Change):
 
     by: float = 2.0
 
-    def touches(self, scenario: Scenario) -> frozenset[str] | None:
-        """What the loss computes."""
-        return of_loss(scenario)
-
-    def op(self, run: Circumstances, op: Op) -> Any:
+    def loss(self, run: Circumstances, op: Loss) -> Any:
         """The gradient of the loss, k times."""
-        if not isinstance(op, Loss):
-            return op
         return instead(op, gradient=lambda yhat, y: Exact(self.by) * op.gradient(yhat, y))
 
 
@@ -228,6 +206,24 @@ class Penalty(Change):
     def returned(self, run: Circumstances, seen: Values) -> Values:
         """The loss with the term, if it is told so."""
         return seen | {"loss": seen["loss"] + self.by * run.memory["term"]} if self.told else seen
+
+
+@dataclass(config=OPTIONS)
+class RootOfLoss(OfLoss):
+    """The root of the loss is what is made small."""
+
+    id = "root_of_loss"
+    sentence = "the loss is the root of what it should be"
+    formula = "L ← «√»L, and so ∂L/∂ŷ ← ∂L/∂ŷ «/ (2 √L)»"
+    origin = "the root of the mean squared error, where that itself was asked for"
+
+    def loss(self, run: Circumstances, op: Loss) -> Any:
+        """The root, and its derivative."""
+        return instead(
+            op,
+            value=lambda yhat, y: sqrt(op.value(yhat, y)),
+            gradient=lambda yhat, y: op.gradient(yhat, y) / (2 * sqrt(op.value(yhat, y))),
+        )
 
 
 def scaled(op: Loss, k: Scale) -> Any:

@@ -12,8 +12,9 @@ from pydantic.dataclasses import dataclass
 
 from isograd.arithmetic.numbers import Exact
 from isograd.arithmetic.words import maximum, minimum, sign, where
-from isograd.changes.change import OPTIONS, AtLayer, Change, Circumstances, Evidence, Values, alike, layer_of
+from isograd.changes.change import OPTIONS, Change, Circumstances, Evidence, Values
 from isograd.changes.instead import beside, followed, instead
+from isograd.changes.places import AtLayer, alike, layer_of
 from isograd.ops.op import Back, Layer, Loss, Op, Out
 from isograd.scenario import Scenario
 

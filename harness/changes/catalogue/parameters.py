@@ -10,18 +10,9 @@ import numpy as np
 from pydantic.dataclasses import dataclass
 
 from isograd.arithmetic.numbers import Exact
-from isograd.changes.change import (
-    OPTIONS,
-    AtLayer,
-    AtParameter,
-    Change,
-    Circumstances,
-    Values,
-    alike,
-    layer_of,
-    matrices,
-)
+from isograd.changes.change import OPTIONS, Change, Circumstances, Values
 from isograd.changes.instead import instead, with_parameters
+from isograd.changes.places import AtLayer, AtParameter, alike, layer_of, matrices
 from isograd.ops.op import Array, Back, Layer, Op, Out
 from isograd.scenario import Scenario
 

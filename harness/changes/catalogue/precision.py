@@ -10,8 +10,9 @@ import numpy as np
 from pydantic.dataclasses import dataclass
 
 from isograd.arithmetic.words import maximum, minimum, where
-from isograd.changes.change import OPTIONS, AtLayer, AtParameter, Change, Circumstances
+from isograd.changes.change import OPTIONS, Change, Circumstances
 from isograd.changes.instead import cast, followed, instead
+from isograd.changes.places import AtLayer, AtParameter
 from isograd.dtypes import FORMATS
 from isograd.ops.op import Back, Layer, Loss, Op, Out
 from isograd.scenario import Scenario
@@ -103,26 +104,32 @@ def narrower(scenario: Scenario) -> list[Narrow]:
 
 
 @dataclass(config=OPTIONS)
-class LayerIn(AtLayer):
+class _Narrow(Change):
+    """A change that names a narrower dtype, and a place."""
+
+    at: str = ""
+    name: Narrow = "bfloat16"
+
+    @property
+    def where(self) -> str:
+        """The place, and the dtype."""
+        return f"{self.at}: {self.name}" if self.at else self.name
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Each narrower dtype at each place, and at all."""
+        every = list(super().variants(scenario))
+        yield from (replace(change, name=name) for name in narrower(scenario) for change in every)
+
+
+@dataclass(config=OPTIONS)
+class LayerIn(_Narrow, AtLayer):
     """A layer computes in a narrower dtype: its inputs, parameters, and all that it gives are rounded to it."""
 
     id = "layer_in"
     sentence = "{at} computes in {name}"
     formula = "a = «fl»(f(«fl»(x), «fl»(W)))"
     origin = "autocast, half() on a module, a dtype argument"
-
-    name: Narrow = "bfloat16"
-
-    @property
-    def where(self) -> str:
-        """The layer, and the dtype."""
-        return f"{self.at}: {self.name}" if self.at else self.name
-
-    @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """Each narrower dtype in each layer, and in all."""
-        every = list(super().variants(scenario))
-        yield from (replace(change, name=name) for name in narrower(scenario) for change in every)
 
     def op(self, run: Circumstances, op: Op) -> Any:
         """The rules between roundings; of all layers together also what the loss hands back."""
@@ -148,7 +155,7 @@ class LayerIn(AtLayer):
 
 
 @dataclass(config=OPTIONS)
-class OutputIn(AtLayer):
+class OutputIn(_Narrow, AtLayer):
     """A layer's output is kept in a narrower dtype, and so is its gradient."""
 
     id = "output_in"
@@ -159,18 +166,11 @@ class OutputIn(AtLayer):
     name: Narrow = "float16"
     gradient: bool = True
 
-    @property
-    def where(self) -> str:
-        """The layer, and the dtype."""
-        return f"{self.at}: {self.name}" if self.at else self.name
-
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
         """Each narrower dtype in each layer, and in all; with the gradient and without."""
-        every = list(super().variants(scenario))
-        for name in narrower(scenario):
-            for change in every:
-                yield from (replace(change, name=name, gradient=gradient) for gradient in (True, False))
+        for change in super().variants(scenario):
+            yield from (replace(change, gradient=gradient) for gradient in (True, False))
 
     def op(self, run: Circumstances, op: Op) -> Any:
         """Rounded once."""
@@ -181,7 +181,7 @@ class OutputIn(AtLayer):
 
 
 @dataclass(config=OPTIONS)
-class WeightsIn(AtParameter):
+class WeightsIn(_Narrow, AtParameter):
     """Parameters are kept in a narrower dtype."""
 
     id = "weights_in"
@@ -191,43 +191,19 @@ class WeightsIn(AtParameter):
 
     name: Narrow = "float32"
 
-    @property
-    def where(self) -> str:
-        """The parameter, and the dtype."""
-        return f"{self.at}: {self.name}" if self.at else self.name
-
-    @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """Each narrower dtype."""
-        every = list(super().variants(scenario))
-        yield from (replace(change, name=name) for name in narrower(scenario) for change in every)
-
     def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:
         """Rounded after each update."""
         return cast(np.asarray(after), self.name) if self.here(key) else after
 
 
 @dataclass(config=OPTIONS)
-class GradientsIn(AtParameter):
+class GradientsIn(_Narrow, AtParameter):
     """Gradients are kept in a narrower dtype."""
 
     id = "gradients_in"
     sentence = "the gradient of {at} is kept in {name}"
     formula = "g ← «fl»(g)"
     origin = "gradients that are compressed for an exchange between workers"
-
-    name: Narrow = "bfloat16"
-
-    @property
-    def where(self) -> str:
-        """The parameter, and the dtype."""
-        return f"{self.at}: {self.name}" if self.at else self.name
-
-    @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """Each narrower dtype."""
-        every = list(super().variants(scenario))
-        yield from (replace(change, name=name) for name in narrower(scenario) for change in every)
 
     def gradients(self, run: Circumstances, g: Any) -> Any:
         """Rounded before they are told and used."""

@@ -10,7 +10,8 @@ from typing import Any, Self, get_args
 
 from pydantic.dataclasses import dataclass
 
-from isograd.changes.change import OPTIONS, Change, Circumstances, of_layers, of_loss
+from isograd.changes.change import OPTIONS, Change, Circumstances
+from isograd.changes.places import of_layers, of_loss
 from isograd.ops import LAYERS, LOSSES, OPTIMIZERS, SCHEDULES
 from isograd.ops.op import Alternative, Layer, Op
 from isograd.scenario import Scenario

@@ -8,8 +8,8 @@ from typing import Any, Literal, Self
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from isograd.changes.change import OPTIONS, AtLayer, Change, Circumstances, Values
-from isograd.changes.instead import is_activation
+from isograd.changes.change import OPTIONS, Change, Circumstances, Values
+from isograd.changes.places import AtLayer, is_activation
 from isograd.scenario import Scenario
 
 

@@ -10,18 +10,9 @@ import numpy as np
 from pydantic.dataclasses import dataclass
 
 from isograd.changes.catalogue.parameters import WEIGHT, biased
-from isograd.changes.change import (
-    MOST,
-    OPTIONS,
-    AtLayer,
-    Circumstances,
-    Evidence,
-    distances,
-    layer_of,
-    listed,
-    matrices,
-    nearest,
-)
+from isograd.changes.change import OPTIONS, Circumstances, Evidence
+from isograd.changes.places import AtLayer, layer_of, matrices
+from isograd.changes.reading import MOST, distances, listed, nearest
 from isograd.inputs import Array
 from isograd.scenario import Scenario
 

@@ -1,72 +1,18 @@
-"""What can be wrong with an update, or with the gradients that it is given?"""
+"""What can be wrong with an update: its size, momentum, decay, or what becomes of a parameter after it?"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from isograd.changes.change import (
-    OPTIONS,
-    AtParameter,
-    Change,
-    Circumstances,
-    Evidence,
-    Values,
-)
+from isograd.changes.change import OPTIONS, Change, Circumstances, Evidence
+from isograd.changes.places import AtParameter
 from isograd.dtypes import FORMATS
-from isograd.inputs import Array
 from isograd.scenario import Scenario
-
-
-@dataclass(config=OPTIONS)
-class GradientsNotCleared(Change):
-    """Gradients add up over the steps."""
-
-    id = "gradients_not_cleared"
-    sentence = "gradients are not cleared: each step adds to those of the steps before"
-    formula = "g_t ← g_t «+ g_(t−1)»"
-    origin = "zero_grad() or clear_grad() is missing"
-    remembers = True
-
-    def gradients(self, run: Circumstances, g: Values) -> Values:
-        """Added to those before."""
-        before = run.memory
-        run.memory = {key: before.get(key, 0) + value for key, value in g.items()}
-        return dict(run.memory)
-
-
-@dataclass(config=OPTIONS)
-class GradientsClearedEarly(Change):
-    """Gradients are cleared before the update has used them."""
-
-    id = "gradients_cleared_early"
-    sentence = "gradients are cleared before the update: no parameter changes"
-    formula = "w ← w − η · «0»"
-    origin = "zero_grad() between loss.backward() and optimizer.step(), an optimizer of other parameters"
-
-    def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:
-        """As it was."""
-        return w
-
-
-@dataclass(config=OPTIONS)
-class GradientsStale(Change):
-    """The update uses the gradients of the step before."""
-
-    id = "gradients_stale"
-    sentence = "the update uses the gradients of the step before"
-    formula = "w ← w − η g_«(t−1)»"
-    origin = "optimizer.step() before loss.backward()"
-    remembers = True
-
-    def used(self, run: Circumstances, key: str, w: Any, g: Any) -> Any:
-        """The gradient before; at first none."""
-        before, run.memory[key] = run.memory.get(key, 0 * g), g
-        return before
 
 
 @dataclass(config=OPTIONS)
@@ -225,185 +171,6 @@ class Dampened(Change):
 
 
 @dataclass(config=OPTIONS)
-class GradientsClipped(Change):
-    """Gradients are clipped: to a norm of all together, each to one of its own, or each number to a value."""
-
-    id = "gradients_clipped"
-    sentence = "gradients are clipped {how} {at_most:.6g}"
-    formula = "g ← g «min(1, c / ‖g‖)»   (or clip(g, −c, c))"
-    origin = "clip_grad_norm_, clip_grad_value_, ClipGradByGlobalNorm"
-
-    how: Literal["to a norm of", "each to a norm of", "by value at"] = "to a norm of"
-    at_most: float = 0.0
-    told: bool = True
-
-    @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """Each way, as gradients are told or only used; how far is read off a trace, and solved for."""
-        ways: tuple[Any, ...] = ("to a norm of", "each to a norm of", "by value at")
-        yield from (cls(how, told=told) for how in ways for told in (True, False))
-
-    @property
-    def solve(self) -> Mapping[str, float]:  # type: ignore[override]  # with a limit
-        """The limit: without one nothing is clipped."""
-        return {"at_most": float("inf")} if self.at_most else {}
-
-    @property
-    def where(self) -> str:
-        """Which way."""
-        return self.how.removesuffix(" of").removesuffix(" at")
-
-    def says(self) -> str:
-        """Also whether it is told."""
-        return super().says() + ("" if self.told else ", in the update only")
-
-    def fitted(self, evidence: Evidence) -> Iterator[Self]:
-        """As far as the gradients of the first wrong step are told; or as their update is smaller."""
-        step, inputs = evidence.steps[0], evidence.inputs
-        kind = "grad" if self.told else "weight"
-        names = {key: f"{kind}/{key}" for key in inputs.weights}
-        found = {key: evidence.recorded(name, step) for key, name in names.items()}
-        right = {key: evidence.ruled(name, step) for key, name in names.items()}
-        gradients = {key: evidence.ruled(f"grad/{key}", step) for key in inputs.weights}
-        if not gradients or any(value is None for value in found.values()):
-            return
-        came: dict[str, Array] = {key: np.asarray(value) for key, value in found.items()}
-        if not self.told:  # by as much as its largest number, each parameter's update is smaller
-            state = evidence.state(step)
-            for key, g in gradients.items():
-                w = state[f"weight/{key}"].astype(np.float64)
-                moved, due = came[key] - w, right[key] - w
-                share = np.divide(moved, due, out=np.ones_like(due), where=due != 0)
-                came[key] = g * share
-        limits = {
-            "to a norm of": lambda: _norm([*came.values()]),
-            "each to a norm of": lambda: max(_norm([g]) for g in came.values()),
-            "by value at": lambda: max(float(np.abs(g).max(initial=0.0)) for g in came.values()),
-        }
-        limit = limits[self.how]()
-        if np.isfinite(limit) and limit > 0 and any((came[key] != g).any() for key, g in gradients.items()):
-            yield replace(self, at_most=float(f"{limit:.6g}"))
-
-    def gradients(self, run: Circumstances, g: Values) -> Values:
-        """Clipped; without a limit as they are."""
-        clipped = self._clipped(run, g) if self.at_most else g
-        run.memory = clipped
-        return clipped if self.told else g
-
-    def used(self, run: Circumstances, key: str, w: Any, g: Any) -> Any:
-        """What is not told is used all the same."""
-        return g if self.told else run.memory[key]
-
-    def _clipped(self, run: Circumstances, g: Values) -> Values:
-        if self.how == "by value at":
-            return {key: np.clip(value, -self.at_most, self.at_most) for key, value in g.items()}
-        common = self.how == "to a norm of"
-        return shrunk(run, g, common, lambda norm: np.minimum(1.0, self.at_most / np.maximum(norm, 1e-300)))
-
-
-@dataclass(config=OPTIONS)
-class GradientsNormalised(Change):
-    """Gradients are divided by their norm."""
-
-    id = "gradients_normalised"
-    sentence = "gradients are normalised: divided by {whose} norm"
-    formula = "g ← g «/ ‖g‖»"
-    origin = "normalised gradient descent, LARS without its rate"
-
-    whose: Literal["their common", "each by its own"] = "their common"
-    told: bool = True
-
-    @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """By a common norm and their own, told and used only."""
-        ways: tuple[Any, ...] = ("their common", "each by its own")
-        yield from (cls(whose, told) for whose in ways for told in (True, False))
-
-    @property
-    def where(self) -> str:
-        """Whose norm."""
-        return self.whose
-
-    def gradients(self, run: Circumstances, g: Values) -> Values:
-        """Over the norm."""
-        run.memory = shrunk(run, g, self.whose == "their common", lambda norm: 1 / np.maximum(norm, 1e-300))
-        return run.memory if self.told else g
-
-    def used(self, run: Circumstances, key: str, w: Any, g: Any) -> Any:
-        """What is not told is used all the same."""
-        return g if self.told else run.memory[key]
-
-
-def shrunk(run: Circumstances, g: Values, common: bool, share: Callable[[Any], Any]) -> Values:
-    """Every gradient times what ``share`` makes of a norm: that of all together, or its own."""
-    axes = {key: tuple(range(-run.inputs.weights[key].ndim, 0)) for key in g}
-    squares = {key: np.square(value).sum(axis=axes[key]) for key, value in g.items()}
-    whole = sum(squares.values(), np.zeros(()))
-    shares = {key: share(np.sqrt(whole if common else squares[key])) for key in g}
-    return {key: v * shares[key].reshape(*shares[key].shape, *[1] * len(axes[key])) for key, v in g.items()}
-
-
-def _norm(values: list[Array]) -> float:
-    return float(np.sqrt(sum(float(np.square(v).sum()) for v in values)))
-
-
-@dataclass(config=OPTIONS)
-class GradientsAccumulated(Change):
-    """Gradients add up over some steps, and only then is there an update."""
-
-    id = "gradients_accumulated"
-    sentence = "gradients are accumulated: an update every {every_so_many} steps, and none between"
-    formula = "g ← Σ_«k steps» g, w ← w − η g at every k-th"
-    origin = "gradient accumulation that is left in"
-    remembers = True
-
-    every_so_many: int = 2
-    mean: bool = False
-
-    @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """Two to eight steps, by sum and mean."""
-        yield from (cls(k, mean) for k in (2, 3, 4, 8) for mean in (False, True))
-
-    @property
-    def where(self) -> str:
-        """How many."""
-        return f"{self.every_so_many}{', mean' if self.mean else ''}"
-
-    def gradients(self, run: Circumstances, g: Values) -> Values:
-        """The sum since the last update."""
-        before = run.memory if run.step % self.every_so_many else {}
-        share = self.every_so_many if self.mean else 1
-        run.memory = {key: before.get(key, 0) + value / share for key, value in g.items()}
-        return dict(run.memory)
-
-    def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:
-        """Only every so many steps."""
-        return w if (run.step + 1) % self.every_so_many else after
-
-
-@dataclass(config=OPTIONS)
-class NotInOptimizer(AtParameter):
-    """A parameter is not one of the optimizer's: it is neither updated nor is its gradient cleared."""
-
-    id = "not_in_optimizer"
-    sentence = "{at} is not given to the optimizer: it is never updated, and its gradient is not cleared"
-    formula = "w ← «w», g_t ← g_t «+ g_(t−1)»"
-    origin = "an optimizer that is made of the parameters of another module, or before a layer is put in"
-    remembers = True
-
-    def gradients(self, run: Circumstances, g: Values) -> Values:
-        """Added to those before."""
-        before, run.memory = run.memory, {key: value for key, value in g.items() if self.here(key)}
-        run.memory = {key: before.get(key, 0) + value for key, value in run.memory.items()}
-        return {**g, **run.memory}
-
-    def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:
-        """As it was."""
-        return w if self.here(key) else after
-
-
-@dataclass(config=OPTIONS)
 class WeightsClamped(AtParameter):
     """Parameters are kept between bounds after each update."""
 
@@ -416,16 +183,15 @@ class WeightsClamped(AtParameter):
 
     def fitted(self, evidence: Evidence) -> Iterator[Self]:
         """The largest of what the trace has, where the rules go beyond it."""
-        keys = [key for key in evidence.inputs.weights if self.here(key)]
+        keys, step = [key for key in evidence.inputs.weights if self.here(key)], evidence.steps[0]
         largest = []
         for key in keys:
-            got = evidence.recorded(f"weight/{key}", evidence.steps[0])
+            got = evidence.recorded(f"weight/{key}", step)
             if got is None:
                 return
-            if np.abs(evidence.ruled(f"weight/{key}", evidence.steps[0])).max(initial=0.0) > np.abs(got).max(
-                initial=0.0
-            ):
-                largest.append(float(np.abs(got).max()))
+            came, due = (np.abs(side).max(initial=0.0) for side in (got, evidence.ruled(f"weight/{key}", step)))
+            if due > came:
+                largest.append(float(came))
         if largest:
             yield replace(self, by=max(largest))
 
