@@ -63,8 +63,10 @@ def guilty(own: Own, step: int) -> Iterator[str]:
     yield from sorted(found, key=list(own.trace.columns).index)
 
 
-def local_errors(own: Own, step: int, digits: int = 0) -> dict[str, Floats]:
+def local_errors(own: Own, step: int, digits: int = 0) -> Mapping[str, Floats]:
     """For each quantity the error over envelope of every element, of its rule fed with the trace's own numbers.
+
+    Kept with the trace: it is asked for where it leaves the rules, and again by the search.
 
     Args:
         own: the trace.
@@ -72,6 +74,12 @@ def local_errors(own: Own, step: int, digits: int = 0) -> dict[str, Floats]:
         digits: if not 0, products of matrices take their factors rounded to so many binary digits, and the rest is
             in float32 at most.
     """
+    if (step, digits) not in own.local:
+        own.local[step, digits] = _local_errors(own, step, digits)
+    return own.local[step, digits]
+
+
+def _local_errors(own: Own, step: int, digits: int) -> dict[str, Floats]:
     names = [layer.name for layer in own.scenario.layers]
     needed = {f"{kind}/{name}" for kind in ("forward", "backward") for name in names} | {"loss"}
     if not all(own.fits(name) for name in needed):

@@ -67,6 +67,11 @@ class Own:
         return effort_of(self.scenario, self.inputs)
 
     @cached_property
+    def local(self) -> dict[tuple[int, int], Mapping[str, Floats]]:
+        """Errors of operations on its own numbers, as far as they were asked for (`isograd.explanation.localise`)."""
+        return {}
+
+    @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Of every quantity of the scenario, in execution order, the shape that it should have."""
         batch = self.inputs.batch_size

@@ -1,0 +1,198 @@
+"""Which two changes together account for a trace, where no single one does?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from isograd.changes.change import Both, Change
+from isograd.explanation.effort import LEAST_SQUARES, PAIRS
+from isograd.explanation.rerun import ROUGHLY, Rerun, Steps
+from isograd.explanation.solve import solved_for, solved_together
+from isograd.explanation.trial import Trial, Trying
+from isograd.inputs import Array
+
+if TYPE_CHECKING:
+    from isograd.explanation.search import Search
+
+FIRSTS = 6
+"""Changes beside which others are tried: those that account for the most steps by themselves."""
+
+NEAREST = 100
+"""Pairs of changes in one quantity that are tried: those whose effects, added up, come nearest to what is seen."""
+
+
+@dataclass
+class Pairs:
+    """The search for two changes. Stops where they have cost `PAIRS`.
+
+    Attributes:
+        search: the search for one, which has found none.
+    """
+
+    search: Search
+
+    def __post_init__(self) -> None:
+        search = self.search
+        self.own, self.place, self.rerun, self.trying = search.own, search.place, search.rerun, search.trying
+        self.effort = search.effort
+        self._until = self.effort.spent + PAIRS
+        self._left_some = False
+        self._usual_at: dict[int, list[Change]] = {}
+
+    @property
+    def left_some(self) -> bool:
+        """Whether some pairs were not tried."""
+        return self._is_over or self._left_some
+
+    def found(self) -> list[Trial]:
+        """Two changes together, until some are found: one after the other, then those that meet in one quantity."""
+        found: list[Trial] = []
+        for way in (self._one_after_the_other, self._in_one_quantity):
+            found += [trial for trial in way() if trial.fits]
+            if found:
+                break
+        return sorted(map(self.search.proved, found), key=lambda trial: trial.ratio)
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether pairs have cost enough."""
+        return self.effort.spent > self._until
+
+    def _one_after_the_other(self) -> Iterator[Trial]:
+        """One that puts right what differs first, and each other one beside it that moves what the first leaves wrong.
+
+        Those that account for the most steps come first, and of those the ones in which nothing is fitted.
+        """
+        firsts = [(fails, one) for one in self._firsts() if (fails := self._where_it_fails(one))]
+        firsts.sort(key=lambda row: (-row[0][0], len(row[1].solved)))
+        self._left_some = len(firsts) > FIRSTS
+        for (step, name), one in firsts[:FIRSTS]:
+            trying, both = self._trying_from(step), partial(Both, one.change)
+            left = trying.rerun.vector(one.change, [name], trying.first)
+            for other in self._usual(step):
+                if self._is_over:
+                    return
+                least = 0.0 if other.solve else self.own.limit / 2  # an option's usual value may be a small one
+                if not other.reaches(name) or other.id == one.change.id:
+                    continue
+                if not trying.moves(both(other), left, name, least):
+                    continue
+                trial = trying.within(other, both)
+                if trial.fits and not trying.moves(trial.change, left, name, self.own.limit / 2):
+                    continue  # what it adds is not what was missing
+                yield replace(trial, solved={**one.solved, **trial.solved})
+                if trial.fits:
+                    break  # with the first change fixed, one account is enough
+
+    def _firsts(self) -> Iterator[Trial]:
+        """Changes that put right all up to what differs first, whatever becomes of what comes after."""
+        names = self.rerun.told[: self.rerun.told.index(self.place.first) + 1]
+        numbers = [name for name in names if self.own.fits(name)]
+        first = self.trying.first
+        got, weight = self.rerun.recorded(numbers, first), self.rerun.weights(numbers, first)
+        for change in self._usual():
+            if self._is_over:
+                return
+            if not self._can_begin(change):
+                continue
+            change, solved = solved_for(self.rerun, change, numbers, first)
+            came = self.rerun.vector(change, numbers, first)
+            if came.shape != got.shape or not (np.abs(came - got) * weight <= self.own.limit * ROUGHLY).all():
+                continue
+            trial = Trial(change, *self.rerun.compare(change, self.trying.first, names=names), solved)
+            if trial.tells and trial.fits:
+                yield trial
+
+    def _can_begin(self, change: Change) -> bool:
+        """Whether what differs first can be wrong by itself with a change."""
+        return change.reaches(self.place.first) and self.search.can_explain(change, frozenset((self.place.first,)))
+
+    def _where_it_fails(self, one: Trial) -> tuple[int, str] | None:
+        """The first step that a change does not account for, and a quantity there: that, a second one must move."""
+        looked_at, wrong = self.rerun.steps, self.search.wrong_steps
+        fails = self._first_outside(one.change, looked_at)
+        if fails is None:
+            return None
+        right = looked_at[looked_at < fails[0]].max(initial=self.place.step)
+        return self._first_outside(one.change, wrong[(wrong > right) & (wrong < fails[0])]) or fails
+
+    def _first_outside(self, change: Change, steps: Steps) -> tuple[int, str] | None:
+        ratios = self.rerun.ratios(change, steps)
+        return next(((step, name) for ratio, (name, step) in ratios if ratio > 1.0 or self._is_over), None)
+
+    def _trying_from(self, step: int) -> Trying:
+        if step == self.place.step:
+            return self.trying
+        later = self.own.steps[self.own.steps >= step][:2]
+        return Trying(Rerun(self.own, np.union1d(self.rerun.steps, later)), self.place, later[:1])
+
+    def _in_one_quantity(self) -> Iterator[Trial]:
+        """Two that both change what differs first, those first whose effects come nearest to it when they are added.
+
+        What comes before is right, so neither of them moves that.
+        """
+        name, step = self.place.first, self.trying.first
+        if not self.own.fits(name):
+            return  # no numbers that could be added up
+        names = self.rerun.told[: self.rerun.told.index(name) + 1]
+        names = [told for told in names if self.own.fits(told)]
+        weight = self.rerun.weights(names, step)
+        right = self.rerun.vector(Change(), names, step)
+        own = len(self.rerun.weights([name], step))  # the last so many of them are its own
+        wanted = np.nan_to_num((self.rerun.recorded(names, step) - right) * weight)[-own:]
+        effects = []
+        for change in self._usual():
+            if self._is_over:
+                return
+            if not self._can_begin(change):
+                continue
+            effect = self.rerun.vector(change, names, step)
+            moved = (effect - right) * weight if effect.shape == right.shape else np.full(own, np.nan)
+            if not np.isfinite(moved).all() or (np.abs(moved[:-own]) > self.own.limit).any():
+                continue
+            if np.abs(moved[-own:]).max() > 1.0:
+                effects.append((change, moved[-own:]))
+        pairs = []
+        for (i, a), (j, b) in combinations(enumerate(effects), 2):
+            if a[0].id != b[0].id and not self._is_over:
+                pairs.append((_left_over(wanted, a, b), i, j))
+                self.effort.spent += LEAST_SQUARES * len(wanted)
+        for tried, (_, i, j) in enumerate(sorted(pairs)):
+            if self._is_over or tried == NEAREST:
+                self._left_some = True
+                return
+            yield self._together(effects[i][0], effects[j][0])
+
+    def _together(self, one: Change, other: Change) -> Trial:
+        both, solved = solved_together(self.rerun, Both(one, other), [self.place.first], self.trying.first)
+        trial = Trial(both, *self.rerun.roughly(both, self.trying.first), solved)
+        if not (trial.tells and trial.fits):
+            return replace(trial, ratio=np.inf) if trial.fits else trial
+        both, solved = solved_together(self.rerun, both, self.rerun.names, self.rerun.steps)
+        trial = Trial(both, *self.rerun.compare(both, self.rerun.steps), solved)
+        if trial.fits and any(self.rerun.compare(part, self.rerun.steps)[0] <= 1.0 for part in both.parts):
+            return replace(trial, ratio=np.inf)  # one of them is enough
+        return trial
+
+    def _usual(self, step: int | None = None) -> list[Change]:
+        """Candidates for a pair: a precision, or any other order or values, would hide the other one."""
+        at = self.place.step if step is None else step
+        if at not in self._usual_at:
+            self._usual_at[at] = [c for c in self.search.candidates(at) if not c.precision() and not c.vague]
+        return self._usual_at[at]
+
+
+def _left_over(wanted: Array, one: tuple[Change, Array], other: tuple[Change, Array]) -> float:
+    """What two effects leave of a difference: any multiple of one whose size is solved for, otherwise just that."""
+    solved = [effect for change, effect in (one, other) if change.solve]
+    rest = wanted - sum((effect for change, effect in (one, other) if not change.solve), np.zeros(1))
+    if solved:
+        basis = np.stack(solved, axis=1)
+        rest = rest - basis @ np.linalg.lstsq(basis, rest, rcond=None)[0]
+    return float(np.abs(rest).max())
