@@ -145,6 +145,13 @@ def of_layers(scenario: Scenario, names: list[str]) -> frozenset[str]:
     return frozenset(found | {f"buffer/{key}" for key in scenario.buffers() if layer_of(key) in names})
 
 
+def of_optimizer(scenario: Scenario) -> frozenset[str]:
+    """The quantities that the optimizer computes."""
+    slots = scenario.optimizer.slots()
+    found = {f"weight/{key}" for key in scenario.parameters()}
+    return frozenset(found | {f"state/{key}.{slot}" for key in scenario.parameters() for slot in slots})
+
+
 def of_loss(scenario: Scenario) -> frozenset[str]:
     """The quantities that the loss computes."""
     return frozenset(("loss", "eval_loss", f"backward/{scenario.layers[-1].name}"))

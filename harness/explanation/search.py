@@ -127,8 +127,13 @@ class Search:
 
     @cached_property
     def _gravely_wrong(self) -> frozenset[str]:
-        """What is by far wrong for what it was computed from: no rounding of the trace's own is to blame for that."""
+        """What is by far wrong for what it was computed from: no rounding of the trace's own is to blame for that.
+
+        Nothing is known of that where something was not recorded as it should be: any change may explain it then.
+        """
         errors, own = local_errors(self.own, self.place.step), self.own
+        if not errors:
+            return frozenset()
         near = {name for name, error in errors.items() if (error <= GRAVE * own.limit).all()}
         return frozenset(self.place.guilty) - near
 

@@ -11,7 +11,7 @@ from typing import Any, Self, get_args
 from pydantic.dataclasses import dataclass
 
 from isograd.changes.change import OPTIONS, Change, Circumstances
-from isograd.changes.places import of_layers, of_loss
+from isograd.changes.places import of_layers, of_loss, of_optimizer
 from isograd.ops import LAYERS, LOSSES, OPTIMIZERS, SCHEDULES
 from isograd.ops.op import Alternative, Layer, Op
 from isograd.scenario import Scenario
@@ -46,7 +46,28 @@ def is_at(op: Op, at: str) -> bool:
 
 
 @dataclass(config=OPTIONS)
-class Setting(Change):
+class _OfOp(Change):
+    """A change of one operation, or of all layers of a kind."""
+
+    at: str = ""
+    name: str = ""
+
+    @property
+    def called(self) -> str:
+        """The operation in a sentence."""
+        return f"the {self.at}" if self.at in ("loss", "optimizer") else self.at
+
+    def touches(self, scenario: Scenario) -> frozenset[str] | None:
+        """What the operation computes."""
+        if self.at == "loss":
+            return of_loss(scenario)
+        if self.at == "optimizer":
+            return of_optimizer(scenario)
+        return of_layers(scenario, [layer.name for layer in scenario.layers if is_at(layer, self.at)])
+
+
+@dataclass(config=OPTIONS)
+class Setting(_OfOp):
     """One setting of an operation is another: a number, which can be solved for, a flag or a choice."""
 
     id = "setting"
@@ -54,8 +75,6 @@ class Setting(Change):
     formula = "«another» ε, momentum, β, …"
     origin = "a framework's default, or the other convention for the same word"
 
-    at: str = ""
-    name: str = ""
     value: float = 0.0
     right: float = 0.0
     choice: str = ""
@@ -93,16 +112,10 @@ class Setting(Change):
     def says(self) -> str:
         """Which setting is what."""
         if self.choice:
-            return f"{self.name} of {self.at} is {self.choice}"
+            return f"{self.name} of {self.called} is {self.choice}"
         if not self.solve:
-            return f"{self.name} of {self.at} is {'on' if self.value else 'off'}"
-        return super().says()
-
-    def touches(self, scenario: Scenario) -> frozenset[str] | None:
-        """What the operation computes."""
-        if self.at == "loss":
-            return of_loss(scenario)
-        return of_layers(scenario, [o.name for o in scenario.layers if is_at(o, self.at)]) or None
+            return f"{self.name} of {self.called} is {'on' if self.value else 'off'}"
+        return f"{self.name} of {self.called} is {self.value:.9g}, not {self.right:.9g}"
 
     def op(self, run: Circumstances, op: Op) -> Any:
         """The operation with the other setting."""
@@ -114,16 +127,13 @@ class Setting(Change):
 
 
 @dataclass(config=OPTIONS)
-class Definition(Change):
+class Definition(_OfOp):
     """An operation is defined otherwise, as somebody ships it (`isograd.ops.op.Alternative`)."""
 
     id = "definition"
     sentence = "{at} {name}"
     formula = "«another definition» of the same operation"
     origin = "another framework, or a paper"
-
-    at: str = ""
-    name: str = ""
 
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
@@ -136,12 +146,6 @@ class Definition(Change):
         """The operation, and the definition's name."""
         return f"{self.at}: {self.name}"
 
-    def touches(self, scenario: Scenario) -> frozenset[str] | None:
-        """What the operation computes."""
-        if self.at == "loss":
-            return of_loss(scenario)
-        return of_layers(scenario, [o.name for o in scenario.layers if is_at(o, self.at)]) or None
-
     def op(self, run: Circumstances, op: Op) -> Any:
         """The operation by the other definition, with the same settings."""
         found = self._found(op) if isinstance(op, Op) and is_at(op, self.at) else None
@@ -153,7 +157,7 @@ class Definition(Change):
     def says(self) -> str:
         """The definition's own sentence."""
         found = _alternatives().get(self.name)
-        return f"{self.at} {found.sentence}" if found else super().says()
+        return f"{self.called} {found.sentence}" if found else super().says()
 
     def written(self) -> str:
         """The definition's own formula."""
