@@ -16,6 +16,7 @@ from isograd.calibration.faults import fault_name
 from isograd.catalogue import load_scenario, parse_scenario
 from isograd.changes.catalogue import CATALOGUE
 from isograd.changes.changed import ChangedBackend
+from isograd.changes.sabotage import Sabotaged
 from isograd.describe import describe
 from isograd.inputs import make_inputs
 from isograd.judging import FACTOR
@@ -288,6 +289,18 @@ def test_a_change_makes_nothing_wrong_before_it_takes_hold(name: str) -> None:
             assert not first or change.reaches(first), (change, first)
             seen.append(first)
     assert any(seen), f"{name} makes nothing another in any scenario"
+
+
+@pytest.mark.parametrize("name", list(CATALOGUE))
+def test_a_fault_that_would_do_nothing_is_refused(name: str) -> None:
+    change = CATALOGUE[name]()
+    assert change.idle == bool(change.needs)
+    if name in READ_OFF:
+        assert not CATALOGUE[name](**READ_OFF[name]).idle
+    if change.idle:
+        scenario = parse_scenario(SQUARE)
+        with pytest.raises(ValueError, match=f"fault={name}: expected {change.needs[0]}.*; without, nothing"):
+            Sabotaged(Rules("float32"), change).session(scenario, make_inputs(scenario))
 
 
 def test_every_change_is_tried() -> None:

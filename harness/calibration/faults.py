@@ -26,7 +26,7 @@ LATE = 500
 def faults_of(scenario: Scenario) -> dict[str, Change]:
     """The faults to seed, by how a backend's name has them; of a change's places one by lot, the same each time."""
     lot = random.Random(scenario.name)
-    variants = [list(change.variants(scenario)) for change in CATALOGUE.values()]
+    variants = [[c for c in change.variants(scenario) if not c.idle] for change in CATALOGUE.values()]
     chosen = [lot.choice(places) for places in variants if places]
     chosen += [CATALOGUE[name](**options) for name, options in SUBTLE]
     if scenario.epochs * -(-len(scenario.data.x) // scenario.batch_size) > LATE:  # type: ignore[union-attr]

@@ -88,6 +88,7 @@ class Change:
         origin: where it usually comes from.
         solve: options that a trace can be solved for, each with the value that changes nothing.
         between: of options that are solved for, the range outside which they mean nothing.
+        needs: options without any of which it changes nothing: a person gives them, or a trace does.
         remembers: what it does at a step depends on steps before.
         is_fact: it says which numbers are other ones; that all the rest is right is what speaks for it.
         rounds: its `updated` computes in the run's arithmetic, with its rounding; otherwise it is given plain arrays.
@@ -101,6 +102,7 @@ class Change:
     every: ClassVar[str] = "every parameter"
     solve: ClassVar[Mapping[str, float]] = {}
     between: ClassVar[Mapping[str, tuple[float, float]]] = {}
+    needs: ClassVar[tuple[str, ...]] = ()
     remembers: ClassVar[bool] = False
     rounds: ClassVar[bool] = False
     is_fact: ClassVar[bool] = False
@@ -109,6 +111,12 @@ class Change:
     def parts(self) -> tuple[Change, ...]:
         """Itself; of two changes together each."""
         return (self,)
+
+    @property
+    def idle(self) -> bool:
+        """Whether it has none of the options that it needs."""
+        usual = {f.name: f.default for f in fields(self)}
+        return bool(self.needs) and all(getattr(self, name) == usual[name] for name in self.needs)
 
     def says(self) -> str:
         """The sentence with its options."""

@@ -51,6 +51,8 @@ class Sabotaged(Backend):
     def session(self, scenario: Scenario, inputs: Inputs) -> Session:
         """The backend's session, wrapped; ValueError for a place where the fault would do nothing."""
         for part in self.change.parts:
+            if part.idle:
+                raise ValueError(f"fault={part.id}: expected {' or '.join(part.needs)}; without, nothing is different")
             for option in ("at", "other"):
                 place = getattr(part, option, "")
                 places = dict.fromkeys(getattr(change, option, "") for change in part.variants(scenario))

@@ -105,6 +105,7 @@ class OtherLayer(_ByKind, AtActivation):
     sentence = "{at} is another activation"
     formula = "a = «g»(z)   (not f(z))"
     origin = "a default, a name that was mistaken, a variant: GELU by erf or by tanh, leaky ReLU for ReLU"
+    needs = ("by",)
 
     @classmethod
     def kinds(cls, place: str, scenario: Scenario) -> Iterator[str]:
@@ -175,6 +176,7 @@ class OtherDerivative(_ByKind, AtActivation):
     sentence = "{at} has the derivative of another activation"
     formula = "∂L/∂z = d «g′»(z)   (not f′(z))"
     origin = "a hand-written derivative, an autograd function that was copied"
+    needs = ("by",)
 
     @classmethod
     def kinds(cls, place: str, scenario: Scenario) -> Iterator[str]:
@@ -243,6 +245,7 @@ class LayerAdded(_ByKind):
     sentence = "an activation comes after {at}"
     formula = "a = «g»(f(x))"
     origin = "a layer's argument act, an activation in the model and another one in the loss"
+    needs = ("by",)
 
     @classmethod
     def places(cls, scenario: Scenario) -> list[str]:

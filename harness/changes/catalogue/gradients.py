@@ -70,6 +70,7 @@ class GradientsClipped(Change):
     sentence = "gradients are clipped {how} {at_most:.6g}"
     formula = "g ← g «min(1, c / ‖g‖)»   (or clip(g, −c, c))"
     origin = "clip_grad_norm_, clip_grad_value_, ClipGradByGlobalNorm"
+    needs = ("at_most",)
 
     how: Literal["to a norm of", "each to a norm of", "by value at"] = "to a norm of"
     at_most: float = 0.0

@@ -181,6 +181,7 @@ class DataClipped(_OfData):
     sentence = "the {what} are clipped to ±{by:.6g}"
     formula = "x ← «min(max(x, −c), c)»"
     origin = "a guard against outliers"
+    needs = ("by",)
     solve = {"by": float("inf")}  # noqa: RUF012
 
     what: What = "samples"
@@ -267,6 +268,7 @@ class CellOff(Change):
     sentence = "one cell of the data is another: column {column} of sample {sample} of the {what} is {by:.6g} more"
     formula = "x_ij ← x_ij «+ c»"
     origin = "a missing value that was filled, a decimal point, a sensor that failed"
+    needs = ("by",)
     is_fact = True
     solve = {"by": 0.0}  # noqa: RUF012
 

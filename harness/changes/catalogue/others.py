@@ -27,6 +27,7 @@ class OtherLoss(OfLoss):
     sentence = "the loss is {by}"
     formula = "L = «another» (ŷ, y)"
     origin = "a default, a robust variant, a name that means another loss in the other framework"
+    needs = ("by",)
 
     by: str = ""
     example: int = 0
@@ -66,6 +67,7 @@ class OtherOptimizer(Change):
     sentence = "the optimizer is {by}"
     formula = "w ← «another»(w, g)"
     origin = "the optimizer of the tutorial that the code was copied from"
+    needs = ("by",)
     remembers = True
     rounds = True
 

@@ -65,6 +65,7 @@ class OutputPenalty(AtLayer):
     sentence = "a penalty of {by:.9g} times the sum of the {of} of {at}'s output is added to the loss"
     formula = "L ← L «+ λ Σ a²», ∂L/∂a ← ∂L/∂a «+ 2 λ a»   (or |a|, and sign a)"
     origin = "an activity regularizer"
+    needs = ("at",)
     solve = {"by": 0.0}  # noqa: RUF012
 
     by: float = 0.01
@@ -146,6 +147,7 @@ class Clamped(AtLayer):
     sentence = "the output of {at} is clamped: no less than {low:.6g}, no more than {high:.6g}"
     formula = "a ← «min(max(a, low), high)»"
     origin = "clamp or clip against what is too large, an activation with an upper bound (ReLU6)"
+    needs = ("low", "high")
 
     low: float = -1e300
     high: float = 1e300
@@ -196,6 +198,7 @@ class Dropped(AtLayer):
     sentence = "dropout is on after {at}"
     formula = "a ← a «m / (1 − p)», m of 0 and 1"
     origin = "a dropout layer that is left in, train() where eval() was meant"
+    needs = ("masks",)
     is_fact = True
     every = "every layer"
 
@@ -246,6 +249,7 @@ class Tied(Change):
     sentence = "{at} is shared: the same weight as {other} is used in its place, and learns from both"
     formula = "z = x «V»ᵀ   (not W)"
     origin = "a module that is built once and used twice, weights that are tied"
+    needs = ("at",)
 
     at: str = ""
     other: str = ""

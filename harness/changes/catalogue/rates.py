@@ -108,6 +108,7 @@ class RateWarmsUp(Change):
     sentence = "the learning rate is warmed up over the first {steps} steps"
     formula = "η_t = η «min(1, (t + 1) / W)»"
     origin = "a warm-up that is left in"
+    needs = ("steps",)
 
     steps: int = 1
     first: int = 1

@@ -74,6 +74,7 @@ class Setting(_OfOp):
     sentence = "{name} of {at} is {value:.9g}, not {right:.9g}"
     formula = "«another» ε, momentum, β, …"
     origin = "a framework's default, or the other convention for the same word"
+    needs = ("name",)
 
     value: float = 0.0
     right: float = 0.0
@@ -134,6 +135,7 @@ class Definition(_OfOp):
     sentence = "{at} {name}"
     formula = "«another definition» of the same operation"
     origin = "another framework, or a paper"
+    needs = ("name",)
 
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:

@@ -178,6 +178,7 @@ class WeightsClamped(AtParameter):
     sentence = "{at} is clamped to ±{by:.6g} after each update"
     formula = "w ← «min(max(w, −c), c)»"
     origin = "weight clipping, as for the critic of a Wasserstein GAN"
+    needs = ("by",)
 
     by: float = 1e300
 
