@@ -65,6 +65,33 @@ def factor_of(false_alarms: float | None) -> float:
     return min(found)
 
 
+# ---------------------------------------------------------------- the cause
+
+# A cause must account for everything within the same bounds. What makes of a change that does so a cause, and of a
+# number that was solved for a value. Where no origin stands, it was chosen with the hand-written mistakes in view
+# (`python -m tests.mistakes.measure`), and not calibrated.
+
+SURE = 3.0
+"""A solved value within so many standard errors of what changes nothing, or of a simple number, is that: of normal
+errors 0.3 % are further off."""
+
+SHARP = 1e-3
+"""A value that is known no better than this share of it is near a simple number by accident too often."""
+
+OF_TWO = 10
+"""Wrong numbers for each value that two changes together have solved: numbers of one step follow from one another, and
+two values that are free fit a handful of them."""
+
+GRAVE = 10.0
+"""So many bounds off, a quantity is wrong by itself, whatever the numbers beside it have been rounded to."""
+
+NARROW = 0.95
+"""The share of numbers that must look like a narrower dtype's, where a precision is to be the cause."""
+
+UNMOVED = 1e-6
+"""In envelopes: what float64's own rounding can move is no movement."""
+
+
 # ---------------------------------------------------------------- the verdict
 
 

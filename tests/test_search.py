@@ -218,7 +218,7 @@ def test_distances_come_in_pieces_and_are_those_of_all_pairs(monkeypatch: pytest
     a, b = rng.standard_normal((9, 4)), rng.standard_normal((7, 4))
     expected = np.abs(a[:, np.newaxis] - b).sum(axis=2)
     for at_once in (1, 60, 10**6):
-        monkeypatch.setattr("isograd.changes.change.AT_ONCE", at_once)
+        monkeypatch.setattr("isograd.changes.reading.AT_ONCE", at_once)
         np.testing.assert_array_equal(np.concatenate([far for _, far in distances(a, b)]), expected)
     assert nearest(np.array([[1.0, 1.0, 0.5], [2.0, 2.0, 3.0]]), np.array([0, 1])).tolist() == [2, 1]
 
@@ -242,7 +242,7 @@ def test_what_would_cost_too_much_is_left_out_and_told(monkeypatch: pytest.Monke
     whole = explain(*given)
     assert whole is not None
     for where, cost, words in (
-        ("search.PAIRS", 1e6, "some pairs of changes"),
+        ("pairs.PAIRS", 1e6, "some pairs of changes"),
         ("search.SINGLES", 1e7, " changes"),
         ("effort.STEPS", 1e6, "more than 2 of 9 steps"),
     ):

@@ -19,15 +19,19 @@ SUBTLE: tuple[tuple[str, dict[str, object]], ...] = (
     ("weight_decay", {"by": 1e-4}),
     ("weight_off", {"ulp": 64}),
 )
+FAULTS = 40
+"""Changes of the catalogue that one scenario gets, by lot: several scenarios have them all."""
+
 LATE = 500
 """The step of faults that come late in a long run."""
 
 
 def faults_of(scenario: Scenario) -> dict[str, Change]:
-    """The faults to seed, by how a backend's name has them; of a change's places one by lot, the same each time."""
+    """The faults to seed, by how a backend's name has them: some changes, each at one place, by lot, the same each time."""
     lot = random.Random(scenario.name)
     variants = [[c for c in change.variants(scenario) if not c.idle] for change in CATALOGUE.values()]
     chosen = [lot.choice(places) for places in variants if places]
+    chosen = lot.sample(chosen, min(FAULTS, len(chosen)))
     chosen += [CATALOGUE[name](**options) for name, options in SUBTLE]
     if scenario.epochs * -(-len(scenario.data.x) // scenario.batch_size) > LATE:  # type: ignore[union-attr]
         chosen += [

@@ -18,9 +18,7 @@ from isograd.explanation.pairs import Pairs
 from isograd.explanation.rerun import Rerun, Steps
 from isograd.explanation.trial import Trial, Trying
 from isograd.inputs import Array
-
-GRAVE = 10.0
-"""So many bounds off, a quantity is wrong by itself, whatever the numbers beside it have been rounded to."""
+from isograd.judging import GRAVE
 
 ENOUGH = 64
 """Wrong numbers after which no more are counted: no change has so many values to solve for."""

@@ -10,18 +10,13 @@ import numpy as np
 from isograd.changes.change import Both, Change
 from isograd.envelope import Floats
 from isograd.explanation.rerun import Rerun, Steps
+from isograd.judging import SHARP, SURE
 
 ITERATIONS = 12
 """Gauss–Newton steps at most: one is enough where a parameter's effect is linear, as it is but behind activations."""
 
 FEW = 4
 """The same for a large scenario."""
-
-SHARP = 1e-3
-"""A value that is known no better than this share of it is near a simple number by accident too often."""
-
-SURE = 3.0
-"""A solved parameter within so many standard errors of the value that changes nothing is none."""
 
 
 @dataclass(frozen=True)

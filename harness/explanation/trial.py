@@ -17,20 +17,10 @@ from isograd.explanation.localise import Place, local_errors
 from isograd.explanation.own import Own
 from isograd.explanation.rerun import Rerun, Steps
 from isograd.explanation.solve import Solved, alone, solved_for
-from isograd.judging import FACTOR
-
-ROUNDING = 1e-6
-"""In envelopes: what float64's own rounding can move."""
+from isograd.judging import FACTOR, NARROW, OF_TWO, UNMOVED
 
 FEW_ELEMENTS = 3
 """Elements up to which those that differ are named."""
-
-OF_TWO = 10
-"""Wrong numbers for each value that two changes together have solved: numbers of one step follow from one another, and
-two values that are free fit a handful of them."""
-
-MOST = 0.95
-"""The share of numbers that must look like a narrower dtype's."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +117,7 @@ class Trying:
         moved = self.rerun.vector(change, [name], self.first)
         off = np.abs(moved - left) * self.rerun.weights([name], self.first)
         alike = (moved == left) | (np.isnan(moved) & np.isnan(left))
-        return bool(np.where(alike, 0.0, np.nan_to_num(off, nan=np.inf)).max(initial=0.0) > max(least, ROUNDING))
+        return bool(np.where(alike, 0.0, np.nan_to_num(off, nan=np.inf)).max(initial=0.0) > max(least, UNMOVED))
 
     def trial(self, change: Change) -> Trial:
         """Solve for the change's parameter, if it has one; then compare all quantities, at the step and at others."""
@@ -248,12 +238,12 @@ class Trying:
         numbers, slack = recorded[recorded != 0], self.own.limit / weights[recorded != 0]
         near = np.abs(numbers.astype(narrow).astype(np.float64) - numbers) <= slack
         telling = FORMATS[dtype].spacing(numbers) > 8 * slack  # elsewhere any number would do
-        return bool(telling.any() and near[telling].mean() >= MOST)
+        return bool(telling.any() and near[telling].mean() >= NARROW)
 
     def _products_are_rounded(self) -> bool:
         """Whether nearly all of a step follows from its own numbers if products take 11 digits, and not without."""
         step = int(self.rerun.steps[0])
         as_told, as_ruled = local_errors(self.own, step, 11), local_errors(self.own, step)
         wrong = {name: ratio > self.own.limit for name, ratio in as_ruled.items()}
-        right = [(as_told[name] <= self.own.limit).mean() >= MOST for name in wrong]
+        right = [(as_told[name] <= self.own.limit).mean() >= NARROW for name in wrong]
         return all(right) and any(flags.any() for flags in wrong.values())
