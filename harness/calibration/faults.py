@@ -27,7 +27,7 @@ LATE = 500
 
 
 def faults_of(scenario: Scenario) -> dict[str, Change]:
-    """The faults to seed, by how a backend's name has them: some changes, each at one place, by lot, the same each time."""
+    """Faults to seed, by how a backend's name has them: some changes, each at a place, by lot, the same each time."""
     lot = random.Random(scenario.name)
     variants = [[c for c in change.variants(scenario) if not c.idle] for change in CATALOGUE.values()]
     chosen = [lot.choice(places) for places in variants if places]

@@ -33,7 +33,7 @@ ORDER = {"lr": 0, "forward": 1, "loss": 2, "backward": 3, "grad": 4, "state": 5,
 BEGINS = {
     "returned": 0,
     "rate": 0,
-    "arithmetic": 1,
+    "arithmetic": 0,
     "loaded": 1,
     "samples": 1,
     "data": 1,
@@ -44,6 +44,9 @@ BEGINS = {
     "updated": 5,
 }
 """The first kind of quantity that each method of a change can make another."""
+
+BESIDE = ("rate", "returned")
+"""Methods with no effect on what is computed up to the gradients."""
 
 
 class Evidence(Protocol):
@@ -150,12 +153,13 @@ class Change:
     @property
     def late(self) -> bool:
         """Whether it begins at the gradients: everything before the update is as the rules have it."""
-        return not any(self._overrides(method) for method, at in BEGINS.items() if 0 < at < ORDER["grad"])
+        early = (method for method, at in BEGINS.items() if at < ORDER["grad"] and method not in BESIDE)
+        return not any(self._overrides(method) for method in early)
 
     def reaches(self, quantity: str) -> bool:
         """Whether a quantity can be the first that differs: what comes before a change takes hold is right."""
         kind, first = quantity.partition("/")[0], min((BEGINS[h] for h in BEGINS if self._overrides(h)), default=0)
-        if first == BEGINS["rate"] and not any(self._overrides(h) for h in BEGINS if h not in ("rate", "returned")):
+        if first == BEGINS["rate"] and not any(self._overrides(h) for h in BEGINS if h not in BESIDE):
             return kind in ("lr", "weight", "state") or self._overrides("returned")
         return first <= ORDER.get(kind, len(ORDER))
 

@@ -76,21 +76,15 @@ class Search:
 
     # ------------------------------------------------------------ one change
 
-    def candidates(self, step: int | None = None, within: frozenset[str] | None = None) -> Iterator[Change]:
-        """Every change of the catalogue at each of its places; what happens at one step, at this one.
-
-        Args:
-            step: None: the first that is wrong.
-            within: only changes that can make all of these quantities wrong.
-        """
+    def candidates(self, step: int | None = None) -> Iterator[Change]:
+        """Every change of the catalogue at each of its places; what happens at one step, at this one."""
         at = self.place.step if step is None else step
         evidence = Told(self.rerun, self.own.steps[self.own.steps >= at].tolist())
         for kind in CATALOGUE.values():
             for variant in kind.variants(self.own.scenario):
                 change = _at_step(variant, at)
-                if within is None or self.can_explain(change, within):
-                    yield change
-                    yield from change.fitted(evidence)
+                yield change
+                yield from change.fitted(evidence)
 
     def can_explain(self, change: Change, wrong: frozenset[str]) -> bool:
         """Whether all that is wrong for what it was computed from can be so by a change."""
@@ -100,16 +94,17 @@ class Search:
     def single(self) -> list[Trial]:
         """Every candidate, tried, the closest first; several can account for everything.
 
+        Those that can make wrong all that is gravely so come first, and the others only where none of these fits.
         What says more is kept: not another order or other values where anything else fits, and not a change of all
         places where the same at one of them fits.
         """
-        candidates = list(self.candidates(within=self._gravely_wrong))
-        if self.effort.dear:  # first those that cost the least
-            candidates.sort(key=lambda change: (not self._is_near(change), not change.late, len(change.solve)))
-        trials = self._tried(candidates, strict=self.effort.dear)
-        if self.effort.dear and not any(trial.fits for trial in trials) and not self._left_out:
-            again = self._tried(candidates, strict=False)
-            trials = [*again, *trials[len(again) :]]
+        every, wrong = list(self.candidates()), self._gravely_wrong
+        near = [change for change in every if self.can_explain(change, wrong)]
+        trials = self._of(near)
+        if len(trials) == len(near) and not any(trial.fits for trial in trials):
+            trials += self._of([change for change in every if not self.can_explain(change, wrong)])
+        left = 0 if any(trial.fits for trial in trials) and len(trials) >= len(near) else len(every) - len(trials)
+        self._left_out = f"{left} of {len(every)} changes" if left else ""
         trials = [self.proved(trial) for trial in trials]
         # of those that account for everything first what has fewer values to fit
         trials.sort(key=lambda trial: (not trial.fits, trial.fits and len(trial.solved), trial.ratio))
@@ -141,13 +136,6 @@ class Search:
         off = {name: np.abs(own.recorded(name, step) - rerun.ruled(name, step)) for name in names}
         return {name: error / rerun.bound(name, step) * own.limit for name, error in off.items()}
 
-    def _is_near(self, change: Change) -> bool:
-        """Whether a change is of an operation that is wrong for what it was given, or says what one is."""
-        at = getattr(change, "at", "")
-        wrong = {name.partition("/")[2].partition(".")[0] for name in self.place.guilty}
-        kinds = {layer.kind for layer in self.own.scenario.layers if layer.name in wrong}
-        return at.partition(".")[0] in wrong or at.removeprefix("every ") in kinds
-
     def proved(self, trial: Trial) -> Trial:
         """A trial that fits, with how many numbers come right with it."""
         return replace(trial, numbers=self.wrong_numbers) if trial.fits and trial.solved else trial
@@ -167,6 +155,17 @@ class Search:
                 break
         return found
 
+    def _of(self, candidates: list[Change]) -> list[Trial]:
+        """Changes tried; in a large scenario first strictly and the cheap ones, then, if none fits, as any other."""
+        if not self.effort.dear:
+            return self._tried(candidates, strict=False)
+        candidates = sorted(candidates, key=lambda change: (not change.late, len(change.solve)))
+        trials = self._tried(candidates, strict=True)
+        if any(trial.fits for trial in trials) or len(trials) < len(candidates):
+            return trials
+        again = self._tried(candidates, strict=False)
+        return [*again, *trials[len(again) :]]
+
     def _tried(self, candidates: list[Change], strict: bool) -> list[Trial]:
         """Changes tried one by one, as long as that does not cost more than `SINGLES`."""
         trying, trials = replace(self.trying, strict=strict), []
@@ -176,8 +175,6 @@ class Search:
             if self.effort.spent > until:
                 break
             trials.append(trying.trial(change))
-        left = len(candidates) - len(trials)
-        self._left_out = f"{left} of {len(candidates)} changes" if left else ""
         return trials
 
     # ------------------------------------------------------------ two together

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +14,9 @@ from isograd.judging import SHARP, SURE
 
 ITERATIONS = 12
 """Gauss–Newton steps at most: one is enough where a parameter's effect is linear, as it is but behind activations."""
+
+LARGEST = 1000
+"""Whole numbers up to which one is simple."""
 
 FEW = 4
 """The same for a large scenario."""
@@ -35,9 +38,11 @@ class Solved:
 
     @property
     def is_simple(self) -> bool:
-        """Whether it is a simple number, and known so well that this is no accident."""
-        return _simplest(self.value, self.error) in simple(self.value, 10 * self.error) and self.error <= SHARP * abs(
-            self.value or 1
+        """Whether it is a simple number, and known so much better than such lie apart that this is no accident."""
+        return any(
+            abs(self.value - near) <= SURE * self.error <= SURE * SHARP * apart
+            for near, apart in simple(self.value)
+            if abs(near) <= LARGEST
         )
 
     @property
@@ -113,19 +118,20 @@ def _solve(
     return put(nice), solved
 
 
-def simple(value: float, error: float) -> tuple[float, ...]:
-    """Simple numbers that are near: 0, a whole one, quarters; and 1 or 2 over a whole number, where few such are."""
+def simple(value: float) -> Iterator[tuple[float, float]]:
+    """Simple numbers that are near, and how far apart such are: 0, whole ones, quarters, 1 or 2 over a whole one."""
     if not np.isfinite(value):
-        return ()
-    found: tuple[float, ...] = (0.0, float(np.rint(value)), float(np.rint(4 * value) / 4))
-    if 0 < abs(value) < 1 and error < 10 * SHARP * value * value:  # so far apart are they
-        found = (*found, 2.0 / float(np.rint(2.0 / value)))
-    return found
+        return
+    yield 0.0, 1.0
+    yield float(np.rint(value)), 1.0
+    yield float(np.rint(4 * value) / 4), 0.25
+    if 0 < abs(value) < 1:
+        yield 2.0 / float(np.rint(2.0 / value)), value * value / 2
 
 
 def _simplest(value: float, error: float) -> float:
     """A simple number as near as the errors allow; or the digits that are known."""
-    near = [v for v in simple(value, error) if abs(value - v) <= SURE * error]
+    near = [v for v, apart in simple(value) if abs(value - v) <= SURE * error and (apart >= 0.25 or error < apart / 50)]
     return near[0] if near else float(f"{value:.{digits(value, error)}g}")
 
 

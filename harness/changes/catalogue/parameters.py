@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from math import prod
 from typing import Any, Self
 
 import numpy as np
@@ -168,6 +169,12 @@ class ValuesScaled(AtParameter):
     solve = {"by": 1.0}  # noqa: RUF012
 
     by: float = 2.0
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """But for a single number: of that any other is a multiple."""
+        single = {key for key, param in scenario.parameters().items() if prod(param.shape) == 1}
+        yield from (change for change in super().variants(scenario) if change.at not in single)
 
     def loaded(self, run: Circumstances, state: Mapping[str, Array]) -> Mapping[str, Array]:
         """K times."""

@@ -131,6 +131,10 @@ class LayerIn(_Narrow, AtLayer):
     formula = "a = «fl»(f(«fl»(x), «fl»(W)))"
     origin = "autocast, half() on a module, a dtype argument"
 
+    def touches(self, scenario: Scenario) -> frozenset[str] | None:
+        """Of all layers together also what the loss hands back."""
+        return super().touches(scenario) if self.at else None
+
     def op(self, run: Circumstances, op: Op) -> Any:
         """The rules between roundings; of all layers together also what the loss hands back."""
 
