@@ -78,8 +78,8 @@ class OtherOptimizer(Change):
 
     @property
     def where(self) -> str:
-        """Which."""
-        return self.by
+        """Which, by which definition, and how narrowly set."""
+        return ", ".join(filter(None, (self.by, self.alternative, self.narrow and f"{self.narrow} in float32")))
 
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:

@@ -40,6 +40,7 @@ class UpdateScale(AtParameter):
     sentence = "the update of {at} is {by:.9g} times what it should be"
     formula = "w ← w + «k» Δw"
     origin = "a group of parameters with a rate of its own, or a second update"
+    between = {"by": (-1000.0, 1000.0)}  # noqa: RUF012
     solve = {"by": 1.0}  # noqa: RUF012
 
     by: float = 2.0
@@ -99,6 +100,7 @@ class WeightDecay(AtParameter):
     sentence = "a weight decay of {by:.9g} is present in {at}"
     formula = "w ← w − η (g «+ λ w»)"
     origin = "an optimizer's default"
+    between = {"by": (-10.0, 10.0)}  # noqa: RUF012
     solve = {"by": 0.0}  # noqa: RUF012
 
     by: float = 0.01
