@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isograd.arithmetic.noise import noise_scales
+from isograd.arithmetic.noise import Kind
 from isograd.arithmetic.noisy import noisy
 from isograd.dtypes import FORMATS
+from isograd.floors import floored
 from isograd.graph import Training, training
 from isograd.inputs import Array, Batch, Inputs
 from isograd.quantities import kind, quantity_shapes
@@ -40,10 +41,6 @@ that could be wrong would be within its envelope. It is the largest factor that 
 
 CROWDED = 2**28
 """Bytes of a tensor in all runs of a kind from which on the kinds run one after the other, and not side by side."""
-
-TENTH = 0.1
-"""No element's envelope is less than this part of its tensor's largest: sixteen runs can all be near by luck, and the
-elements of one tensor are sums of like terms."""
 
 BLOCK = 2**19  # elements of a tensor in all runs of all steps that run at once: they fit the cache
 
@@ -96,7 +93,8 @@ def make_envelope(
     factor = min(factor, LOUDEST)
     runs, mode = how_many(scenario, inputs, runs), truth.manifest.mode
     size = largest(scenario, inputs) * (1 + runs)
-    kinds = [(0,)] if 2 * size <= BLOCK else [(1, 2)] if 8 * size <= CROWDED else [(1,), (2,)]
+    apart = (Kind.FIRST, Kind.SECOND)
+    kinds = [(Kind.BOTH,)] if 2 * size <= BLOCK else [apart] if 8 * size <= CROWDED else [(kind,) for kind in apart]
     number = len(truth.steps) * sum(map(len, kinds))
     strays = Strays(truth, factor, lambda steps: told(steps / number))
     walks = partial(noisy_walks, scenario, inputs, mode, states, runs=runs, factor=factor, seed=seed)
@@ -119,7 +117,7 @@ class Strays:
         self.columns = {name: np.zeros(column.shape) for name, column in truth.columns.items()}
         self.lock, self.stopped = threading.Lock(), threading.Event()
 
-    def look(self, walks: Callable[..., Walks], kinds: tuple[int, ...]) -> None:
+    def look(self, walks: Callable[..., Walks], kinds: tuple[Kind, ...]) -> None:
         """Look at the runs of some kinds, side by side."""
         if len(kinds) == 1:
             return self._look(walks(kind=kinds[0]), kinds[0])
@@ -135,7 +133,7 @@ class Strays:
     @np.errstate(
         over="ignore", invalid="ignore", divide="ignore"
     )  # a run that overflows is for the judge; the setting is per thread
-    def _look(self, walks: Walks, kind: int) -> None:
+    def _look(self, walks: Walks, kind: Kind) -> None:
         for at, walk in walks:
             for name, runs in walk:
                 if self.stopped.is_set():
@@ -144,7 +142,7 @@ class Strays:
             with self.lock:
                 self.told(at.stop - at.start if isinstance(at, slice) else len(at))
 
-    def _keep(self, column: Floats, at: Any, runs: Array, truth: Array, kind: int) -> None:
+    def _keep(self, column: Floats, at: Any, runs: Array, truth: Array, kind: Kind) -> None:
         """Take the rows ``at`` in; a smaller batch has some of their rows only."""
         if len(runs) == 1:
             return
@@ -190,17 +188,16 @@ def rows(column: Array) -> Iterator[slice]:
     return (slice(start, start + at_once) for start in range(0, len(column), at_once))
 
 
-def strayed(runs: Array, truth: Array, factor: float, kind: int = 0) -> Floats:
+def strayed(runs: Array, truth: Array, factor: float, kind: Kind = Kind.BOTH) -> Floats:
     """The largest distance of noisy runs to the truth; those with more noise than rounding has count so much less.
 
     Args:
-        runs: (2 K + 1, …): one without noise, K of the first kind, K of the second; or (K + 1, …) of one ``kind``.
+        runs: one without noise, and all of the kind: (2 K + 1, …) of both, (K + 1, …) of one.
         truth: (…), what they should be.
         factor: how many envelopes an element may be off.
-        kind: 1 or 2 where all runs are of that kind.
+        kind: which they are.
     """
-    number = (len(runs) - 1) if kind else (len(runs) - 1) // 2
-    scales = np.concatenate([noise_scales(number, factor) if kind < 2 else [], np.ones(number if kind != 1 else 0)])
+    scales = np.concatenate(kind.scales(kind.each(len(runs) - 1), factor))
     if runs.size > BLOCK:
         return _strayed_far(runs, truth, scales)
     off = np.abs(runs[1:] - truth)
@@ -240,31 +237,20 @@ def noisy_walks(
     factor: float,
     seed: int,
     steps: NDArray[np.int64] | None = None,
-    kind: int = 0,
+    kind: Kind = Kind.BOTH,
 ) -> Walks:
-    """Noisy runs of the rules: the numbers of some steps, and each quantity there, (2 runs + 1, steps, *shape).
+    """Noisy runs of the rules: the numbers of some steps, and each quantity there, (1 + noisy runs, steps, *shape).
 
-    Run 0 has no noise; the others are of two kinds (`isograd.arithmetic.noisy.Noise`). A constant has no
-    noise, and no more than one run. ``steps`` says which are wanted in resync; None: all. ``kind`` is 1 or 2 for one
-    kind only.
+    Run 0 has no noise; the others are ``runs`` of each kind. A constant has no noise, and no more than one run.
+    ``steps`` says which are wanted in resync; None: all.
     """
     name = zlib.crc32(f"{scenario.name} {mode} {seed}".encode())
     arithmetic = noisy(scenario.dtype, runs, factor, name, kind=kind)
     run = training(scenario, inputs, arithmetic)
-    at_once = max(1, BLOCK // (largest(scenario, inputs) * (1 + (runs if kind else 2 * runs))))
+    at_once = max(1, BLOCK // (largest(scenario, inputs) * (1 + kind.number(runs))))
     if mode == "free":
         return _free(run, inputs) if at_once == 1 else _together(_free(run, inputs), at_once)
     return _resync(run, inputs, states, np.arange(inputs.steps) if steps is None else steps, at_once)
-
-
-def floored(envelope: Floats, truth: Floats, dtype: str) -> Floats:
-    """At least one ULP of each element, and `TENTH` of the largest of its tensor at the step.
-
-    One ULP, because a result is rounded when it is stored, and two right ones can lie on either side of a tie.
-    """
-    largest = envelope.reshape(len(envelope), -1).max(axis=1, initial=0.0)
-    np.maximum(envelope, TENTH * largest.reshape(-1, *[1] * (envelope.ndim - 1)), out=envelope)
-    return np.maximum(envelope, FORMATS[dtype].spacing(np.where(np.isfinite(truth), truth, 0.0)), out=envelope)
 
 
 def _free(run: Training, inputs: Inputs) -> Walks:

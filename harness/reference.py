@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from isograd.arithmetic import has_extended
 from isograd.arithmetic.early import Early
+from isograd.arithmetic.noise import Kind
 from isograd.dtypes import FORMATS
 from isograd.envelope import LOUDEST, RUNS, Floats, make_envelope, noisy_runs
 from isograd.graph import Hooks
@@ -149,7 +150,7 @@ def _other_runs(
         return
     for columns in (first, twin.columns, record_here(last, "late", scenario, inputs, states=given).columns):
         yield slice(None), {name: column[np.newaxis] for name, column in columns.items()}
-    for at, seen in noisy_runs(scenario, inputs, mode, states, runs=OTHERS, factor=1.0, seed=3, kind=2):
+    for at, seen in noisy_runs(scenario, inputs, mode, states, runs=OTHERS, factor=1.0, seed=3, kind=Kind.SECOND):
         yield at, {name: runs[1:] for name, runs in seen.items() if len(runs) > 1}  # they round as the dtype does
 
 

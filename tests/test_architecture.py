@@ -46,6 +46,7 @@ ORDER = [
     "isograd.backends",
     "isograd.changes",
     "isograd.recorder",
+    "isograd.floors",
     "isograd.envelope",
     "isograd.estimate",
     "isograd.reference",

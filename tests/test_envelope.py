@@ -14,7 +14,7 @@ import pytest
 import isograd.envelope as enveloping
 from isograd import Scenario, Trace, Verdict, load_scenario
 from isograd.arithmetic import make_arithmetic, noise
-from isograd.arithmetic.noise import Places, noise_scales
+from isograd.arithmetic.noise import Kind, Places, noise_scales
 from isograd.arithmetic.noisy import EXACT, Noise, noisy
 from isograd.arithmetic.numbers import Numbers
 from isograd.arithmetic.sizes import ACCURACY, LONG
@@ -23,7 +23,7 @@ from isograd.arithmetic.words import sum as total
 from isograd.catalogue import parse_scenario
 from isograd.comparison import compare_traces
 from isograd.dtypes import FORMATS
-from isograd.envelope import TENTH, floored, how_many, make_envelope, noisy_runs, strayed
+from isograd.envelope import how_many, make_envelope, noisy_runs, strayed
 from isograd.inputs import make_inputs
 from isograd.judging import FACTOR, judge
 from isograd.ops import LAYERS
@@ -311,9 +311,7 @@ def test_what_is_moved_run_by_run_and_piece_by_piece_is_moved_as_much(
 @pytest.mark.parametrize("dtype", FORMATS)
 @pytest.mark.parametrize("name", LARGE)
 def test_a_run_is_the_same_whether_those_of_the_other_kind_run_beside_it_or_not(name: str, dtype: str) -> None:
-    both, first, second = (
-        told(LARGE[name](*map(noisy(dtype, 4, FACTOR, 0, kind=kind).array, WIDE))) for kind in (0, 1, 2)
-    )
+    both, first, second = (told(LARGE[name](*map(noisy(dtype, 4, FACTOR, 0, kind=kind).array, WIDE))) for kind in Kind)
     np.testing.assert_array_equal(both[:5], first)
     np.testing.assert_array_equal(both[[0, 5, 6, 7, 8]], second)
 
@@ -545,50 +543,6 @@ def test_an_infinity_stays_what_it_is_in_every_run() -> None:
 # ---------------------------------------------------------------- floors and strays
 
 
-@pytest.mark.parametrize(
-    ("dtype", "number", "ulp"),
-    [
-        ("float32", 1.0, 2.0**-23),
-        ("float32", 0.75, 2.0**-24),
-        ("float32", -5.0, 2.0**-21),
-        ("float32", 0.0, 2.0**-149),
-        ("float32", 1e-42, 2.0**-149),
-        ("bfloat16", 1.0, 2.0**-7),
-        ("bfloat16", -5.0, 2.0**-5),
-        ("bfloat16", 0.0, 2.0**-133),
-        ("float16", 1.0, 2.0**-10),
-        ("float16", 1e-7, 2.0**-24),
-        ("float64", 1.0, 2.0**-52),
-        ("float64", 0.0, 2.0**-1074),
-    ],
-)
-def test_no_envelope_is_less_than_one_unit_in_the_last_place(dtype: str, number: float, ulp: float) -> None:
-    assert floored(np.zeros((1, 1)), np.array([[number]]), dtype).tolist() == [[ulp]]
-
-
-@pytest.mark.parametrize("dtype", FORMATS)
-def test_a_unit_is_the_distance_to_the_next_number(dtype: str) -> None:
-    numbers = np.abs(A.ravel()).astype(FORMATS[dtype].dtype)
-    further = np.nextafter(numbers, numbers.dtype.type(100)).astype(np.float64) - numbers.astype(np.float64)
-    np.testing.assert_array_equal(FORMATS[dtype].spacing(numbers.astype(np.float64)), further)
-
-
-@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
-def test_what_is_no_number_has_the_envelope_of_zero(number: float) -> None:
-    assert floored(np.zeros((1, 1)), np.array([[number]]), "float32").tolist() == [[2.0**-149]]
-
-
-def test_no_envelope_is_less_than_a_tenth_of_its_tensors_largest_at_the_step() -> None:
-    envelope = np.array([[[8.0, 0.0], [0.5, 1.0]], [[0.25, 0.5], [0.0, 2.0]]])
-    expected = np.array([[[8.0, 0.8], [0.8, 1.0]], [[0.25, 0.5], [0.2, 2.0]]])
-    assert TENTH == 0.1
-    np.testing.assert_allclose(floored(envelope, np.zeros(envelope.shape), "float32"), expected, rtol=1e-15)
-
-
-def test_a_scalars_envelope_is_its_own() -> None:
-    assert floored(np.array([8.0, 1e-3, 0.5]), np.zeros(3), "float32").tolist() == [8.0, 1e-3, 0.5]
-
-
 def test_the_farthest_run_counts_and_one_with_more_noise_so_much_less() -> None:
     truth = np.array([1.0, 1.0])
     runs = 1 + np.array([[9, 9], [3, 1], [8, -20], [-2.5, 1], [1, 2]])  # none, scale 1, scale 4, and two as they are
@@ -673,18 +627,6 @@ def test_of_some_steps_only_those_are_run() -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_a_learning_rate_has_an_envelope_of_nothing(mode: Mode, dtype: str) -> None:
     assert not envelope_of(small(dtype), mode)["lr"].any()
-
-
-@pytest.mark.parametrize("dtype", FORMATS)
-@pytest.mark.parametrize("mode", MODES)
-def test_everything_else_has_at_least_one_unit_and_a_tenth_of_the_largest(mode: Mode, dtype: str) -> None:
-    reference = reference_of(small(dtype), (mode,))
-    for name, envelope in reference.envelope[mode].items():
-        truth = reference.truth[mode].columns[name]
-        ulp = FORMATS[dtype].spacing(truth)
-        shown = np.where(envelope > ulp, envelope, 0).reshape(len(envelope), -1).max(axis=1)  # by runs, not by a floor
-        tenth = TENTH * shown.reshape(-1, *[1] * (envelope.ndim - 1))
-        assert name == "lr" or (envelope >= np.maximum(ulp, (1 - 1e-12) * tenth)).all(), name
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -1,8 +1,9 @@
-"""Where does noise come from? Pieces of one table of random numbers, so that it costs what using it does."""
+"""Which noisy runs are there, and where does their noise come from? Pieces of one table of random numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from enum import Enum
 from functools import cache, lru_cache
 
 import numpy as np
@@ -35,6 +36,36 @@ def noise_scales(runs: int, factor: float) -> Floats:
     scales = np.geomspace(1.0, max(1.0, factor), runs)
     scales.setflags(write=False)
     return scales
+
+
+class Kind(Enum):
+    """Noisy runs beside the one without noise: as many of each kind, the first before the second, or one kind alone.
+
+    In the first kind every operation has noise; in the second only what libraries compute in ways of their own, and the
+    rest rounds (`isograd.arithmetic.noisy.Noise`).
+    """
+
+    BOTH = (True, True)
+    FIRST = (True, False)
+    SECOND = (False, True)
+
+    def number(self, runs: int) -> int:
+        """How many noisy runs there are, for ``runs`` of each kind."""
+        return runs * sum(self.value)
+
+    def each(self, number: int) -> int:
+        """How many runs of each kind there are, for so many noisy ones."""
+        return number // sum(self.value)
+
+    def among(self, runs: int) -> slice:
+        """Which of 2 × ``runs`` these are."""
+        first, second = self.value
+        return slice(0 if first else runs, 2 * runs if second else runs)
+
+    def scales(self, runs: int, factor: float) -> tuple[Floats, Floats]:
+        """How many times rounding's size the noise of each run is: of the first kind, and of the second."""
+        first, second = self.value
+        return noise_scales(runs if first else 0, factor), np.ones(runs if second else 0)
 
 
 @cache

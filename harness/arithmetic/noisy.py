@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from isograd.arithmetic import sizes
-from isograd.arithmetic.noise import PIECE, Places, is_small, noise_scales
+from isograd.arithmetic.noise import PIECE, Kind, Places, is_small
 from isograd.arithmetic.numbers import UNORDERED, Arithmetic, Array
 from isograd.arithmetic.rounded import to_digits
 from isograd.dtypes import FORMATS, Format
@@ -39,7 +39,7 @@ class Noise(Arithmetic):
         seed: of the noise.
         products: unit roundoff of matrix products, where it is not the dtype's.
         digits: if not 0, matrix products take their factors rounded to so many binary digits.
-        kind: 1 or 2 for the runs of that kind alone, beside the one without noise; 0 for both.
+        kind: which of them there are, beside the one without noise.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Noise(Arithmetic):
         seed: int,
         products: float | None = None,
         digits: int = 0,
-        kind: int = 0,
+        kind: Kind = Kind.BOTH,
     ) -> None:
         super().__init__("noisy", np.float64, dtype)
         self.format: Format = FORMATS[dtype]
@@ -58,11 +58,10 @@ class Noise(Arithmetic):
         self.products = products or self.format.roundoff
         self.narrow = dtype != "float64"
         self.factor = factor
-        self.scales = noise_scales(runs, factor)[: 0 if kind == 2 else runs]
-        second = 0 if kind == 1 else runs
-        self.everywhere = np.append(self.scales, np.ones(second))
-        self.but_where_rules_round = np.append(self.scales, np.zeros(second))
-        self.places = Places(seed, 2 * runs, slice(0 if kind < 2 else runs, runs if kind == 1 else None))
+        self.scales, second = kind.scales(runs, factor)
+        self.everywhere = np.append(self.scales, second)
+        self.but_where_rules_round = np.append(self.scales, 0 * second)
+        self.places = Places(seed, 2 * runs, kind.among(runs))
         self.rng = np.random.Generator(np.random.SFC64(seed))
 
     hidden = 2
@@ -232,10 +231,17 @@ class Noise(Arithmetic):
 
 
 def noisy(
-    dtype: str, runs: int, factor: float, seed: int, products: float | None = None, digits: int = 0, kind: int = 0
+    dtype: str,
+    runs: int,
+    factor: float,
+    seed: int,
+    products: float | None = None,
+    digits: int = 0,
+    kind: Kind = Kind.BOTH,
 ) -> Noise:
-    """Arithmetic of noisy runs; what it takes in has leading axes of 1 run and of steps, what it gives 2 × runs + 1.
+    """Arithmetic of noisy runs.
 
-    With a ``kind``, 1 or 2, the runs of that kind only, and the one without noise before them.
+    What it takes in has leading axes of 1 run and of steps; what it gives has 1 run without noise, and after it all
+    that are of the kind.
     """
     return Noise(dtype, runs, factor, seed, products, digits, kind)

@@ -10,6 +10,7 @@ from math import prod
 
 import numpy as np
 
+from isograd.arithmetic.noise import Kind
 from isograd.envelope import how_many
 from isograd.inputs import Inputs
 from isograd.quantities import quantity_shapes
@@ -73,9 +74,10 @@ class Effort:
     spent: float = 0.0
 
     @property
-    def kinds(self) -> tuple[int, ...]:
-        """Both kinds of noisy runs together (0), or of large steps one after the other, so as to hold half as much."""
-        return (0,) if (2 * self.runs + 1) * self.numbers <= TOGETHER else (1, 2)
+    def kinds(self) -> tuple[Kind, ...]:
+        """Both kinds of noisy runs together, or of large steps one after the other, so as to hold half as much."""
+        together = (1 + Kind.BOTH.number(self.runs)) * self.numbers <= TOGETHER
+        return (Kind.BOTH,) if together else (Kind.FIRST, Kind.SECOND)
 
     @property
     def dear(self) -> bool:

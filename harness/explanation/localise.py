@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from isograd.arithmetic.noise import Kind
 from isograd.arithmetic.noisy import noisy
 from isograd.dtypes import FORMATS
 from isograd.envelope import Floats
@@ -97,7 +98,7 @@ def _local_errors(own: Own, step: int, digits: int) -> dict[str, Floats]:
     return out
 
 
-def _locally(own: Own, step: int, digits: int, kind: int) -> Iterator[tuple[str, Array]]:
+def _locally(own: Own, step: int, digits: int, kind: Kind) -> Iterator[tuple[str, Array]]:
     """Each operation of the step on the recorded results of those before it, with noise; in execution order."""
     dtype = "float32" if digits and own.scenario.dtype == "float64" else own.scenario.dtype
     arithmetic = noisy(dtype, own.effort.runs, FACTOR, 3, digits=digits, kind=kind)

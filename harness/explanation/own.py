@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isograd.arithmetic.noise import Kind
 from isograd.dtypes import FORMATS
-from isograd.envelope import Floats, floored, noisy_walks, rate_envelope, strayed
+from isograd.envelope import Floats, noisy_walks, rate_envelope, strayed
 from isograd.explanation.effort import Effort, effort_of
+from isograd.floors import floored
 from isograd.inputs import Array, Inputs
 from isograd.judging import FACTOR
 from isograd.measure import Array as Column
@@ -162,8 +164,8 @@ def _no_errors(steps: int, ratio: float) -> Scaled:
     return Scaled(np.full(steps, ratio), worst, value, other, unit, left_open, np.zeros(steps, bool))
 
 
-Parts = Iterable[tuple[int, Iterable[tuple[str, Array]]]]
-"""Kinds of noisy runs (`isograd.arithmetic.noisy.Noise`), each with its quantities, (runs, …)."""
+Parts = Iterable[tuple[Kind, Iterable[tuple[str, Array]]]]
+"""Kinds of noisy runs, each with its quantities, (runs, …)."""
 
 
 def strays(parts: Parts) -> dict[str, tuple[Floats, Floats]]:

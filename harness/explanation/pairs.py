@@ -12,10 +12,11 @@ import numpy as np
 
 from isograd.changes.change import Both, Change
 from isograd.explanation.effort import LEAST_SQUARES, PAIRS
-from isograd.explanation.rerun import ROUGHLY, Rerun, Steps
+from isograd.explanation.rerun import ROUGHLY, Rerun
 from isograd.explanation.solve import solved_for, solved_together
 from isograd.explanation.trial import Trial, Trying
 from isograd.inputs import Array
+from isograd.judging import UNMOVED
 
 if TYPE_CHECKING:
     from isograd.explanation.search import Search
@@ -23,7 +24,13 @@ if TYPE_CHECKING:
 FIRSTS = 6
 """Changes beside which others are tried: those that account for the most steps by themselves."""
 
-NEAREST = 100
+ASKEW = 0.9
+"""A second change whose effect leaves more than this part of what is missing, whatever its size, is not solved for."""
+
+HALF_WAY = 0.5
+"""One that has nothing to solve for, and leaves more than this part, is not tried."""
+
+NEAREST = 40
 """Pairs of changes in one quantity that are tried: those whose effects, added up, come nearest to what is seen."""
 
 
@@ -44,6 +51,7 @@ class Pairs:
         self._until = self.effort.spent + PAIRS
         self._left_some = False
         self._usual_at: dict[int, list[Change]] = {}
+        self._effects_at: dict[int, list[tuple[Change, Array]]] = {}
 
     @property
     def left_some(self) -> bool:
@@ -70,21 +78,22 @@ class Pairs:
         Those that account for the most steps come first, and of those the ones in which nothing is fitted.
         """
         firsts = [(fails, one) for one in self._firsts() if (fails := self._where_it_fails(one))]
+        firsts = [(fails, one) for fails, one in firsts if fails[1] in self.rerun.names]  # numbers, to be put right
         firsts.sort(key=lambda row: (-row[0][0], len(row[1].solved)))
         self._left_some = len(firsts) > FIRSTS
         for (step, name), one in firsts[:FIRSTS]:
             trying, both = self._trying_from(step), partial(Both, one.change)
-            left = trying.rerun.vector(one.change, [name], trying.first)
-            for other in self._usual(step):
+            missing = Missing(trying, one.change, name)
+            for other, sizes in self._effects(step, trying):
                 if self._is_over:
                     return
-                least = 0.0 if other.solve else self.own.limit / 2  # an option's usual value may be a small one
                 if not other.reaches(name) or other.id == one.change.id:
                     continue
-                if not trying.moves(both(other), left, name, least):
+                values = len(other.solve)
+                if missing.lies_elsewhere(sizes, values) or not missing.could_come_right(both(other), values):
                     continue
                 trial = trying.within(other, both)
-                if trial.fits and not trying.moves(trial.change, left, name, self.own.limit / 2):
+                if trial.fits and not missing.moves(trial.change):
                     continue  # what it adds is not what was missing
                 yield replace(trial, solved={**one.solved, **trial.solved})
                 if trial.fits:
@@ -116,14 +125,15 @@ class Pairs:
     def _where_it_fails(self, one: Trial) -> tuple[int, str] | None:
         """The first step that a change does not account for, and a quantity there: that, a second one must move."""
         looked_at, wrong = self.rerun.steps, self.search.wrong_steps
-        fails = self._first_outside(one.change, looked_at)
+        plainly = self._first_outside(self.rerun.plainly(one.change, looked_at))
+        fails = plainly or self._first_outside(self.rerun.ratios(one.change, looked_at))
         if fails is None:
             return None
         right = looked_at[looked_at < fails[0]].max(initial=self.place.step)
-        return self._first_outside(one.change, wrong[(wrong > right) & (wrong < fails[0])]) or fails
+        between = wrong[(wrong > right) & (wrong < fails[0])]
+        return self._first_outside(self.rerun.ratios(one.change, between)) or fails
 
-    def _first_outside(self, change: Change, steps: Steps) -> tuple[int, str] | None:
-        ratios = self.rerun.ratios(change, steps)
+    def _first_outside(self, ratios: Iterator[tuple[float, tuple[str, int]]]) -> tuple[int, str] | None:
         return next(((step, name) for ratio, (name, step) in ratios if ratio > 1.0 or self._is_over), None)
 
     def _trying_from(self, step: int) -> Trying:
@@ -169,6 +179,18 @@ class Pairs:
                 return
             yield self._together(effects[i][0], effects[j][0])
 
+    def _effects(self, step: int, trying: Trying) -> Iterator[tuple[Change, Array]]:
+        """The usual changes, and how far each moves each quantity of a step alone, in envelopes."""
+        rerun, known = trying.rerun, self._effects_at.setdefault(step, [])
+        names, at, usual = rerun.names, trying.first, self._usual(step)
+        yield from known
+        weight, right, starts = rerun.weights(names, at), rerun.vector(Change(), names, at), rerun.starts(names, at)
+        for other in usual[len(known) :]:
+            came = rerun.vector(other, names, at)
+            effect = (came - right) * weight if came.shape == right.shape else np.full(len(right), np.inf)
+            known.append((other, _sizes(effect, starts)))
+            yield known[-1]
+
     def _together(self, one: Change, other: Change) -> Trial:
         both, solved = solved_together(self.rerun, Both(one, other), [self.place.first], self.trying.first)
         trial = Trial(both, *self.rerun.roughly(both, self.trying.first), solved)
@@ -186,6 +208,85 @@ class Pairs:
         if at not in self._usual_at:
             self._usual_at[at] = [c for c in self.search.candidates(at) if not c.precision() and not c.vague]
         return self._usual_at[at]
+
+
+@dataclass
+class Missing:
+    """What a first change leaves wrong, and a second one beside it must put right.
+
+    Attributes:
+        trying: where they are tried.
+        first: the first change.
+        name: what it leaves wrong at the first step there.
+    """
+
+    trying: Trying
+    first: Change
+    name: str
+
+    def __post_init__(self) -> None:
+        rerun, step = self.trying.rerun, self.trying.first
+        self.limit, self.weight = rerun.own.limit, rerun.weights(rerun.names, step)
+        self.starts, which = rerun.starts(rerun.names, step), rerun.names.index(self.name)
+        self.its = slice(self.starts[which], [*self.starts, len(self.weight)][which + 1])
+        self.left = rerun.vector(self.first, rerun.names, step)
+        self.wanted = (rerun.recorded(rerun.names, step) - self.left) * self.weight
+
+    def moves(self, both: Change) -> bool:
+        """Whether two changes move it by more than half its bound from where the first one leaves it."""
+        return _most(self._effect(both)[self.its]) > self.limit / 2
+
+    def lies_elsewhere(self, sizes: Array, values: int) -> bool:
+        """Whether a change moves nothing by itself, or other quantities than those in which something is missing.
+
+        Args:
+            sizes: how far it moves each quantity.
+            values: how many of its options would be solved for.
+        """
+        if not sizes.max(initial=0.0) > UNMOVED:
+            return not values
+        return _is_askew(_sizes(self.wanted, self.starts), sizes)
+
+    def could_come_right(self, both: Change, values: int) -> bool:
+        """Whether two changes can put it right, and the step with it: by what they move, or by a multiple of that.
+
+        Args:
+            both: the two, the second one's options at their usual values.
+            values: how many of those would be solved for.
+        """
+        effect = self._effect(both)
+        if not _most(effect[self.its]) > (UNMOVED if values else self.limit / 2):
+            return False
+        if values > 1:
+            return True
+        if values:  # most effects are linear; the others are so far from it seldom
+            return not _is_askew(self.wanted, effect)
+        rest, wanted = (self.wanted - effect)[self.its], self.wanted[self.its]
+        return _most(rest) <= max(self.limit, HALF_WAY * _most(wanted))
+
+    def _effect(self, both: Change) -> Array:
+        """What two changes move the step by from where the first one leaves it, in envelopes."""
+        moved = self.trying.rerun.vector(both, self.trying.rerun.names, self.trying.first)
+        alike = (moved == self.left) | (np.isnan(moved) & np.isnan(self.left))
+        return np.asarray(np.where(alike, 0.0, (moved - self.left) * self.weight))
+
+
+def _sizes(effect: Array, starts: Array) -> Array:
+    """How large each quantity's part of an effect is."""
+    return np.sqrt(np.add.reduceat(effect * effect, starts)) if len(starts) else effect
+
+
+def _is_askew(wanted: Array, effect: Array) -> bool:
+    """Whether no multiple of an effect comes near to what is wanted; no where one of them is not finite."""
+    if not (np.isfinite(wanted).all() and np.isfinite(effect).all()):
+        return False
+    along = effect * (effect @ wanted / (effect @ effect))
+    return bool(np.linalg.norm(wanted - along) > ASKEW * np.linalg.norm(wanted))
+
+
+def _most(off: Array) -> float:
+    """The largest size of all, NaN counted as infinite."""
+    return float(np.nan_to_num(np.abs(off), nan=np.inf).max(initial=0.0))
 
 
 def _left_over(wanted: Array, one: tuple[Change, Array], other: tuple[Change, Array]) -> float:

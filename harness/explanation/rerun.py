@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isograd.arithmetic import make_arithmetic
+from isograd.arithmetic.noise import Kind
 from isograd.arithmetic.noisy import noisy
 from isograd.arithmetic.numbers import Arithmetic
 from isograd.changes.change import Change
@@ -18,6 +19,7 @@ from isograd.dtypes import FORMATS
 from isograd.envelope import Floats
 from isograd.explanation.effort import HELD, SAMPLE
 from isograd.explanation.own import Own, strays
+from isograd.floors import pooled
 from isograd.graph import Graph, Training, narrows
 from isograd.inputs import Array
 from isograd.judging import FACTOR
@@ -27,7 +29,7 @@ from isograd.scaled import scale
 
 Steps = NDArray[np.int64]
 
-NoiseOf = Callable[[int], Arithmetic]
+NoiseOf = Callable[[Kind], Arithmetic]
 """Arithmetic for a kind of noisy runs."""
 
 FAR = 10.0
@@ -126,8 +128,26 @@ class Rerun:
             dtype = FORMATS[self.own.scenario.dtype].dtype
             near = self.own.rate_slack(step) >= np.abs(got - value)
             return 0.0 if float(value.astype(dtype)) == float(got) or near else float("inf")
-        envelope = self.own.envelope(name, stray[np.newaxis], value[np.newaxis], np.array([step]))
-        return float(scale(got[np.newaxis], value[np.newaxis], envelope).ratio[0]) / self.own.limit
+        got, value = got[np.newaxis], value[np.newaxis]
+        envelope = self.own.envelope(name, stray[np.newaxis], value, np.array([step]))
+        strict = float(scale(got, value, envelope).ratio[0]) / self.own.limit
+        unchanged = self._unchanged(name, step)
+        if strict <= 1.0 or unchanged <= 1.0:
+            return strict
+        # a change has no rounding of its own (data that are normalised in the dtype have some): where it accounts for
+        # by far the most of what is wrong, its elements may be off by what the largest of their tensor may
+        loose = float(scale(got, value, pooled(envelope)).ratio[0]) / self.own.limit
+        return min(strict, max(loose, strict * FAR / unchanged))
+
+    def _unchanged(self, name: str, step: int) -> float:
+        """The largest error in bounds without any change, where that is known; else 0."""
+        if step in self.steps:
+            self._envelopes  # noqa: B018  # which tells it
+        return self._unchanged_ratios.get((name, step), 0.0)
+
+    @cached_property
+    def _unchanged_ratios(self) -> dict[tuple[str, int], float]:
+        return {}
 
     def _strays(
         self, change: Change, steps: Steps, noise: NoiseOf
@@ -153,14 +173,16 @@ class Rerun:
         """The changed rules at the steps; a change that remembers is led through all steps before, far ones plainly."""
         scenario, inputs, free = self.own.scenario, self.own.inputs, self.own.trace.manifest.mode == "free"
         session = ChangedSession(scenario, inputs, change, arithmetic, rounded=False)
-        before = ChangedSession(scenario, inputs, change, "float64", rounded=False)
-        before.run = session.run
+        before = session
+        if change.remembers:
+            before = ChangedSession(scenario, inputs, change, "float64", rounded=False)
+            before.run = session.run
         wanted, known = set(steps.tolist()), self.own.steps
         lead = {step - back for step in wanted for back in range(LEAD)} if change.remembers else wanted
         for step in known[known <= steps.max(initial=-1)].tolist() if change.remembers else steps.tolist():
             at = session if step in lead else before
             at.run.loads = not (free and step)  # a free run loads a state once, and then has its own
-            plain = at is before or arithmetic == "float64"
+            plain = step not in lead or arithmetic == "float64"
             effort = self.own.effort
             effort.spent += effort.step if plain else effort.noisy / len(effort.kinds)
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -247,20 +269,29 @@ class Rerun:
             steps: the first of them counts.
             strict: by the typical envelope of a tensor. Where a ReLU can go either way the largest one is no measure.
         """
-        step, seen = next(self.run(change, steps, "float64"))
+        ratio, where = next(self.plainly(change, steps[:1], strict))
+        return ratio / ROUGHLY, where
+
+    def plainly(self, change: Change, steps: Steps, strict: bool = False) -> Iterator[tuple[float, tuple[str, int]]]:
+        """The largest error without noise in the bounds of the unchanged rules, at each step, and where.
+
+        Larger numbers have larger bounds, by as much.
+        """
+        for step, seen in self.run(change, steps, "float64"):
+            turned = [name for name in self.told if np.shape(seen[name]) != self.own.recorded(name, step).shape]
+            yield (np.inf, (turned[0], step)) if turned else self._off(step, seen, strict)
+
+    def _off(self, step: int, seen: Mapping[str, Array], strict: bool) -> tuple[float, tuple[str, int]]:
         whole = self._whole(step)
-        for name in self.told:
-            if np.shape(seen[name]) != self.own.recorded(name, step).shape:
-                return float("inf"), (name, step)
         if not whole.names:
             return 0.0, ("", step)
         value = _end_to_end(self._few(name, step, np.asarray(seen[name])) for name in whole.names)
         alike = (whole.got == value) | (np.isnan(whole.got) & np.isnan(value))
         off = np.where(alike, 0.0, np.nan_to_num(np.abs(whole.got - value), nan=np.inf, posinf=np.inf))
-        with np.errstate(divide="ignore", invalid="ignore"):  # larger numbers have a larger envelope
+        with np.errstate(divide="ignore", invalid="ignore"):
             larger = np.fmax(1.0, np.maximum.reduceat(np.abs(value), whole.starts) / whole.largest)
         weight = np.maximum(whole.weight, np.repeat(whole.typical, whole.sizes)) if strict else whole.weight
-        ratio = off * weight / (self.own.limit * ROUGHLY * np.repeat(larger, whole.sizes))
+        ratio = off * weight / (self.own.limit * np.repeat(larger, whole.sizes))
         worst = int(np.nan_to_num(ratio, nan=0.0, posinf=np.inf).argmax())
         name = whole.names[int(np.searchsorted(whole.starts, worst, side="right")) - 1]
         return float(np.nan_to_num(ratio[worst], nan=0.0, posinf=np.inf)), (name, step)
@@ -306,10 +337,10 @@ class Rerun:
 
         None where no tensor's size is another by more than `RESIZED`.
         """
-        sizes = np.array([len(self._few(n, int(at), self.own.recorded(n, int(at)))) for at in steps for n in names])
-        starts = np.cumsum(sizes) - sizes
+        sizes = self._sizes(names, steps)
         if not sizes.all():
             return None
+        starts = self.starts(names, steps)
         ruled = _end_to_end(self._few(n, int(at), self.ruled(n, int(at))) for at in steps for n in names)
         before, now = (np.maximum.reduceat(np.abs(side), starts) for side in (ruled, values))
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -317,6 +348,14 @@ class Rerun:
         if not ((factor > RESIZED) | (factor < 1 / RESIZED)).any():
             return None
         return np.asarray(self.weights(names, steps) * np.repeat(factor, sizes))
+
+    def starts(self, names: list[str], steps: Steps) -> Steps:
+        """Where each quantity of each step begins in a `vector`."""
+        sizes = self._sizes(names, steps)
+        return np.asarray(np.cumsum(sizes) - sizes)
+
+    def _sizes(self, names: list[str], steps: Steps) -> Steps:
+        return np.array([len(self._few(n, int(at), self.own.recorded(n, int(at)))) for at in steps for n in names])
 
     def _few(self, name: str, step: int, value: Array) -> Floats:
         """A tensor end to end; of a large one some elements: evenly spread ones, and those that are the furthest off.
@@ -345,6 +384,7 @@ class Rerun:
 
     @cached_property
     def _envelopes(self) -> dict[int, dict[str, Floats]]:
+        """One over the envelopes by the unchanged rules: pooled, for a change makes something of what is exactly 0."""
         spacing = FORMATS[self.own.scenario.dtype].spacing
         out: dict[int, dict[str, Floats]] = {}
         for step, seen in self._strays(Change(), self.steps, self.noise(5)):
@@ -353,7 +393,12 @@ class Rerun:
                 value, stray = (side[np.newaxis] for side in seen[name])
                 typical = max(float(np.median(stray)), float(spacing(np.abs(value).max(initial=0.0))))
                 self._typical[step, name] = 1 / (FAR * typical)
-                out[step][name] = 1 / np.ravel(self.own.envelope(name, stray, value, np.array([step])))
+                envelope = self.own.envelope(name, stray, value, np.array([step]))
+                out[step][name] = 1 / np.ravel(pooled(envelope))
+                got = self.own.recorded(name, step)[np.newaxis]
+                if got.shape == value.shape:
+                    ratio = float(scale(got, value, envelope).ratio[0]) / self.own.limit
+                    self._unchanged_ratios[name, step] = ratio
         return out
 
     def bound(self, name: str, step: int) -> Floats:

@@ -108,9 +108,9 @@ def _solve(
     def run(values: Floats) -> Floats:
         return rerun.vector(joined(put(values)), names, steps)
 
-    found, errors = _gauss_newton(run, usual, got, rerun.weights(names, steps), iterations)
-    if np.isfinite(errors).all() and (weights := rerun.weights_near(run(found), names, steps)) is not None:
-        found, errors = _gauss_newton(run, found, got, weights, iterations)
+    found, errors, came = _gauss_newton(run, usual, got, rerun.weights(names, steps), iterations)
+    if np.isfinite(errors).all() and (weights := rerun.weights_near(came, names, steps)) is not None:
+        found, errors, _ = _gauss_newton(run, found, got, weights, iterations)
     solved: list[dict[str, Solved]] = [{} for _ in parts]
     for (i, name), value, error in zip(where, found.tolist(), errors.tolist(), strict=True):
         solved[i][name] = Solved(value, error, parts[i].solve[name])
@@ -137,24 +137,33 @@ def _simplest(value: float, error: float) -> float:
 
 def _gauss_newton(
     run: Callable[[Floats], Floats], values: Floats, got: Floats, weight: Floats, iterations: int
-) -> tuple[Floats, Floats]:
-    """Parameters that fit best, and their standard errors: weighted least squares, from the changes' usual values."""
-    errors = np.full(len(values), np.inf)
+) -> tuple[Floats, Floats, Floats]:
+    """Parameters that fit best, their standard errors, and what they give: weighted least squares.
+
+    Starts from the changes' usual values. Done where, with the slopes as they were, another step would be none: one
+    step is enough where the effect is linear. Given up where two steps have not halved what is left.
+    """
+    errors, at = np.full(len(values), np.inf), run(values)
+
+    def residual() -> Floats:
+        return np.nan_to_num((got - at) * weight)
+
+    left = [np.inf, float(np.linalg.norm(residual()))]
     for _ in range(iterations):
-        at, slopes = run(values), []
-        for i, value in enumerate(values):
-            width = max(abs(value), 1.0) * 1e-4
-            slopes.append((run(values + width * (np.arange(len(values)) == i)) - at) / width * weight)
-        jacobian, residual = np.stack(slopes, axis=1), (got - at) * weight
-        good = np.isfinite(jacobian).all(axis=1) & np.isfinite(residual)
-        jacobian, residual = jacobian[good], residual[good]
+        widths = np.diag(np.maximum(np.abs(values), 1.0) * 1e-4)
+        slopes = np.stack([(run(values + width) - at) / width.sum() * weight for width in widths], axis=1)
+        good = np.isfinite(slopes).all(axis=1) & np.isfinite(got - at)
+        jacobian = slopes[good]
         normal = jacobian.T @ jacobian
         if not (np.diagonal(normal) > 0).all() or np.linalg.matrix_rank(normal) < len(values):
             break
-        step, errors = np.linalg.solve(normal, jacobian.T @ residual), np.sqrt(np.diagonal(np.linalg.inv(normal)))
-        if not np.isfinite(values + step).all():
-            return values, np.full(len(values), np.inf)
-        values = values + step
-        if (np.abs(step) <= 1e-2 * errors).all():
+        errors = np.sqrt(np.diagonal(np.linalg.inv(normal)))
+        further = values + np.linalg.solve(normal, jacobian.T @ residual()[good])
+        if not np.isfinite(further).all():
+            return values, np.full(len(values), np.inf), at
+        values, at = further, run(further)
+        left.append(float(np.linalg.norm(residual())))
+        another = np.linalg.solve(normal, jacobian.T @ residual()[good])
+        if (np.abs(another) <= 1e-2 * errors).all() or not left[-1] <= left[-3] / 2:
             break
-    return values, errors
+    return values, errors, at

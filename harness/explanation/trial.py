@@ -12,12 +12,11 @@ from isograd.changes.catalogue.parameters import InitialLost
 from isograd.changes.catalogue.told import WeightsToldEarly
 from isograd.changes.change import Change
 from isograd.dtypes import FORMATS
-from isograd.envelope import Floats
 from isograd.explanation.localise import Place, local_errors
 from isograd.explanation.own import Own
 from isograd.explanation.rerun import Rerun, Steps
 from isograd.explanation.solve import Solved, alone, solved_for
-from isograd.judging import FACTOR, NARROW, OF_TWO, UNMOVED
+from isograd.judging import FACTOR, NARROW, OF_TWO
 
 FEW_ELEMENTS = 3
 """Elements up to which those that differ are named."""
@@ -105,20 +104,6 @@ class Trying:
         """The trace."""
         return self.rerun.own
 
-    def moves(self, change: Change, left: Floats, name: str, least: float) -> bool:
-        """Whether a change moves some element of a quantity, at the first step, by more envelopes than ``least``.
-
-        Args:
-            change: what is run.
-            left: the quantity as it is without that change, end to end.
-            name: the quantity.
-            least: so many envelopes are no movement.
-        """
-        moved = self.rerun.vector(change, [name], self.first)
-        off = np.abs(moved - left) * self.rerun.weights([name], self.first)
-        alike = (moved == left) | (np.isnan(moved) & np.isnan(left))
-        return bool(np.where(alike, 0.0, np.nan_to_num(off, nan=np.inf)).max(initial=0.0) > max(least, UNMOVED))
-
     def trial(self, change: Change) -> Trial:
         """Solve for the change's parameter, if it has one; then compare all quantities, at the step and at others."""
         if not change.reaches(self.place.first):
@@ -170,7 +155,9 @@ class Trying:
         return Trial(change, ratio / 2, where, words=words)
 
     def _which_elements(self, differs: list[str]) -> str:
-        """Of one parameter of which few elements differ: which, and by how much."""
+        """What they are, if that is simple: nothing, another parameter's, or of one parameter few other elements."""
+        if other := self._what_they_are(differs):
+            return other
         if len(differs) != 1:
             return ""
         name, step = f"weight/{differs[0]}", int(self.rerun.steps[0])
@@ -179,11 +166,28 @@ class Trying:
         near = np.abs(had - given).max() / 1e3
         if (np.abs(had - turned) <= near).all():
             return ": they are those, transposed"
+        times = float((had * given).sum() / (given * given).sum()) if given.any() else 0.0
+        if times and (np.abs(had - times * given) <= near).all():
+            return f": they are {times:.6g} times those"
         where = np.argwhere(np.abs(had - given) > np.abs(had - given).max() / 1e3)
         if not 0 < len(where) <= FEW_ELEMENTS:
             return ""
         told = [f"element {list(map(int, at))} by {(had - given)[tuple(at)]:.3g}" for at in where]
         return f": they differ in {' and '.join(told)} only"
+
+    def _what_they_are(self, differs: list[str]) -> str:
+        """That they are all 0, or those of other parameters; else ""."""
+        step, others = int(self.rerun.steps[0]), []
+        given = {key: self.own.states[f"weight/{key}"][step].astype(np.float64) for key in self.own.parameters}
+        for key in differs:
+            had = self._had[0].states[f"weight/{key}"][step].astype(np.float64)
+            near = np.abs(had - given[key]).max() / 1e3
+            zero = {"0": np.zeros(had.shape)}
+            alike = {other: value for other, value in given.items() if other != key and value.shape == had.shape}
+            others.append(next((of for of, v in (zero | alike).items() if (np.abs(had - v) <= near).all()), ""))
+        if set(others) == {"0"}:
+            return ": they are 0"
+        return f": they are those of {' and '.join(others)}" if others and all(others) and "0" not in others else ""
 
     @cached_property
     def _had(self) -> tuple[Own, tuple[str, ...]]:
