@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,6 +20,7 @@ __all__ = ["CATALOGUE", "catalogue_names", "find_scenarios", "load_scenario", "p
 FAULTS = 20  # mistakes of one scenario that are told
 DEPTH = 20  # tables and lists within each other; a scenario has 8
 BITS = 1024  # of an integer; beyond, there are no floats
+SHOWN = 8  # kinds of an operation that are named in a message
 
 
 def find_scenarios(patterns: list[str] | tuple[str, ...] = ()) -> list[Scenario]:
@@ -100,11 +102,22 @@ def _say(item: Any, raw: Any) -> str:
     if item["type"] == "missing":
         return f"{key}: expected {'one more value' if isinstance(item['loc'][-1], int) else 'this key'}; it is missing"
     if item["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        tags = item["ctx"].get("expected_tags", "the kind, as a string")
-        return f"{key}.kind: expected {tags}; got {short(str(item['ctx'].get('tag', 'none')))!r}"
+        tag = str(item["ctx"].get("tag", "none"))
+        return f"{key}.kind: expected {_kinds(item['ctx'].get('expected_tags'), tag)}; got {short(tag)!r}"
     if item["type"] == "value_error":  # our own: they name the rest of the key themselves
         return f"{key}{'.' if re.match(r'[a-z_]+: ', message) else ': '}{message}" if key else message
     return f"{key}: {message}; got {came(item['input'])}"
+
+
+def _kinds(tags: str | None, tag: str) -> str:
+    """The kinds that there are; of many those that are nearest to what came."""
+    if tags is None:
+        return "the kind, as a string"
+    kinds = tags.replace("'", "").split(", ")
+    if len(kinds) <= SHOWN:
+        return tags
+    near = get_close_matches(short(tag), kinds, SHOWN, cutoff=0.0)
+    return f"one of {len(kinds)} kinds (isograd list), such as {', '.join(map(repr, near))}"
 
 
 def _path(item: Any, raw: Any) -> tuple[list[str], Any]:

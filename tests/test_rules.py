@@ -41,7 +41,7 @@ LAYERS = {
     kind: CLASSES[kind](kind=kind, name="tried", **SETTINGS.get(kind, {}))
     for kind in ("linear", "sigmoid", "relu", "tanh", "scale")
 }
-LOSSES = {kind: op(kind=kind) for kind, op in OF_LOSSES.items() if op.labels == "values"}
+LOSSES = {kind: op(kind=kind) for kind, op in OF_LOSSES.items() if op.labels == "values" and op.exact}
 EXACT = [name for name, rule in LAYERS.items() if rule.exact]
 
 Checked = dict[str, np.ndarray]

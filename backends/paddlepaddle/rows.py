@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import reduce
+from math import log
 from operator import add
 from typing import Any, NamedTuple
 
@@ -90,6 +91,10 @@ def _softmax(op: Any, x: tuple[int, ...]) -> Any:
     return paddle.nn.Softmax(axis=op.axis if op.axis < 0 else op.axis + 1)  # axis 0 is the batch
 
 
+def _silu_lacks(op: Any) -> str:
+    return "" if op.beta == 1 else f"beta={op.beta:g}"
+
+
 # On the CPU the kernels of softmax and cross-entropy clip z − max z at −64, in float64 too: no probability is under
 # 1.6e-28, no loss of a sample over about 64. In float64, ε and momentum of batch norm and AdamW's weight_decay are kept
 # in float32. (Measured with 3.3.1.)
@@ -105,7 +110,14 @@ LAYERS: dict[str, LayerRow] = {
     "leaky_relu": LayerRow(lambda op, x: paddle.nn.LeakyReLU(op.slope)),
     "elu": LayerRow(lambda op, x: paddle.nn.ELU(op.alpha)),
     "gelu": LayerRow(lambda op, x: paddle.nn.GELU(op.approximate == "tanh")),
-    "silu": LayerRow(lambda op, x: paddle.nn.Silu()),
+    "selu": LayerRow(lambda op, x: paddle.nn.SELU()),
+    "silu": LayerRow(lambda op, x: paddle.nn.Silu(), lacks=_silu_lacks),
+    "mish": LayerRow(lambda op, x: paddle.nn.Mish()),
+    "log_sigmoid": LayerRow(lambda op, x: paddle.nn.LogSigmoid()),
+    "tanh_shrink": LayerRow(lambda op, x: paddle.nn.Tanhshrink()),
+    "hard_swish": LayerRow(lambda op, x: paddle.nn.Hardswish()),
+    "hard_shrink": LayerRow(lambda op, x: paddle.nn.Hardshrink(op.bound)),
+    "soft_shrink": LayerRow(lambda op, x: paddle.nn.Softshrink(op.bound)),
     "softplus": LayerRow(lambda op, x: paddle.nn.Softplus()),
     # the layer's own slope is 0.1666667
     "hard_sigmoid": LayerRow(lambda op, x: lambda z: paddle.nn.functional.hardsigmoid(z, slope=op.slope)),
@@ -124,11 +136,17 @@ def _half_squared_error(op: Any, yhat: Any, y: Any) -> Any:
     return 0.5 * paddle.nn.functional.mse_loss(yhat, y, reduction="sum") / len(y)
 
 
+def _log_cosh(op: Any, yhat: Any, y: Any) -> Any:
+    r = yhat - y
+    return (r + paddle.nn.functional.softplus(-2.0 * r) - log(2.0)).mean()
+
+
 LOSSES: dict[str, Callable[[Any, Any, Any], Any]] = {
     "half_squared_error": _half_squared_error,
     "mse": lambda op, yhat, y: paddle.nn.functional.mse_loss(yhat, y),
     "l1": lambda op, yhat, y: paddle.nn.functional.l1_loss(yhat, y),
     "smooth_l1": lambda op, yhat, y: paddle.nn.functional.smooth_l1_loss(yhat, y, delta=op.beta) / op.beta,
+    "log_cosh": _log_cosh,
     "cross_entropy": lambda op, yhat, y: paddle.nn.functional.cross_entropy(yhat, y),
 }
 
@@ -149,11 +167,16 @@ def _adagrad(op: Any, lr: Any, parameters: Any) -> Any:
     return paddle.optimizer.Adagrad(lr, op.epsilon, parameters)
 
 
+def _adamax(op: Any, lr: Any, parameters: Any) -> Any:
+    return paddle.optimizer.Adamax(lr, op.beta1, op.beta2, op.epsilon, parameters)
+
+
 OPTIMIZERS: dict[str, OptimizerRow] = {
     "sgd": OptimizerRow(lambda op, lr, parameters: paddle.optimizer.SGD(lr, parameters)),
     "adam": OptimizerRow(_adam, {"m": "moment1", "v": "moment2"}, {"beta1_pow_acc": "beta1", "beta2_pow_acc": "beta2"}),
     "rmsprop": OptimizerRow(_rmsprop, {"v": "mean_square"}),
     "adagrad": OptimizerRow(_adagrad, {"v": "moment"}),
+    "adamax": OptimizerRow(_adamax, {"m": "moment", "u": "inf_norm"}, {"beta1_pow_acc": "beta1"}),
 }
 
 
@@ -211,6 +234,16 @@ DEVIATIONS: dict[str, tuple[Deviation, ...]] = {
             ("eval/*", "eval_loss"),
         ),
     ),
+    "selu": (
+        Deviation(
+            "forward/{op}",
+            "λ and α are kept in float32, in a float64 run too",
+            "3.3.1",
+            f"{KERNELS}selu_kernel.cc",
+            ("*",),
+            lambda op, dtype: dtype == "float64",
+        ),
+    ),
     "hard_sigmoid": (
         Deviation(
             "forward/{op}",
@@ -238,6 +271,25 @@ DEVIATIONS: dict[str, tuple[Deviation, ...]] = {
             f"{KERNELS}rmsprop_kernel.cc",
             ("*",),
             _are_rounded("smoothing"),
+        ),
+    ),
+    "adamax": (
+        Deviation(
+            "state/*.m",
+            "β₁ and β₂ are kept in float32, in a float64 run too",
+            "3.3.1",
+            f"{KERNELS}adamax_kernel.cc",
+            ("*",),
+            _are_rounded("beta1", "beta2"),
+        ),
+        Deviation(
+            "state/*.u",
+            "ε is added to the largest gradient so far: max(β₂ u + ε, |g|), not max(β₂ u, |g| + ε)",
+            "3.3.1",
+            f"{KERNELS}adamax_kernel.cc",
+            ("*",),
+            lambda op, dtype: op.epsilon > 0,
+            always=False,  # as large as ε is beside the gradients
         ),
     ),
     "adagrad": (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import reduce
+from math import log
 from operator import add
 from typing import Any, NamedTuple
 
@@ -88,6 +89,10 @@ def _hard_sigmoid_lacks(op: Any) -> str:
     return "" if op.slope == 1 / 6 else f"slope={op.slope:g}"
 
 
+def _silu_lacks(op: Any) -> str:
+    return "" if op.beta == 1 else f"beta={op.beta:g}"
+
+
 LAYERS: dict[str, LayerRow] = {
     "linear": LayerRow(_linear),
     "conv2d": LayerRow(_conv2d),
@@ -99,7 +104,14 @@ LAYERS: dict[str, LayerRow] = {
     "leaky_relu": LayerRow(lambda op, x: torch.nn.LeakyReLU(op.slope)),
     "elu": LayerRow(lambda op, x: torch.nn.ELU(op.alpha)),
     "gelu": LayerRow(lambda op, x: torch.nn.GELU(op.approximate)),
-    "silu": LayerRow(lambda op, x: torch.nn.SiLU()),
+    "selu": LayerRow(lambda op, x: torch.nn.SELU()),
+    "silu": LayerRow(lambda op, x: torch.nn.SiLU(), _silu_lacks),
+    "mish": LayerRow(lambda op, x: torch.nn.Mish()),
+    "log_sigmoid": LayerRow(lambda op, x: torch.nn.LogSigmoid()),
+    "tanh_shrink": LayerRow(lambda op, x: torch.nn.Tanhshrink()),
+    "hard_swish": LayerRow(lambda op, x: torch.nn.Hardswish()),
+    "hard_shrink": LayerRow(lambda op, x: torch.nn.Hardshrink(op.bound)),
+    "soft_shrink": LayerRow(lambda op, x: torch.nn.Softshrink(op.bound)),
     "softplus": LayerRow(lambda op, x: torch.nn.Softplus()),
     "hard_sigmoid": LayerRow(lambda op, x: torch.nn.Hardsigmoid(), _hard_sigmoid_lacks),
     "hard_tanh": LayerRow(lambda op, x: torch.nn.Hardtanh(op.low, op.high)),
@@ -117,11 +129,17 @@ def _half_squared_error(op: Any, yhat: Any, y: Any) -> Any:
     return 0.5 * torch.nn.functional.mse_loss(yhat, y, reduction="sum") / len(y)
 
 
+def _log_cosh(op: Any, yhat: Any, y: Any) -> Any:
+    r = yhat - y
+    return (r + torch.nn.functional.softplus(-2.0 * r) - log(2.0)).mean()
+
+
 LOSSES: dict[str, Callable[[Any, Any, Any], Any]] = {
     "half_squared_error": _half_squared_error,
     "mse": lambda op, yhat, y: torch.nn.functional.mse_loss(yhat, y),
     "l1": lambda op, yhat, y: torch.nn.functional.l1_loss(yhat, y),
     "smooth_l1": lambda op, yhat, y: torch.nn.functional.smooth_l1_loss(yhat, y, beta=op.beta),
+    "log_cosh": _log_cosh,
     "cross_entropy": lambda op, yhat, y: torch.nn.functional.cross_entropy(yhat, y),
 }
 
@@ -142,11 +160,16 @@ def _adagrad(op: Any, lr: float, parameters: Any) -> Any:
     return torch.optim.Adagrad(parameters, lr=lr, eps=op.epsilon)
 
 
+def _adamax(op: Any, lr: float, parameters: Any) -> Any:
+    return torch.optim.Adamax(parameters, lr=lr, betas=(op.beta1, op.beta2), eps=op.epsilon)
+
+
 OPTIMIZERS: dict[str, OptimizerRow] = {
     "sgd": OptimizerRow(lambda op, lr, parameters: torch.optim.SGD(parameters, lr=lr)),
     "adam": OptimizerRow(_adam, {"m": "exp_avg", "v": "exp_avg_sq"}),
     "rmsprop": OptimizerRow(_rmsprop, {"v": "square_avg"}),
     "adagrad": OptimizerRow(_adagrad, {"v": "sum"}),
+    "adamax": OptimizerRow(_adamax, {"m": "exp_avg", "u": "exp_inf"}),
 }
 
 

@@ -10,9 +10,8 @@ from isograd.arithmetic.words import (
     around,
     erf,
     exp,
-    expm1,
     irrational,
-    log1p,
+    log,
     max,
     maximum,
     minimum,
@@ -25,6 +24,7 @@ from isograd.spec import Index, Number, Positive
 
 Params = Mapping[str, Array]
 
+LAMBDA, ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717  # as the paper prints them
 ROOT_HALF = Irrational("0.70710678118654752440084436210484903928483593768847403658833987")  # 1 / √2
 ROOT_TWO_OVER_PI = Irrational("0.79788456080286535587989211986876373695171726232986931533185166")  # √(2 / π)
 
@@ -32,6 +32,11 @@ ROOT_TWO_OVER_PI = Irrational("0.79788456080286535587989211986876373695171726232
 def logistic(z: Array) -> Array:
     """σ(z) = 1 / (1 + e⁻ᶻ), with e^min(z, 0) above and below, so that nothing overflows."""
     return exp(minimum(z, 0)) / (1 + exp(-abs(z)))
+
+
+def _log_of_1_and_exp(z: Array) -> Array:
+    """max(z, 0) + log(1 + e^−|z|), so that nothing overflows. Some libraries lose digits of the sum."""
+    return maximum(z, 0) + log(1 + exp(-abs(z)))
 
 
 class Sigmoid(Layer):
@@ -105,12 +110,27 @@ class Elu(Layer):
     alpha: Positive = 1.0
 
     def forward(self, p: Params, z: Array) -> Out:
-        """Of a z above 0 the other branch is not computed: it could overflow."""
-        return Out(where(z > 0, z, self.alpha * expm1(minimum(z, 0))))
+        """As it stands: some libraries lose digits of eᶻ − 1. Of a z above 0 it is not computed: it could overflow."""
+        return Out(where(z > 0, z, self.alpha * (exp(minimum(z, 0)) - 1)))
 
     def backward(self, p: Params, out: Out, d: Array, z: Array) -> Back:
         """∂L/∂z = d above 0, d α eᶻ elsewhere."""
         return Back(where(z > 0, d, d * self.alpha * exp(minimum(z, 0))))
+
+
+class Selu(Layer):
+    """a = λ z above 0, λ α (eᶻ − 1) below, that keep mean 0 and variance 1 (Klambauer et al., 2017)."""
+
+    kind: Literal["selu"]
+    exact: ClassVar[bool] = False
+
+    def forward(self, p: Params, z: Array) -> Out:
+        """As an ELU, λ times."""
+        return Out(LAMBDA * where(z > 0, z, ALPHA * (exp(minimum(z, 0)) - 1)))
+
+    def backward(self, p: Params, out: Out, d: Array, z: Array) -> Back:
+        """∂L/∂z = d λ above 0, d λ α eᶻ elsewhere."""
+        return Back(LAMBDA * where(z > 0, d, d * ALPHA * exp(minimum(z, 0))))
 
 
 class Gelu(Layer):
@@ -145,18 +165,42 @@ class Gelu(Layer):
 
 
 class Silu(Layer):
-    """a = z σ(z), with derivative σ(z) (1 + z (1 − σ(z))) (Elfwing et al., 2018; Ramachandran et al.'s Swish)."""
+    """a = z σ(β z), with derivative σ (1 + β z (1 − σ)) (Elfwing et al., 2018; with β Ramachandran et al.'s Swish)."""
 
     kind: Literal["silu"]
     exact: ClassVar[bool] = False
+    examples = ({}, {"beta": 1.5})
+
+    beta: Number = 1.0
 
     def forward(self, p: Params, z: Array) -> Out:
-        """A = z σ(z)."""
-        return Out(z * logistic(z))
+        """A = z σ(β z)."""
+        return Out(z * logistic(self._steeper(z)))
 
     def backward(self, p: Params, out: Out, d: Array, z: Array) -> Back:
-        """∂L/∂z = d σ (1 + z (1 − σ)); 1 − σ(z) is σ(−z), which does not cancel."""
-        return Back(d * logistic(z) * (1 + z * logistic(-z)))
+        """∂L/∂z = d σ (1 + β z (1 − σ)); 1 − σ(u) is σ(−u), which does not cancel."""
+        u = self._steeper(z)
+        return Back(d * logistic(u) * (1 + u * logistic(-u)))
+
+    def _steeper(self, z: Array) -> Array:
+        return z if self.beta == 1 else self.beta * z
+
+
+class Mish(Layer):
+    """a = z t with t = tanh(log(1 + eᶻ)), and derivative t + z (1 − t²) σ(z) (Misra, 2020)."""
+
+    kind: Literal["mish"]
+    exact: ClassVar[bool] = False
+
+    def forward(self, p: Params, z: Array) -> Out:
+        """A = z t."""
+        t = tanh(_log_of_1_and_exp(z))
+        return Out(z * t, t)
+
+    def backward(self, p: Params, out: Out, d: Array, z: Array) -> Back:
+        """∂L/∂z = d (t + z (1 − t²) σ(z))."""
+        t = out.saved
+        return Back(d * (t + z * (1 - t * t) * logistic(z)))
 
 
 class Softplus(Layer):
@@ -166,49 +210,43 @@ class Softplus(Layer):
     exact: ClassVar[bool] = False
 
     def forward(self, p: Params, z: Array) -> Out:
-        """A = max(z, 0) + log(1 + e^−|z|), so that nothing overflows."""
-        z = around(z)
-        return Out(maximum(z, 0) + log1p(exp(-abs(z))))
+        """A = log(1 + eᶻ)."""
+        return Out(_log_of_1_and_exp(around(z)))
 
     def backward(self, p: Params, out: Out, d: Array, z: Array) -> Back:
         """∂L/∂z = d σ(z)."""
         return Back(d * logistic(around(z)))
 
 
-class HardSigmoid(Layer):
-    """a = min(max(s z + ½, 0), 1), with derivative s between the bounds and 0 elsewhere (Courbariaux et al., 2015)."""
+class LogSigmoid(Layer):
+    """a = log σ(z) = −log(1 + e⁻ᶻ), with derivative σ(−z)."""
 
-    kind: Literal["hard_sigmoid"]
-    examples = ({}, {"slope": 0.2})
-
-    slope: Positive = 1 / 6
+    kind: Literal["log_sigmoid"]
+    exact: ClassVar[bool] = False
 
     def forward(self, p: Params, z: Array) -> Out:
-        """In this order NaN stays NaN."""
-        return Out(minimum(1, maximum(0, self.slope * z + 0.5)))
+        """A = −log(1 + e⁻ᶻ)."""
+        return Out(-_log_of_1_and_exp(-around(z)))
 
     def backward(self, p: Params, out: Out, d: Array, z: Array) -> Back:
-        """∂L/∂z = d s where 0 < s z + ½ < 1."""
-        a = self.slope * z + 0.5
-        return Back(where(a > 0, where(a < 1, self.slope * d, 0), 0))
+        """∂L/∂z = d σ(−z)."""
+        return Back(d * logistic(-around(z)))
 
 
-class HardTanh(Layer):
-    """a = min(max(z, low), high), with derivative 1 between the bounds and 0 elsewhere (Collobert, 2004)."""
+class TanhShrink(Layer):
+    """a = z − tanh z, with derivative tanh² z."""
 
-    kind: Literal["hard_tanh"]
-    examples = ({}, {"low": -0.5, "high": 0.25})
-
-    low: Number = -1.0
-    high: Number = 1.0
+    kind: Literal["tanh_shrink"]
+    exact: ClassVar[bool] = False
 
     def forward(self, p: Params, z: Array) -> Out:
-        """In this order NaN stays NaN."""
-        return Out(minimum(self.high, maximum(self.low, z)))
+        """A = z − tanh z."""
+        t = tanh(z)
+        return Out(z - t, t)
 
     def backward(self, p: Params, out: Out, d: Array, z: Array) -> Back:
-        """∂L/∂z = d for low < z < high."""
-        return Back(where(z > self.low, where(z < self.high, d, 0), 0))
+        """∂L/∂z = d − d (1 − tanh² z), as it is where nobody has written it out: for small z it loses digits."""
+        return Back(d - d * (1 - out.saved * out.saved))
 
 
 class Softsign(Layer):

@@ -5,9 +5,23 @@ from __future__ import annotations
 from math import prod
 from typing import Any, ClassVar, Literal
 
-from isograd.arithmetic.words import exp, log, max, one_hot, sign, sum, take_at, where
+from isograd.arithmetic.words import (
+    Irrational,
+    exp,
+    irrational,
+    log,
+    max,
+    one_hot,
+    sign,
+    sum,
+    take_at,
+    tanh,
+    where,
+)
 from isograd.ops.op import Array, Loss
 from isograd.spec import Positive
+
+LOG_TWO = Irrational("0.69314718055994530941723212145817656807550013436025525412068000950")
 
 
 class HalfSquaredError(Loss):
@@ -78,6 +92,22 @@ class SmoothL1(Loss):
         """∂L/∂ŷ = r / (β n) where |r| < β, sign(r) / n elsewhere."""
         r = yhat - y
         return where(abs(r) < self.beta, r / self.beta, sign(r)) / prod(r.shape)
+
+
+class LogCosh(Loss):
+    """L = mean of log cosh r, with r = ŷ − y: ½ r² of small ones, and |r| − log 2 of large ones."""
+
+    kind: Literal["log_cosh"]
+    exact: ClassVar[bool] = False
+
+    def value(self, yhat: Array, y: Array) -> Any:
+        """log cosh r = |r| + log(1 + e^−2|r|) − log 2, so that nothing overflows; some libraries lose digits of it."""
+        size = abs(yhat - y)
+        return sum(size + log(1 + exp(-2 * size)) - irrational(LOG_TWO, size)) / prod(size.shape)
+
+    def gradient(self, yhat: Array, y: Array) -> Any:
+        """∂L/∂ŷ = tanh(r) / n."""
+        return tanh(yhat - y) / prod(yhat.shape)
 
 
 class CrossEntropy(Loss):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StrictBool
 
-from isograd.arithmetic.words import constant, power, sqrt
+from isograd.arithmetic.words import constant, maximum, power, sign, sqrt
 from isograd.ops.op import Alternative, Array, Optimizer
 from isograd.spec import Number
 
@@ -174,3 +174,79 @@ class Adagrad(Optimizer):
         """The parameter after one step, and the sum."""
         v = slots["v"] + g * g
         return w - lr * g / (sqrt(v) + self.epsilon), {"v": v}
+
+
+class Adamax(Optimizer):
+    """m ← β₁ m + (1 − β₁) g, u ← max(β₂ u, |g| + ε), w ← w − lr / (1 − β₁ᵗ) · m / u.
+
+    Kingma and Ba, *Adam* (2015), algorithm 2, which has no ε: PyTorch's is the one here.
+    """
+
+    kind: Literal["adamax"]
+    exact: ClassVar[bool] = False
+    examples = (
+        {"lr": 0.01, "epsilon": 1e-4},
+        {"lr": 0.01},
+        {"lr": 0.01, "beta1": 0.5},
+        {"lr": 0.01, "beta2": 0.9},
+    )
+
+    beta1: Share = 0.9
+    beta2: Share = 0.999
+    epsilon: Annotated[Number, Field(ge=0)] = 1e-8
+
+    def slots(self) -> tuple[str, ...]:
+        """The first moment, and the largest gradient."""
+        return ("m", "u")
+
+    def update(self, w: Array, g: Array, slots: Slots, lr: Array, t: Array) -> tuple[Array, Slots]:
+        """The parameter after one step, and what is kept."""
+        m = self.beta1 * slots["m"] + (1 - constant(self.beta1, g)) * g
+        u = self.largest(self.beta2 * slots["u"], abs(g))
+        return w - lr / (1 - power(self.beta1, t)) * (m / u), {"m": m, "u": u}
+
+    def largest(self, old: Array, size: Array) -> Any:
+        """What the step is divided by."""
+        return maximum(old, size + self.epsilon)
+
+
+class _AdamaxEpsilonOnTheOld(Adamax):
+    def largest(self, old: Array, size: Array) -> Any:
+        return maximum(old + self.epsilon, size)
+
+
+Adamax.alternatives = {
+    "adamax_epsilon_on_the_old": Alternative(
+        _AdamaxEpsilonOnTheOld,
+        "adds ε to the largest gradient so far, not to the new one",
+        "u ← max(β₂ u «+ ε», |g|)   (not max(β₂ u, |g| + ε))",
+        "PaddlePaddle",
+    ),
+}
+
+
+class Lion(Optimizer):
+    """w ← w − lr (sign(β₁ m + (1 − β₁) g) + λ w), m ← β₂ m + (1 − β₂) g: Chen et al., *Symbolic discovery* (2023)."""
+
+    kind: Literal["lion"]
+    examples = (
+        {"lr": 0.01},
+        {"lr": 0.01, "beta1": 0.99},
+        {"lr": 0.01, "beta2": 0.5},
+        {"lr": 0.01, "weight_decay": 0.1},
+    )
+
+    beta1: Share = 0.9
+    beta2: Share = 0.99
+    weight_decay: Annotated[Number, Field(ge=0)] = 0.0
+
+    def slots(self) -> tuple[str, ...]:
+        """The moment."""
+        return ("m",)
+
+    def update(self, w: Array, g: Array, slots: Slots, lr: Array, t: Array) -> tuple[Array, Slots]:
+        """The parameter after one step, and the moment."""
+        m, step = slots["m"], sign(self.beta1 * slots["m"] + (1 - constant(self.beta1, g)) * g)
+        if self.weight_decay:
+            step = step + self.weight_decay * w
+        return w - lr * step, {"m": self.beta2 * m + (1 - constant(self.beta2, g)) * g}
