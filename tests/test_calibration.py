@@ -202,7 +202,7 @@ def test_more_is_asked_of_the_larger_factor() -> None:
 
 def causes_of(**changed: Any) -> Causes:
     """What came of five hundred faults that were all named; but for what is changed."""
-    seeded = pd.DataFrame({"named": [True] * 500, "wrong": False, "above_rounding": True})
+    seeded = pd.DataFrame({"named": [True] * 500, "wrong": False, "above_rounding": True, "described": False})
     frames = {
         "single": seeded,
         "pairs": seeded,
@@ -217,6 +217,11 @@ def causes_of(**changed: Any) -> Causes:
 
 def test_goals_are_reached_where_every_cause_is_named() -> None:
     assert causes_of().green
+
+
+def test_what_has_too_few_numbers_for_a_cause_is_not_counted() -> None:
+    found = causes_of(single=("described", [True] + [False] * 499))
+    assert found.goals.came[0] == "100.0% of 499"
 
 
 @pytest.mark.parametrize(

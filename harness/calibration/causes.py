@@ -43,7 +43,8 @@ class Causes:
     """What came of it.
 
     Attributes:
-        single: a row for each seeded fault that diverges.
+        single: a row for each seeded fault that diverges; ``described``: it was found, and has no more wrong numbers
+            than it has values, so that no search could call it a cause.
         pairs: a row for each seeded pair.
         strangers: a row for each fault of no catalogue.
         clean: a row for each right run.
@@ -57,10 +58,15 @@ class Causes:
     seconds: pd.DataFrame
     request: Mapping[str, object]
 
+    @property
+    def counted(self) -> pd.DataFrame:
+        """The seeded faults that are above rounding, and have enough evidence for a cause."""
+        return self.single[self.single.above_rounding & ~self.single.described]
+
     @cached_property
     def goals(self) -> pd.DataFrame:
         """Each goal, what came, and whether it is reached."""
-        single, pairs = self.single[self.single.above_rounding], self.pairs[self.pairs.above_rounding]
+        single, pairs = self.counted, self.pairs[self.pairs.above_rounding]
         right, both = single.named & ~single.wrong, pairs.named
         slowest, strange = float(self.seconds.seconds.max()), self.strangers.wrong
         rows = [
@@ -190,12 +196,19 @@ def _seeded_row(result: ScenarioResult, cell: Cell, backend: str, fault: str, ch
         "id": change.id,
         "named": named,
         "wrong": bool(strange),
+        "described": not causes and _is_described(account, change),
         "causes": account.ids if account else "",
         "first": account.place.first if account else "",
         "seconds": seconds,
         "why": account.sentence if account else "every step is inside from its own state",
         "reason": _reason(account, change, strange),
     }
+
+
+def _is_described(account: Account | None, change: Change) -> bool:
+    """Whether the change itself fits, and is proven by too few numbers."""
+    tried = account.tried if account else ()
+    return any(trial.fits and not trial.proves and is_seeded(trial, change) for trial in tried)
 
 
 def _reason(account: Account | None, change: Change, strange: Sequence[Trial]) -> str:

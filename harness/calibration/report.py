@@ -42,7 +42,7 @@ def write_causes(causes: Causes, folder: str | Path) -> Path:
     Raises:
         ReportError: the folder holds something other than a report, or cannot be written.
     """
-    single = causes.single[causes.single.above_rounding]
+    single = causes.counted
     pairs = causes.pairs[causes.pairs.above_rounding]
     rows = {
         "request": causes.request,
@@ -55,6 +55,7 @@ def write_causes(causes: Causes, folder: str | Path) -> Path:
         "pairs": _rows(pairs[~pairs.named]),
         "strangers": _rows(causes.strangers[causes.strangers.wrong]),
         "kinds": sorted(set(causes.strangers.fault)),
+        "described": int((causes.single.above_rounding & causes.single.described).sum()),
         "seconds": causes.single.seconds.quantile([0.5, 0.9, 1.0]).tolist(),
     }
     with staged(folder, causes.request) as staging:

@@ -6,6 +6,7 @@ A file a family; a new layer, loss or optimizer brings its own changes as classe
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from importlib import import_module
 from pkgutil import iter_modules
 
@@ -30,7 +31,8 @@ CATALOGUE: dict[str, type[Change]] = {change.id: change for change in _all(Chang
 def make_change(name: str, options: Mapping[str, str]) -> Change:
     """The change of that name with its options, as in ``{"by": "1.00001"}``; ValueError for what it does not have."""
     if name not in CATALOGUE:
-        raise ValueError(f"fault: expected one of {', '.join(sorted(CATALOGUE))}; got {name!r}")
+        near = get_close_matches(name, CATALOGUE, n=3, cutoff=0.0)
+        raise ValueError(f"fault: expected one of {len(CATALOGUE)} changes, such as {', '.join(near)}; got {name!r}")
     try:
         change: Change = TypeAdapter(CATALOGUE[name]).validate_python(dict(options))
     except ValidationError as error:

@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from isograd.arithmetic.numbers import Exact
 from isograd.changes.change import OPTIONS, Circumstances
 from isograd.changes.instead import followed, instead
-from isograd.changes.places import AtActivation, AtLayer, layer_of
+from isograd.changes.places import AtActivation, AtLayer, layer_of, of_layers
 from isograd.ops import LAYERS
 from isograd.ops.op import Back, Layer, Op, Out
 from isograd.scenario import Scenario
@@ -20,13 +20,14 @@ How = Literal[
     "it is the output itself (its factor 1 − a is missing)",
     "it is 1 − the output (its factor a is missing)",
     "it is taken twice",
+    "it is tanh's (1 − a²)",
 ]
 
 
 HOWS: tuple[How, ...] = get_args(How)
 
 
-NOTHING = {"leaky_relu": 1.0}
+NOTHING = {"leaky_relu": 1.0, "hard_shrink": 0.0, "soft_shrink": 0.0}
 """The number with which a kind hands on what it is given: then it is left out, which is another change."""
 
 
@@ -56,6 +57,14 @@ class _ByKind(AtLayer):
     def solve(self) -> Mapping[str, float]:  # type: ignore[override]  # of a kind with a number
         """The kind's number; that it is its usual one changes as much as any other."""
         return {} if self.value is None else {"value": NOTHING.get(self.by, float("inf"))}
+
+    @property
+    def between(self) -> Mapping[str, tuple[float, float]]:  # type: ignore[override]  # of a kind with a number
+        """Above 0, where the kind's number has to be."""
+        if self.value is None:
+            return {}
+        bounds = LAYERS[self.by].model_fields[_number(LAYERS[self.by])].metadata
+        return {"value": (0.0, float("inf"))} if any(getattr(bound, "gt", None) == 0 for bound in bounds) else {}
 
     @property
     def where(self) -> str:
@@ -232,6 +241,8 @@ class DerivativeAtOutput(AtActivation):
                 return Back(d * out.a)
             if self.how == HOWS[2]:
                 return Back(d * (1 - out.a))
+            if self.how == HOWS[4]:
+                return Back(d * (1 - out.a * out.a))
             return op.backward(p, out, op.backward(p, out, d, z).inputs[0], z)
 
         return instead(op, backward=backward)
@@ -267,3 +278,59 @@ class LayerAdded(_ByKind):
             lambda a: added.forward({}, a).a,
             lambda d, a: added.backward({}, added.forward({}, a), d, a).inputs[0],
         )
+
+
+@dataclass(config=OPTIONS)
+class ActivationBefore(AtActivation):
+    """An activation comes before the layer that feeds it, and not after."""
+
+    id = "activation_before"
+    sentence = "{at} comes before the layer that feeds it, and not after"
+    formula = "a = W «f(x)» + b   (not f(W x + b))"
+    origin = "lines in another order; a block that is norm first, or activation first"
+
+    @classmethod
+    def places(cls, scenario: Scenario) -> list[str]:
+        """Activations whose layer has one input, and feeds nothing else."""
+        feeds = scenario.feeds()
+        fed = [name for names in feeds.values() for name in names]
+        layers = {layer.name for layer in scenario.layers}
+
+        def moves(name: str) -> bool:
+            before = feeds[name][0]
+            return before in layers and len(feeds[before]) == 1 and fed.count(before) == 1
+
+        return [name for name in super().places(scenario) if moves(name)]
+
+    def op(self, run: Circumstances, op: Op) -> Any:
+        """The activation is left out, and its layer is given what it makes of the layer's input."""
+        feeds, scenario = run.scenario.feeds(), run.scenario
+        if not isinstance(op, Layer):
+            return op
+        if self.here(op) and op.name in self.places(scenario):
+            return instead(
+                op, forward=lambda p, z: Out(z), backward=lambda p, out, d, z: Back(d), evaluate=lambda p, z: z
+            )
+        moved = [name for name in self.places(scenario) if self.is_at(name) and feeds[name][0] == op.name]
+        if not moved:
+            return op
+        first = next(layer for layer in scenario.layers if layer.name == moved[0])
+
+        def forward(p: Any, x: Any) -> Out:
+            out = op.forward(p, first.forward({}, x).a)
+            return Out(out.a, out, out.buffers)
+
+        def backward(p: Any, out: Out, d: Any, x: Any) -> Back:
+            before = first.forward({}, x)
+            back = op.backward(p, out.saved, d, before.a)
+            return Back(first.backward({}, before, back.inputs[0], x).inputs[0], **back.params)
+
+        return instead(
+            op, forward=forward, backward=backward, evaluate=lambda p, x: op.evaluate(p, first.evaluate({}, x))
+        )
+
+    def touches(self, scenario: Scenario) -> frozenset[str] | None:
+        """What the activation and its layer compute."""
+        feeds = scenario.feeds()
+        names = [name for name in self.places(scenario) if self.is_at(name)]
+        return of_layers(scenario, [*names, *(feeds[name][0] for name in names)])

@@ -223,3 +223,39 @@ def _epoch_and_start(inputs: Inputs, step: int) -> tuple[int, int]:
     """A step's epoch, and where in the epoch's order its batch begins."""
     epoch, batch = divmod(step, inputs.steps_per_epoch)
     return epoch, batch * inputs.batch_size
+
+
+@dataclass(config=OPTIONS)
+class BatchStale(Change):
+    """Samples, or labels, are those of the step before."""
+
+    id = "batch_stale"
+    sentence = "the {what} are those of the step before, and what belongs to them is not"
+    formula = "(«x_(t−1)», y_t)"
+    origin = "a buffer that is filled too late, a prefetch of the one and not of the other"
+
+    what: Literal["samples", "labels"] = "samples"
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Either."""
+        yield from (cls("samples"), cls("labels"))
+
+    @property
+    def where(self) -> str:
+        """Whose."""
+        return self.what
+
+    def samples(self, run: Circumstances, rows: Rows) -> Rows:
+        """Those before, if samples are late."""
+        return _before(run, rows) if self.what == "samples" else rows
+
+    def labels(self, run: Circumstances, rows: Rows) -> Rows:
+        """Those of the step, or those before."""
+        return run.inputs.samples(run.step) if self.what == "samples" else _before(run, rows)
+
+
+def _before(run: Circumstances, rows: Rows) -> Rows:
+    """The step before's, where there is one of the same size."""
+    before = run.inputs.samples(run.step - 1) if run.step else rows
+    return before if len(before) == len(rows) else rows

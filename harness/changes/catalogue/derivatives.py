@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from pydantic.dataclasses import dataclass
 
+from isograd.arithmetic.numbers import Exact
 from isograd.arithmetic.words import where
 from isograd.changes.change import OPTIONS, Change, Circumstances, Values
 from isograd.changes.instead import instead
@@ -202,3 +203,75 @@ class GradientsExchanged(Change):
         """One for the other; without `at` the first two of one shape."""
         pairs = [(self.at, self.other)] if self.at else list(alike(run.scenario))[:1]
         return {**g, **{a: g[b] for one, other in pairs for a, b in ((one, other), (other, one))}}
+
+
+@dataclass(config=OPTIONS)
+class InputStale(AtLayer):
+    """A layer's gradients are computed with the input that it had at the step before."""
+
+    id = "input_stale"
+    sentence = "the gradients of {at} are computed with the input that it had at the step before"
+    formula = "∂L/∂W = dᵀ «x_(t−1)»   (not x_t)"
+    origin = "an input that is saved once, a buffer that is filled too late, a hand-written backward pass"
+    every = "every layer with parameters"
+    remembers = True
+
+    @classmethod
+    def places(cls, scenario: Scenario) -> list[str]:
+        """Layers with parameters, of one input."""
+        feeds, trained = scenario.feeds(), set(map(layer_of, scenario.parameters()))
+        return [layer.name for layer in scenario.layers if layer.name in trained and len(feeds[layer.name]) == 1]
+
+    def touches(self, scenario: Scenario) -> frozenset[str] | None:
+        """The gradients of its layers' parameters."""
+        here = {name for name in self.places(scenario) if self.is_at(name)}
+        return frozenset(f"grad/{key}" for key in scenario.parameters() if layer_of(key) in here)
+
+    def op(self, run: Circumstances, op: Op) -> Any:
+        """What goes back to the layers before is right."""
+        if not (isinstance(op, Layer) and self.here(op) and op.name in self.places(run.scenario)):
+            return op
+        memory, key = run.memory, f"input of {op.name}"
+
+        def forward(p: Any, x: Any) -> Out:
+            before = memory.get(key)
+            memory[key] = run.plain(x)
+            out = op.forward(p, x)
+            old = run.held(before, x) if before is not None and before.shape[-x.ndim :] == x.shape else x
+            return Out(out.a, (out, old), out.buffers)
+
+        def backward(p: Any, out: Out, d: Any, x: Any) -> Back:
+            own, old = out.saved
+            params = op.backward(p, op.forward(p, old), d, old).params
+            return Back(*op.backward(p, own, d, x).inputs, **params)
+
+        return instead(op, forward=forward, backward=backward, evaluate=op.evaluate)
+
+
+@dataclass(config=OPTIONS)
+class FlowScaled(PathDetached):
+    """What flows back through a layer has a constant factor."""
+
+    id = "flow_scaled"
+    sentence = "the gradient that flows back through {at} is {by:.9g} times what it should be"
+    formula = "∂L/∂x ← «k» ∂L/∂x"
+    origin = "a hook, a gradient reversal, a scale for mixed precision that is not taken back"
+    solve = {"by": 1.0}  # noqa: RUF012
+
+    by: float = 0.5
+
+    @property
+    def vague(self) -> bool:
+        """Of few numbers any other derivative is a factor."""
+        return True
+
+    def op(self, run: Circumstances, op: Op) -> Any:
+        """∂L/∂x, k times; the layer's own parameters have the gradients that they should have."""
+        if not (isinstance(op, Layer) and self.here(op) and op.name in self.places(run.scenario)):
+            return op
+
+        def backward(p: Any, out: Out, d: Array, *x: Array) -> Back:
+            back = op.backward(p, out, d, *x)
+            return Back(*(Exact(self.by) * g for g in back.inputs), **back.params)
+
+        return instead(op, backward=backward)

@@ -240,3 +240,38 @@ class NotInOptimizer(AtParameter):
     def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:
         """As it was."""
         return w if self.here(key) else after
+
+
+@dataclass(config=OPTIONS)
+class GradientsMapped(Change):
+    """Every gradient goes through a function of each number."""
+
+    id = "gradients_mapped"
+    sentence = "gradients are {how}"
+    formula = "g ← «|g|»   (or g²)"
+    origin = "a norm that is taken of each number, a second moment in the first one's place"
+
+    how: Literal["taken without their sign (absolute)", "squared"] = "taken without their sign (absolute)"
+    told: bool = True
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Either, told and used only."""
+        ways: tuple[Any, ...] = ("taken without their sign (absolute)", "squared")
+        yield from (cls(how, told) for how in ways for told in (True, False))
+
+    @property
+    def where(self) -> str:
+        """What becomes of them."""
+        return self.how.partition(" (")[0]
+
+    def gradients(self, run: Circumstances, g: Values) -> Values:
+        """Each number's."""
+        return {key: self._mapped(value) for key, value in g.items()} if self.told else g
+
+    def used(self, run: Circumstances, key: str, w: Any, g: Any) -> Any:
+        """What is not told is used all the same."""
+        return g if self.told else self._mapped(g)
+
+    def _mapped(self, g: Any) -> Any:
+        return g * g if self.how == "squared" else np.abs(g)

@@ -69,6 +69,30 @@ WAYS: Mapping[str, tuple[Callable[[Array, Array], Array], str]] = {
     "reversed": (lambda v, whole: v[..., ::-1], "in columns from the last to the first"),
     "rotated": (lambda v, whole: np.roll(v, 1, axis=-1), "in columns that are shifted by one"),
     "clipped": (lambda v, whole: np.clip(v, -1.0, 1.0), "clipped to ±1"),
+    "binary": (lambda v, whole: (v > 0).astype(np.float64), "made binary: 1 where they are positive, and 0 elsewhere"),
+    "binary at ½": (lambda v, whole: (v > 0.5).astype(np.float64), "made binary: 1 above ½, and 0 elsewhere"),
+    "signs": (lambda v, whole: np.sign(v), "their signs only"),
+    "not negative": (lambda v, whole: np.maximum(v, 0.0), "cut off at 0: what is negative is 0"),
+    "reshaped": (
+        lambda v, whole: v.T.reshape(v.shape) if v.ndim > 1 else v,
+        "reshaped where they should be transposed: rows stand for columns",
+    ),
+    "squared": (lambda v, whole: v * v, "squared"),
+    "logarithms": (lambda v, whole: np.sign(v) * np.log1p(np.abs(v)), "taken as logarithms, of 1 more"),
+    "within 0 and 1": (lambda v, whole: np.clip(v, 0.0, 1.0), "clipped to what lies between 0 and 1"),
+    "over the largest": (
+        lambda v, whole: v / (np.abs(whole).max() or 1.0),
+        "normalised: over the largest absolute value of all",
+    ),
+    "standardised by the batch": (
+        lambda v, whole: (v - v.mean(axis=0)) / _or_one(v.std(axis=0)),
+        "normalised by the batch: each column less its mean, over its standard deviation",
+    ),
+    "centred by the batch": (lambda v, whole: v - v.mean(axis=0), "centred by the batch: each column less its mean"),
+    "standardised each": (
+        lambda v, whole: (v - v.mean(axis=-1, keepdims=True)) / _or_one(v.std(axis=-1, keepdims=True)),
+        "normalised one by one: each less its own mean, over its own standard deviation",
+    ),
     "absolute": (lambda v, whole: np.abs(v), "without their sign"),
 }
 """What becomes of some rows, where the whole data are those; and how it is said."""
@@ -351,3 +375,58 @@ class SampleLeftOut(OfLoss):
             return op.value(yhat[kept], y[kept]) if yhat.shape[0] > 1 else op.value(yhat, y)
 
         return instead(op, value=value, gradient=gradient)
+
+
+FEATURES = 64
+"""Features up to which each is tried as the one that is lost."""
+
+
+@dataclass(config=OPTIONS)
+class FeatureLost(Change):
+    """A column of the samples is 0 everywhere."""
+
+    id = "feature_lost"
+    sentence = "column {column} of the samples is 0 everywhere"
+    formula = "x_j ← «0»"
+    origin = "a column that could not be read, a name that was mistyped, a fill value"
+
+    column: int = 0
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Each column, where samples are rows of a table."""
+        shape = scenario.data.sample
+        yield from (cls(column) for column in range(shape[0] if len(shape) == 1 and shape[0] <= FEATURES else 0))
+
+    @property
+    def where(self) -> str:
+        """Which."""
+        return f"column {self.column}"
+
+    def data(self, run: Circumstances, batch: Batch) -> Batch:
+        """Without it."""
+        return of_batch(batch, "samples", lambda some: np.where(np.arange(some.shape[-1]) == self.column, 0.0, some))
+
+
+@dataclass(config=OPTIONS)
+class DataAffine(_OfData):
+    """Samples or labels have another scale and another zero."""
+
+    id = "data_affine"
+    sentence = "the {what} are {by:.9g} times what they should be, and {plus:.6g} more (scaled and shifted)"
+    formula = "x ← «k» x «+ c»"
+    origin = "the mean and deviation of another data set; labels that are smoothed as if they were classes"
+    solve = {"by": 1.0, "plus": 0.0}  # noqa: RUF012
+
+    what: What = "samples"
+    by: float = 0.9
+    plus: float = 0.05
+
+    @property
+    def vague(self) -> bool:
+        """A factor or a constant alone says more."""
+        return True
+
+    def data(self, run: Circumstances, batch: Batch) -> Batch:
+        """K times, and c more."""
+        return of_batch(batch, self.what, lambda some: self.by * some + self.plus)

@@ -10,7 +10,8 @@ import numpy as np
 from pydantic.dataclasses import dataclass
 
 from isograd.arithmetic.numbers import Exact
-from isograd.arithmetic.words import sqrt
+from isograd.arithmetic.words import concat, one_hot, pick, reshape, sqrt
+from isograd.arithmetic.words import max as largest
 from isograd.arithmetic.words import sum as total
 from isograd.changes.change import OPTIONS, Change, Circumstances, Values
 from isograd.changes.instead import instead
@@ -107,7 +108,7 @@ class LabelsBroadcast(OfLoss):
     """Each output is compared with the labels of all samples: (B, 1) against (B,) is (B, B)."""
 
     id = "labels_broadcast"
-    sentence = "every output is compared with the labels of all samples of the batch"
+    sentence = "every output is compared with the labels of all samples of the batch: they are broadcast to all pairs"
     formula = "r_ij = ŷ_i − «y_j»   (not y_i)"
     origin = "labels of shape (B,) against outputs of shape (B, 1), which broadcast to (B, B)"
 
@@ -247,3 +248,38 @@ def outputs_of(scenario: Scenario) -> int:
 
 def _is_of_squares(scenario: Scenario) -> bool:
     return scenario.loss.kind in OF_SQUARES
+
+
+SAMPLES = 64
+"""Samples of a batch up to which each has a loss of its own."""
+
+
+@dataclass(config=OPTIONS)
+class WorstSample(OfLoss):
+    """The loss of a batch is that of one sample of it."""
+
+    id = "worst_sample"
+    sentence = "the loss of a batch is that of its worst sample, and not of all"
+    formula = "L = «max»_i L_i   (not a mean, or a sum, over i)"
+    origin = "a reduction that is max, hard example mining"
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Of two samples or more."""
+        yield from [cls()] if 1 < scenario.batch_size <= SAMPLES else []
+
+    def loss(self, run: Circumstances, op: Loss) -> Any:
+        """That of the sample that has the largest, and no gradient for the others."""
+
+        def each(of: Callable[..., Any], yhat: Any, y: Any) -> list[Any]:
+            return [of(yhat[i : i + 1], y[i : i + 1]) for i in range(yhat.shape[0])]
+
+        def losses(yhat: Any, y: Any) -> Any:
+            return concat([reshape(value, (1,)) for value in each(op.value, yhat, y)], 0)
+
+        def gradient(yhat: Any, y: Any) -> Any:
+            of_all, rank = losses(yhat, y), yhat.ndim - 1
+            worst = reshape(one_hot(pick(of_all, 0), of_all.shape[0], of_all), (of_all.shape[0], *[1] * rank))
+            return worst * concat(each(op.gradient, yhat, y), 0)
+
+        return instead(op, value=lambda yhat, y: largest(losses(yhat, y), 0), gradient=gradient)

@@ -11,7 +11,8 @@ import numpy as np
 from pydantic.dataclasses import dataclass
 
 from isograd.arithmetic.numbers import Exact
-from isograd.arithmetic.words import maximum, minimum, sign, where
+from isograd.arithmetic.words import maximum, minimum, sign, sqrt, where
+from isograd.arithmetic.words import sum as total
 from isograd.changes.change import OPTIONS, Change, Circumstances, Evidence, Values
 from isograd.changes.instead import beside, followed, instead
 from isograd.changes.places import AtLayer, alike, layer_of
@@ -287,3 +288,48 @@ class Tied(Change):
         if not self.at:
             return g
         return {**g, self.other: g[self.other] + g[self.at], self.at: 0 * g[self.at]}
+
+
+@dataclass(config=OPTIONS)
+class OutputNormalised(AtLayer):
+    """A layer's output is normalised: less its mean, over its standard deviation, with an ε."""
+
+    id = "output_normalised"
+    sentence = "the output of {at} is normalised: less its mean over {over}, over its standard deviation"
+    formula = "a ← «(a − μ) / √(σ² + ε)», ε = 10⁻⁵"
+    origin = "a batch norm or a layer norm that is left in"
+
+    over: Literal["the batch (batch norm)", "each sample (layer norm)"] = "the batch (batch norm)"
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Either, at each layer."""
+        ways: tuple[Any, ...] = ("the batch (batch norm)", "each sample (layer norm)")
+        for plain in super().variants(scenario):
+            if plain.at:
+                yield from (cls(at=plain.at, over=over) for over in ways)
+
+    @property
+    def where(self) -> str:
+        """Where, and over what."""
+        return f"{self.at}: {self.over}"
+
+    def op(self, run: Circumstances, op: Op) -> Any:
+        """∂L/∂a = (d − mean d − â mean(d â)) / σ (Ioffe and Szegedy, 2015)."""
+        if not (isinstance(op, Layer) and self.here(op)):
+            return op
+
+        def mean(v: Any) -> Any:
+            axes = (0, *range(2, v.ndim)) if self.over.startswith("the batch") else tuple(range(1, v.ndim))
+            return total(v, axes, keepdims=True) / prod(v.shape[axis] for axis in axes)
+
+        def normal(a: Any) -> tuple[Any, Any]:
+            centred = a - mean(a)
+            size = sqrt(mean(centred * centred) + 1e-5)
+            return centred / size, size
+
+        def back(d: Any, a: Any) -> Any:
+            normed, size = normal(a)
+            return (d - mean(d) - normed * mean(d * normed)) / size
+
+        return followed(op, lambda a: normal(a)[0], back)

@@ -147,3 +147,32 @@ def rate_of(run: Circumstances, step: int) -> float:
     if scenario.schedule is None:
         return float(inputs.lr[min(max(step, 0), inputs.steps - 1)])
     return scenario.schedule.rate(max(step, 0), inputs.steps, scenario.optimizer.lr)
+
+
+@dataclass(config=OPTIONS)
+class RateInTime(Change):
+    """The rate goes with one over the time, though there is no schedule that says so."""
+
+    id = "rate_in_time"
+    sentence = "the learning rate decays with time: it is over 1 + {by:.9g} times the number of {per}s so far"
+    formula = "η_t = η «/ (1 + k t)»"
+    origin = "the argument decay of older optimizers, inverse time decay"
+    solve = {"by": 0.0}  # noqa: RUF012
+
+    by: float = 0.1
+    per: Literal["epoch", "step"] = "step"
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """By steps, and by epochs."""
+        yield from (cls(per="step"), cls(per="epoch"))
+
+    @property
+    def where(self) -> str:
+        """By what."""
+        return self.per
+
+    def rate(self, run: Circumstances, lr: float) -> float:
+        """As many as have passed."""
+        passed = run.step // run.inputs.steps_per_epoch if self.per == "epoch" else run.step
+        return float(lr / (1 + self.by * passed))

@@ -131,11 +131,12 @@ class ToldOverwritten(AtLayer):
     """A layer's output is told as the activation after it has overwritten it."""
 
     id = "told_overwritten"
-    sentence = "what is told as the output of {at} is that of the activation behind it: it works in place (overwrites)"
+    sentence = "what is told as the output of {at} is the output of {behind} behind it: it works in place (overwrites)"
     formula = "told: «f(z)»   (not z)"
     origin = "inplace=True, relu_, an out= argument"
 
     backward: bool = False
+    behind: str = "the activation"
 
     @classmethod
     def places(cls, scenario: Scenario) -> list[str]:
@@ -149,8 +150,11 @@ class ToldOverwritten(AtLayer):
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
         """The output alone, and with it the gradient."""
+        feeds = scenario.feeds()
+        behind = {feeds[layer.name][0]: layer.name for layer in scenario.layers if is_activation(scenario, layer)}
         for plain in super().variants(scenario):
-            yield from (cls(at=plain.at), cls(at=plain.at, backward=True))
+            names = {"behind": behind[plain.at]} if plain.at else {}
+            yield from (cls(at=plain.at, backward=backward, **names) for backward in (False, True))
 
     def touches(self, scenario: Scenario) -> frozenset[str] | None:
         """Also what is computed from it."""
@@ -165,3 +169,89 @@ class ToldOverwritten(AtLayer):
                 for kind in ("forward", "backward") if self.backward else ("forward",):
                     told[f"{kind}/{below}"] = told[f"{kind}/{layer.name}"]
         return told
+
+
+@dataclass(config=OPTIONS)
+class LossToldTimes(Change):
+    """The loss that is told has a constant factor, and the training does not know of it."""
+
+    id = "loss_told_times"
+    sentence = "the loss that is told is {by:.9g} times what it should be, and its gradient is right"
+    formula = "told: «k» L"
+    origin = "a sum over a batch that is logged for its mean, a loss that is multiplied by the batch's size for a meter"
+    solve = {"by": 1.0}  # noqa: RUF012
+
+    by: float = 2.0
+
+    def returned(self, run: Circumstances, seen: Values) -> Values:
+        """K times."""
+        return {**seen, "loss": self.by * seen["loss"]}
+
+
+@dataclass(config=OPTIONS)
+class LossToldRounded(Change):
+    """The loss that is told has few digits."""
+
+    id = "loss_told_rounded"
+    sentence = "the loss that is told is rounded to {digits} decimals"
+    formula = "told: «round»(L)"
+    origin = "a loss that is read from what was printed"
+
+    digits: int = 4
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """As many as are printed."""
+        yield from (cls(digits) for digits in range(2, 7))
+
+    @property
+    def where(self) -> str:
+        """To how many."""
+        return f"{self.digits} decimals"
+
+    def returned(self, run: Circumstances, seen: Values) -> Values:
+        """Rounded."""
+        return {**seen, "loss": np.round(seen["loss"], self.digits)}
+
+
+@dataclass(config=OPTIONS)
+class LossToldLate(Change):
+    """The loss that is told is that of the step before."""
+
+    id = "loss_told_late"
+    sentence = "the loss that is told is that of the step before (and at first {at_first})"
+    formula = "told: «L_(t−1)»   (not L_t)"
+    origin = "a log that is written before the step, a value that comes back asynchronously"
+    remembers = True
+
+    at_first: Literal["0", "its own"] = "0"
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """With 0 at first, or the first step's own."""
+        yield from (cls("0"), cls("its own"))
+
+    @property
+    def where(self) -> str:
+        """What is told at first."""
+        return f"at first {self.at_first}"
+
+    def returned(self, run: Circumstances, seen: Values) -> Values:
+        """What was kept of the step before."""
+        first = 0 * seen["loss"] if self.at_first == "0" else seen["loss"]
+        before, run.memory["loss"] = run.memory.get("loss", first), seen["loss"]
+        return {**seen, "loss": before}
+
+
+@dataclass(config=OPTIONS)
+class GradientsToldCleared(Change):
+    """The gradients that are told were cleared before they were read."""
+
+    id = "gradients_told_cleared"
+    sentence = "the gradients that are told are 0: they were cleared before they were read, and after the update"
+    formula = "told: «0»   (not ∂L/∂w)"
+    origin = "zero_grad() before a log, buffers that are used again"
+
+    def returned(self, run: Circumstances, seen: Values) -> Values:
+        """Nothing of them is left."""
+        return {**seen, **{name: 0 * value for name, value in seen.items() if name.startswith("grad/")}}

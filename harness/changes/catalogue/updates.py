@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from pydantic.dataclasses import dataclass
@@ -292,3 +292,80 @@ class StateLost(Change):
         ends = (run.step + 1) % run.inputs.steps_per_epoch == 0
         initial = run.inputs.initial[f"weight/{key}"].astype(np.float64)
         return np.broadcast_to(initial, np.shape(after)) if ends else after
+
+
+@dataclass(config=OPTIONS)
+class RowsLimited(AtParameter):
+    """Rows of a weight are no longer than a bound after each update."""
+
+    id = "rows_limited"
+    sentence = "every row of {at} is kept no longer than {by:.9g} after each update"
+    formula = "w_i ← w_i «min(1, c / ‖w_i‖)»"
+    origin = "a maximum-norm constraint, renormalised embeddings"
+    needs = ("by",)
+    every = "every weight"
+    solve = {"by": float("inf")}  # noqa: RUF012
+
+    by: float = 1e300
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Parameters that have rows."""
+        shapes = {key: param.shape for key, param in scenario.parameters().items()}
+        for plain in super().variants(scenario):
+            if any(len(shape) > 1 for key, shape in shapes.items() if plain.here(key)):
+                yield plain
+
+    def fitted(self, evidence: Evidence) -> Iterator[Self]:
+        """From the longest row of what the trace has, where the rules go beyond it."""
+        lengths = []
+        for key in [key for key in evidence.inputs.weights if self.here(key)]:
+            got = evidence.recorded(f"weight/{key}", evidence.steps[0])
+            if got is None:
+                return
+            due = evidence.ruled(f"weight/{key}", evidence.steps[0])
+            if got.ndim > 1 and _lengths(due).max(initial=0.0) > _lengths(got).max(initial=0.0):
+                lengths.append(float(_lengths(got).max(initial=0.0)))
+        if lengths:
+            yield replace(self, by=max(lengths))
+
+    def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:
+        """The rows that are longer, shortened."""
+        rank = run.inputs.weights[key].ndim
+        if not self.here(key) or rank < 2:
+            return after
+        rows = after.reshape(*after.shape[: after.ndim - rank + 1], -1)
+        length = np.sqrt((rows * rows).sum(axis=-1, keepdims=True))
+        short = rows * np.minimum(1.0, self.by / np.where(length == 0, 1.0, length))
+        return short.reshape(after.shape)
+
+
+def _lengths(rows: Any) -> Any:
+    return np.sqrt((rows * rows).reshape(len(rows), -1).sum(axis=1))
+
+
+@dataclass(config=OPTIONS)
+class UpdateSkippedEachEpoch(Change):
+    """One batch of each epoch updates nothing."""
+
+    id = "update_skipped_each_epoch"
+    sentence = "the update of the {which} batch of each epoch is skipped"
+    formula = "w ← w «− η g is missing», once an epoch"
+    origin = "an index that is off by one, an accumulation that is not emptied at the end of an epoch"
+
+    which: Literal["last", "first"] = "last"
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Either."""
+        yield from (cls("last"), cls("first"))
+
+    @property
+    def where(self) -> str:
+        """Which batch."""
+        return self.which
+
+    def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:
+        """Nothing, once an epoch."""
+        batches = run.inputs.steps_per_epoch
+        return w if run.step % batches == (0 if self.which == "first" else batches - 1) else after
