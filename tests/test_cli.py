@@ -21,6 +21,7 @@ from isograd.backend import backend_class, backend_names
 from isograd.catalogue import catalogue_names
 from isograd.contract import modules_of
 from isograd.envelope import RUNS
+from isograd.ops import LAYERS
 from isograd.plan import trace_name
 from isograd.trace import MODES
 from tests.conftest import REFERENCE, SMALL, SMALL_STEPS, Outcome
@@ -222,7 +223,7 @@ MISTAKES = [
     (
         'kind = "sigmoid"',
         'kind = "softpluss"',
-        " kinds (isograd list), such as 'softplus', ",
+        f"layers.1.kind: expected one of {len(LAYERS)} kinds (isograd list), such as 'softplus', ",
     ),
     ("y = [[1], [0], [0.5]]", "y = [[1], [0]]", "data.y: expected 3 rows, one a sample of x; got 2"),
     ("weight = [[0.7, -0.6, 0.5]]", "weight = [[0.7]]", "layers.2.weight: expected shape (1, 3), (out, in)"),

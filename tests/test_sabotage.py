@@ -197,7 +197,7 @@ def test_only_zeros_prove_nothing() -> None:
         "data": {"kind": "inline", "x": [[0, 0]], "y": [[0]]},
         "layers": [{"name": "output", "kind": "linear", "weight": [[0, 0]]}],
     }
-    report = run(parse_scenario(nothing), backends=[named("Honest"), named("SaysZero")])
+    report = run(parse_scenario(nothing), backends=[named("Honest"), named("SaysZero")], causes=False)
     assert set(report.summary.verdict) == {"VACUOUS"}
     assert "not one number other than zero or NaN" in report.summary.message[0]
 
@@ -216,7 +216,7 @@ NOT_TWICE = [
 def repeated_run() -> Report:
     saboteurs = ["Honest", *(row[0] for row in NOT_TWICE), "WaversLate", "WaversInForm"]
     backends = [named(saboteur) for saboteur in saboteurs]
-    return run(parse_scenario(SQUARE), backends=backends, mode="free", repeat=2)
+    return run(parse_scenario(SQUARE), backends=backends, mode="free", repeat=2, causes=False)
 
 
 @pytest.mark.parametrize(("saboteur", "first", "step"), NOT_TWICE)
@@ -237,17 +237,17 @@ def test_two_runs_that_do_not_differ_are_judged_by_their_numbers(repeated_run: R
 
 @pytest.mark.parametrize(("repeat", "verdict"), [(1, "IDENTICAL"), (2, "IDENTICAL"), (3, "NONDETERMINISTIC")])
 def test_no_more_runs_are_compared_than_are_asked_for(repeat: int, verdict: str) -> None:
-    report = run(parse_scenario(SQUARE), backends=[named("WaversLate")], mode="free", repeat=repeat)
+    report = run(parse_scenario(SQUARE), backends=[named("WaversLate")], mode="free", repeat=repeat, causes=False)
     assert row_of(report, "WaversLate", "free").verdict == verdict
 
 
 def test_with_one_run_no_difference_is_looked_for() -> None:
-    report = run(parse_scenario(SQUARE), backends=[named("Wavers")], mode="free", repeat=1)
+    report = run(parse_scenario(SQUARE), backends=[named("Wavers")], mode="free", repeat=1, causes=False)
     assert row_of(report, "Wavers", "free").verdict == "IDENTICAL"
 
 
 def test_a_job_that_costs_little_is_run_twice_unasked_and_what_differs_is_not_green() -> None:
-    report = run(parse_scenario(SQUARE), backends=[named("Wavers")], mode="free")
+    report = run(parse_scenario(SQUARE), backends=[named("Wavers")], mode="free", causes=False)
     assert (row_of(report, "Wavers", "free").verdict, report.green) == ("NONDETERMINISTIC", False)
 
 
@@ -264,7 +264,9 @@ def test_a_job_that_costs_little_is_run_twice_unasked_and_what_differs_is_not_gr
 )
 def test_only_the_divergence_that_is_expected_is_green(first: str, step: int, verdict: str, words: str) -> None:
     expect = {"verdict": "DIVERGES", "first": first, "step": step, "reason": "known"}
-    report = run(parse_scenario(SQUARE | {"expect": expect}), backends=[named("SlightlyScaled")], mode="resync")
+    report = run(
+        parse_scenario(SQUARE | {"expect": expect}), backends=[named("SlightlyScaled")], mode="resync", causes=False
+    )
     row = report.summary.iloc[0]
     assert (row.verdict, report.green) == (verdict, verdict == "EXPECTED")
     assert words in row.message
@@ -272,7 +274,7 @@ def test_only_the_divergence_that_is_expected_is_green(first: str, step: int, ve
 
 def test_an_expected_divergence_that_does_not_show_is_stale() -> None:
     expect = {"verdict": "DIVERGES", "first": "loss", "step": 3, "reason": "known"}
-    report = run(parse_scenario(SQUARE | {"expect": expect}), backends=[named("Honest")], mode="resync")
+    report = run(parse_scenario(SQUARE | {"expect": expect}), backends=[named("Honest")], mode="resync", causes=False)
     row = report.summary.iloc[0]
     assert (row.verdict, report.green) == ("STALE", False)
     assert row.message == "expected to diverge at loss, step 3 (known); it does not"

@@ -21,7 +21,7 @@ def bare_numpy(inputs: Inputs) -> Callable[[], None]:
     """The loop that someone writes who knows backpropagation and wants no more than the weights."""
 
     def train() -> None:
-        w1, w2 = inputs.initial["hidden.weight"], inputs.initial["output.weight"]
+        w1, w2 = inputs.weights["hidden.weight"], inputs.weights["output.weight"]
         for _ in range(10):
             for i in range(100):
                 x, y = inputs.x[i : i + 1], inputs.y[i : i + 1]
@@ -45,8 +45,8 @@ def bare_torch(inputs: Inputs) -> Callable[[], None]:
     def train() -> None:
         first, second = torch.nn.Linear(2, 4, bias=False), torch.nn.Linear(4, 2, bias=False)
         model = torch.nn.Sequential(first, torch.nn.ReLU(), second)
-        first.weight.data = torch.tensor(inputs.initial["hidden.weight"])
-        second.weight.data = torch.tensor(inputs.initial["output.weight"])
+        first.weight.data = torch.tensor(inputs.weights["hidden.weight"])
+        second.weight.data = torch.tensor(inputs.weights["output.weight"])
         optimizer, criterion = torch.optim.SGD(model.parameters(), lr=0.01), torch.nn.MSELoss()
         for _ in range(10):
             for i in range(100):
@@ -67,8 +67,8 @@ def bare_paddle(inputs: Inputs) -> Callable[[], None]:
     def train() -> None:
         first, second = paddle.nn.Linear(2, 4, bias_attr=False), paddle.nn.Linear(4, 2, bias_attr=False)
         model = paddle.nn.Sequential(first, paddle.nn.ReLU(), second)
-        first.weight.set_value(inputs.initial["hidden.weight"].T.copy())
-        second.weight.set_value(inputs.initial["output.weight"].T.copy())
+        first.weight.set_value(inputs.weights["hidden.weight"].T.copy())
+        second.weight.set_value(inputs.weights["output.weight"].T.copy())
         optimizer = paddle.optimizer.SGD(learning_rate=0.01, parameters=model.parameters())
         criterion = paddle.nn.MSELoss()
         for _ in range(10):
