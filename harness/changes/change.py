@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
-from typing import Any, ClassVar, Protocol, Self
+from itertools import product
+from typing import Any, ClassVar, Protocol, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +79,12 @@ class Evidence(Protocol):
         """A quantity as the rules have it."""
 
 
+def _values(cls: Any, name: str) -> tuple[Any, ...]:
+    """What an option can be: the words of its type, or for a flag what it usually is and the other."""
+    usual = getattr(cls, name)
+    return (usual, not usual) if isinstance(usual, bool) else get_args(cls.__pydantic_fields__[name].annotation)
+
+
 @dataclass(config=OPTIONS)
 class Change:
     """One change of the rules; its fields are its options. A method leaves its part as it is: a change overrides one.
@@ -94,6 +101,7 @@ class Change:
         needs: options without any of which it changes nothing: a person gives them, or a trace does.
         remembers: what it does at a step depends on steps before.
         is_fact: it says which numbers are other ones; that all the rest is right is what speaks for it.
+        choices: options that are varied, each a choice of words or a flag; the first of them says `where`.
         rounds: its `updated` computes in the run's arithmetic, with its rounding; otherwise it is given plain arrays.
     """
 
@@ -106,6 +114,7 @@ class Change:
     solve: ClassVar[Mapping[str, float]] = {}
     between: ClassVar[Mapping[str, tuple[float, float]]] = {}
     needs: ClassVar[tuple[str, ...]] = ()
+    choices: ClassVar[tuple[str, ...]] = ()
     remembers: ClassVar[bool] = False
     rounds: ClassVar[bool] = False
     is_fact: ClassVar[bool] = False
@@ -138,13 +147,14 @@ class Change:
     @property
     def where(self) -> str:
         """The place or the choice that its name is followed by: ``gradient_scale(hidden.weight)``."""
-        options = (getattr(self, name, "") for name in ("at", "name", "by"))
+        options = (getattr(self, name, "") for name in (*self.choices, "at", "name", "by"))
         return next((option for option in options if option and isinstance(option, str)), "")
 
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """The change at each place of a scenario where it means something, with its usual options."""
-        yield cls()
+        """The change at each place of a scenario where it means something, with every choice and its usual options."""
+        every = [_values(cls, name) for name in cls.choices]
+        yield from (cls(**dict(zip(cls.choices, values, strict=True))) for values in product(*every))
 
     def fitted(self, evidence: Evidence) -> Iterator[Self]:
         """Itself with options that are read off a trace (an order, an index); none where there is nothing to read."""

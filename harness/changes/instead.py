@@ -30,6 +30,11 @@ def instead(op: Op, **rules: Callable[..., Any]) -> Any:
     return Instead(op, **rules)
 
 
+def left_out(layer: Layer) -> Any:
+    """A layer of one input that hands on what goes in."""
+    return instead(layer, forward=lambda p, z: Out(z), backward=lambda p, out, d, z: Back(d), evaluate=lambda p, z: z)
+
+
 def with_parameters(layer: Layer, changed: Callable[[Mapping[str, Array]], Mapping[str, Array]], **others: Any) -> Any:
     """A layer whose rules are given other parameters than it has."""
     return instead(

@@ -12,23 +12,17 @@ import numpy as np
 
 from isograd.changes.change import Both, Change
 from isograd.explanation.effort import LEAST_SQUARES, PAIRS
+from isograd.explanation.missing import Missing, sizes
 from isograd.explanation.rerun import ROUGHLY, Rerun
 from isograd.explanation.solve import solved_for, solved_together
 from isograd.explanation.trial import Trial, Trying
 from isograd.inputs import Array
-from isograd.judging import UNMOVED
 
 if TYPE_CHECKING:
     from isograd.explanation.search import Search
 
 FIRSTS = 6
 """Changes beside which others are tried: those that account for the most steps by themselves."""
-
-ASKEW = 0.9
-"""A second change whose effect leaves more than this part of what is missing, whatever its size, is not solved for."""
-
-HALF_WAY = 0.5
-"""One that has nothing to solve for, and leaves more than this part, is not tried."""
 
 NEAREST = 40
 """Pairs of changes in one quantity that are tried: those whose effects, added up, come nearest to what is seen."""
@@ -84,13 +78,13 @@ class Pairs:
         for (step, name), one in firsts[:FIRSTS]:
             trying, both = self._trying_from(step), partial(Both, one.change)
             missing = Missing(trying, one.change, name)
-            for other, sizes in self._effects(step, trying):
+            for other, moved in self._effects(step, trying):
                 if self._is_over:
                     return
                 if not other.reaches(name) or other.id == one.change.id:
                     continue
                 values = len(other.solve)
-                if missing.lies_elsewhere(sizes, values) or not missing.could_come_right(both(other), values):
+                if missing.lies_elsewhere(moved, values) or not missing.could_come_right(both(other), values):
                     continue
                 trial = trying.within(other, both)
                 if trial.fits and not missing.moves(trial.change):
@@ -188,7 +182,7 @@ class Pairs:
         for other in usual[len(known) :]:
             came = rerun.vector(other, names, at)
             effect = (came - right) * weight if came.shape == right.shape else np.full(len(right), np.inf)
-            known.append((other, _sizes(effect, starts)))
+            known.append((other, sizes(effect, starts)))
             yield known[-1]
 
     def _together(self, one: Change, other: Change) -> Trial:
@@ -208,85 +202,6 @@ class Pairs:
         if at not in self._usual_at:
             self._usual_at[at] = [c for c in self.search.candidates(at) if not c.precision() and not c.vague]
         return self._usual_at[at]
-
-
-@dataclass
-class Missing:
-    """What a first change leaves wrong, and a second one beside it must put right.
-
-    Attributes:
-        trying: where they are tried.
-        first: the first change.
-        name: what it leaves wrong at the first step there.
-    """
-
-    trying: Trying
-    first: Change
-    name: str
-
-    def __post_init__(self) -> None:
-        rerun, step = self.trying.rerun, self.trying.first
-        self.limit, self.weight = rerun.own.limit, rerun.weights(rerun.names, step)
-        self.starts, which = rerun.starts(rerun.names, step), rerun.names.index(self.name)
-        self.its = slice(self.starts[which], [*self.starts, len(self.weight)][which + 1])
-        self.left = rerun.vector(self.first, rerun.names, step)
-        self.wanted = (rerun.recorded(rerun.names, step) - self.left) * self.weight
-
-    def moves(self, both: Change) -> bool:
-        """Whether two changes move it by more than half its bound from where the first one leaves it."""
-        return _most(self._effect(both)[self.its]) > self.limit / 2
-
-    def lies_elsewhere(self, sizes: Array, values: int) -> bool:
-        """Whether a change moves nothing by itself, or other quantities than those in which something is missing.
-
-        Args:
-            sizes: how far it moves each quantity.
-            values: how many of its options would be solved for.
-        """
-        if not sizes.max(initial=0.0) > UNMOVED:
-            return not values
-        return _is_askew(_sizes(self.wanted, self.starts), sizes)
-
-    def could_come_right(self, both: Change, values: int) -> bool:
-        """Whether two changes can put it right, and the step with it: by what they move, or by a multiple of that.
-
-        Args:
-            both: the two, the second one's options at their usual values.
-            values: how many of those would be solved for.
-        """
-        effect = self._effect(both)
-        if not _most(effect[self.its]) > (UNMOVED if values else self.limit / 2):
-            return False
-        if values > 1:
-            return True
-        if values:  # most effects are linear; the others are so far from it seldom
-            return not _is_askew(self.wanted, effect)
-        rest, wanted = (self.wanted - effect)[self.its], self.wanted[self.its]
-        return _most(rest) <= max(self.limit, HALF_WAY * _most(wanted))
-
-    def _effect(self, both: Change) -> Array:
-        """What two changes move the step by from where the first one leaves it, in envelopes."""
-        moved = self.trying.rerun.vector(both, self.trying.rerun.names, self.trying.first)
-        alike = (moved == self.left) | (np.isnan(moved) & np.isnan(self.left))
-        return np.asarray(np.where(alike, 0.0, (moved - self.left) * self.weight))
-
-
-def _sizes(effect: Array, starts: Array) -> Array:
-    """How large each quantity's part of an effect is."""
-    return np.sqrt(np.add.reduceat(effect * effect, starts)) if len(starts) else effect
-
-
-def _is_askew(wanted: Array, effect: Array) -> bool:
-    """Whether no multiple of an effect comes near to what is wanted; no where one of them is not finite."""
-    if not (np.isfinite(wanted).all() and np.isfinite(effect).all()):
-        return False
-    along = effect * (effect @ wanted / (effect @ effect))
-    return bool(np.linalg.norm(wanted - along) > ASKEW * np.linalg.norm(wanted))
-
-
-def _most(off: Array) -> float:
-    """The largest size of all, NaN counted as infinite."""
-    return float(np.nan_to_num(np.abs(off), nan=np.inf).max(initial=0.0))
 
 
 def _left_over(wanted: Array, one: tuple[Change, Array], other: tuple[Change, Array]) -> float:

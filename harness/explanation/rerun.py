@@ -72,6 +72,22 @@ class Whole:
 
 
 @dataclass(frozen=True)
+class Unchanged:
+    """What the rules without any change say of a step, by quantity.
+
+    Attributes:
+        weight: one over the envelope of each element, end to end; pooled, for a change makes something of what is
+            exactly 0. A constant outweighs all that rounds.
+        typical: one over `FAR` times the typical envelope.
+        ratio: the largest error in bounds; of what has another shape nothing is known.
+    """
+
+    weight: dict[str, Floats]
+    typical: dict[str, float]
+    ratio: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Rerun:
     """Steps of a trace, run again by changed rules from the trace's own states.
 
@@ -131,23 +147,13 @@ class Rerun:
         got, value = got[np.newaxis], value[np.newaxis]
         envelope = self.own.envelope(name, stray[np.newaxis], value, np.array([step]))
         strict = float(scale(got, value, envelope).ratio[0]) / self.own.limit
-        unchanged = self._unchanged(name, step)
+        unchanged = self._unchanged[step].ratio.get(name, 0.0) if step in self.steps else 0.0
         if strict <= 1.0 or unchanged <= 1.0:
             return strict
         # a change has no rounding of its own (data that are normalised in the dtype have some): where it accounts for
         # by far the most of what is wrong, its elements may be off by what the largest of their tensor may
         loose = float(scale(got, value, pooled(envelope)).ratio[0]) / self.own.limit
         return min(strict, max(loose, strict * FAR / unchanged))
-
-    def _unchanged(self, name: str, step: int) -> float:
-        """The largest error in bounds without any change, where that is known; else 0."""
-        if step in self.steps:
-            self._envelopes  # noqa: B018  # which tells it
-        return self._unchanged_ratios.get((name, step), 0.0)
-
-    @cached_property
-    def _unchanged_ratios(self) -> dict[tuple[str, int], float]:
-        return {}
 
     def _strays(
         self, change: Change, steps: Steps, noise: NoiseOf
@@ -197,10 +203,7 @@ class Rerun:
         found = self._knowns.get(step)
         if found is None:
             own = self.own
-            training = Training(
-                Graph.of(own.scenario), make_arithmetic("float64", own.scenario.dtype, narrows(own.scenario))
-            )
-            training.load(own.state(step))
+            training = self._training(step)
             found = known(training, own.inputs.batch(step), own.inputs.lr[step], step)
             if len(self._knowns) * own.effort.numbers < HELD:
                 self._knowns[step] = found
@@ -240,10 +243,7 @@ class Rerun:
     def moved(self, step: int) -> dict[str, Array]:
         """What the optimizer adds to each parameter at a step, for the gradients that the trace has."""
         own = self.own
-        training = Training(
-            Graph.of(own.scenario), make_arithmetic("float64", own.scenario.dtype, narrows(own.scenario))
-        )
-        training.load(own.state(step))
+        training = self._training(step)
         update, plain = training.updating(own.inputs.lr[step], step), training.arithmetic.plain
         out = {}
         for key in own.parameters:
@@ -304,7 +304,7 @@ class Rerun:
             largest = np.array([np.abs(self.ruled(name, step)).max(initial=0.0) for name in names])
             starts = np.cumsum(sizes) - sizes
             weight = self.weights(names, at)
-            typical = np.array([self._typical[step, name] for name in names])
+            typical = np.array([self._unchanged[step].typical[name] for name in names])
             self._wholes[step] = Whole(names, sizes, starts, self.recorded(names, at), weight, largest, typical)
         return self._wholes[step]
 
@@ -328,9 +328,9 @@ class Rerun:
         return _end_to_end(self._few(name, int(at), recorded(name, int(at))) for at in steps for name in names)
 
     def weights(self, names: list[str], steps: Steps) -> Floats:
-        """One over the envelope of each element, of the unchanged rules; a constant outweighs all that rounds."""
-        envelopes = self._envelopes
-        return _end_to_end(self._few(name, int(at), envelopes[int(at)][name]) for at in steps for name in names)
+        """One over the envelope of each element, of the unchanged rules."""
+        rules = self._unchanged
+        return _end_to_end(self._few(name, int(at), rules[int(at)].weight[name]) for at in steps for name in names)
 
     def weights_near(self, values: Floats, names: list[str], steps: Steps) -> Floats | None:
         """The weights of what a change gives: a tensor that it makes much smaller has a smaller envelope, as much.
@@ -379,31 +379,26 @@ class Rerun:
         return {}
 
     @cached_property
-    def _typical(self) -> dict[tuple[int, str], float]:
-        return {}
-
-    @cached_property
-    def _envelopes(self) -> dict[int, dict[str, Floats]]:
-        """One over the envelopes by the unchanged rules: pooled, for a change makes something of what is exactly 0."""
+    def _unchanged(self) -> dict[int, Unchanged]:
         spacing = FORMATS[self.own.scenario.dtype].spacing
-        out: dict[int, dict[str, Floats]] = {}
+        out: dict[int, Unchanged] = {}
         for step, seen in self._strays(Change(), self.steps, self.noise(5)):
-            out[step] = {"lr": np.ravel(1e6 / spacing(np.asarray(self.own.inputs.lr[step])))}
+            of = Unchanged({"lr": np.ravel(1e6 / spacing(np.asarray(self.own.inputs.lr[step])))}, {}, {})
             for name in [name for name in self.told if name != "lr"]:
                 value, stray = (side[np.newaxis] for side in seen[name])
                 typical = max(float(np.median(stray)), float(spacing(np.abs(value).max(initial=0.0))))
-                self._typical[step, name] = 1 / (FAR * typical)
+                of.typical[name] = 1 / (FAR * typical)
                 envelope = self.own.envelope(name, stray, value, np.array([step]))
-                out[step][name] = 1 / np.ravel(pooled(envelope))
+                of.weight[name] = 1 / np.ravel(pooled(envelope))
                 got = self.own.recorded(name, step)[np.newaxis]
                 if got.shape == value.shape:
-                    ratio = float(scale(got, value, envelope).ratio[0]) / self.own.limit
-                    self._unchanged_ratios[name, step] = ratio
+                    of.ratio[name] = float(scale(got, value, envelope).ratio[0]) / self.own.limit
+            out[step] = of
         return out
 
     def bound(self, name: str, step: int) -> Floats:
         """How far each element of a quantity may be off from the unchanged rules, in the shape that they give it."""
-        return np.asarray(self.own.limit / self._envelopes[step][name]).reshape(self.ruled(name, step).shape)
+        return np.asarray(self.own.limit / self._unchanged[step].weight[name]).reshape(self.ruled(name, step).shape)
 
     @cached_property
     def told(self) -> list[str]:

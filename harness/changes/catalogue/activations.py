@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from isograd.arithmetic.numbers import Exact
 from isograd.changes.change import OPTIONS, Circumstances
-from isograd.changes.instead import followed, instead
+from isograd.changes.instead import followed, instead, left_out
 from isograd.changes.places import AtActivation, AtLayer, layer_of, of_layers
 from isograd.ops import LAYERS
 from isograd.ops.op import Back, Layer, Op, Out
@@ -142,7 +142,7 @@ class LayerLeftOut(AtActivation):
 
     def activation(self, op: Layer) -> Any:
         """What goes in comes out."""
-        return instead(op, forward=lambda p, z: Out(z), backward=lambda p, out, d, z: Back(d), evaluate=lambda p, z: z)
+        return left_out(op)
 
 
 @dataclass(config=OPTIONS)
@@ -308,9 +308,7 @@ class ActivationBefore(AtActivation):
         if not isinstance(op, Layer):
             return op
         if self.here(op) and op.name in self.places(scenario):
-            return instead(
-                op, forward=lambda p, z: Out(z), backward=lambda p, out, d, z: Back(d), evaluate=lambda p, z: z
-            )
+            return left_out(op)
         moved = [name for name in self.places(scenario) if self.is_at(name) and feeds[name][0] == op.name]
         if not moved:
             return op

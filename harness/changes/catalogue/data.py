@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 from pydantic.dataclasses import dataclass
@@ -108,19 +108,14 @@ class LabelsOfOthers(Change):
     sentence = "within each batch the labels are in another order: {how}"
     formula = "y_i ← y_«π(i)»"
     origin = "labels that are rolled, flipped or sorted apart from their samples"
+    choices = ("how",)
 
     how: Literal["shifted by one", "shifted back by one", "backwards"] = "shifted by one"
 
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """Each order, of two samples or more."""
-        ways: tuple[Any, ...] = ("shifted by one", "shifted back by one", "backwards")
-        yield from (cls(how) for how in ways if scenario.batch_size > 1)
-
-    @property
-    def where(self) -> str:
-        """Which order."""
-        return self.how
+        """Of two samples or more."""
+        yield from super().variants(scenario) if scenario.batch_size > 1 else ()
 
     def touches(self, scenario: Scenario) -> frozenset[str] | None:
         """What the loss computes."""
@@ -233,18 +228,9 @@ class BatchStale(Change):
     sentence = "the {what} are those of the step before, and what belongs to them is not"
     formula = "(«x_(t−1)», y_t)"
     origin = "a buffer that is filled too late, a prefetch of the one and not of the other"
+    choices = ("what",)
 
     what: Literal["samples", "labels"] = "samples"
-
-    @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """Either."""
-        yield from (cls("samples"), cls("labels"))
-
-    @property
-    def where(self) -> str:
-        """Whose."""
-        return self.what
 
     def samples(self, run: Circumstances, rows: Rows) -> Rows:
         """Those before, if samples are late."""

@@ -71,16 +71,11 @@ class GradientsClipped(Change):
     formula = "g ← g «min(1, c / ‖g‖)»   (or clip(g, −c, c))"
     origin = "clip_grad_norm_, clip_grad_value_, ClipGradByGlobalNorm"
     needs = ("at_most",)
+    choices = ("how", "told")
 
     how: Literal["to a norm of", "each to a norm of", "by value at"] = "to a norm of"
     at_most: float = 0.0
     told: bool = True
-
-    @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """Each way, as gradients are told or only used; how far is read off a trace, and solved for."""
-        ways: tuple[Any, ...] = ("to a norm of", "each to a norm of", "by value at")
-        yield from (cls(how, told=told) for how in ways for told in (True, False))
 
     @property
     def solve(self) -> Mapping[str, float]:  # type: ignore[override]  # with a limit
@@ -148,20 +143,10 @@ class GradientsNormalised(Change):
     sentence = "gradients are normalised: divided by {whose} norm"
     formula = "g ← g «/ ‖g‖»"
     origin = "normalised gradient descent, LARS without its rate"
+    choices = ("whose", "told")
 
     whose: Literal["their common", "each by its own"] = "their common"
     told: bool = True
-
-    @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """By a common norm and their own, told and used only."""
-        ways: tuple[Any, ...] = ("their common", "each by its own")
-        yield from (cls(whose, told) for whose in ways for told in (True, False))
-
-    @property
-    def where(self) -> str:
-        """Whose norm."""
-        return self.whose
 
     def gradients(self, run: Circumstances, g: Values) -> Values:
         """Over the norm."""
@@ -250,15 +235,10 @@ class GradientsMapped(Change):
     sentence = "gradients are {how}"
     formula = "g ← «|g|»   (or g²)"
     origin = "a norm that is taken of each number, a second moment in the first one's place"
+    choices = ("how", "told")
 
     how: Literal["taken without their sign (absolute)", "squared"] = "taken without their sign (absolute)"
     told: bool = True
-
-    @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """Either, told and used only."""
-        ways: tuple[Any, ...] = ("taken without their sign (absolute)", "squared")
-        yield from (cls(how, told) for how in ways for told in (True, False))
 
     @property
     def where(self) -> str:

@@ -180,20 +180,11 @@ class Penalty(Change):
     formula = "L ← L «+ λ Σ w²», ∂L/∂w ← ∂L/∂w «+ 2 λ w»   (or |w|, and sign w)"
     origin = "a regularisation that stands in the training loop"
     solve = {"by": 0.0}  # noqa: RUF012
+    choices = ("of", "told")
 
     by: float = 0.01
     of: Literal["squares", "absolute values"] = "squares"
     told: bool = True
-
-    @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """Squares and absolute values, in the loss that is told and not."""
-        yield from (cls(of=of, told=told) for of in ("squares", "absolute values") for told in (True, False))
-
-    @property
-    def where(self) -> str:
-        """Of what."""
-        return self.of
 
     def gradients(self, run: Circumstances, g: Values) -> Values:
         """With the term's own, for each parameter as it is before the update."""

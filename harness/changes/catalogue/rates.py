@@ -47,18 +47,14 @@ class ScheduleOtherwise(Change):
     sentence = "the schedule is taken {how}"
     formula = "η_t ← η_«(epoch of t)»"
     origin = "scheduler.step() in the loop over epochs, or none"
+    choices = ("how",)
 
     how: Literal["once an epoch", "never"] = "once an epoch"
 
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """Both, where there is a schedule."""
-        yield from (cls("once an epoch"), cls("never")) if scenario.schedule else ()
-
-    @property
-    def where(self) -> str:
-        """How."""
-        return self.how
+        """Where there is a schedule."""
+        yield from super().variants(scenario) if scenario.schedule else ()
 
     def rate(self, run: Circumstances, lr: float) -> float:
         """The rate of as many steps as there were epochs; or the optimizer's own."""
@@ -158,19 +154,10 @@ class RateInTime(Change):
     formula = "η_t = η «/ (1 + k t)»"
     origin = "the argument decay of older optimizers, inverse time decay"
     solve = {"by": 0.0}  # noqa: RUF012
+    choices = ("per",)
 
     by: float = 0.1
-    per: Literal["epoch", "step"] = "step"
-
-    @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """By steps, and by epochs."""
-        yield from (cls(per="step"), cls(per="epoch"))
-
-    @property
-    def where(self) -> str:
-        """By what."""
-        return self.per
+    per: Literal["step", "epoch"] = "step"
 
     def rate(self, run: Circumstances, lr: float) -> float:
         """As many as have passed."""

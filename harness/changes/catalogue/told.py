@@ -36,18 +36,9 @@ class RunningLoss(Change):
     formula = "L̄ = «(1/t) Σ» L"
     origin = "a meter that is not reset, or a progress bar's average"
     remembers = True
+    choices = ("since",)
 
     since: Literal["since the start", "since the epoch's start"] = "since the start"
-
-    @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """Of all steps, and of an epoch's."""
-        yield from (cls("since the start"), cls("since the epoch's start"))
-
-    @property
-    def where(self) -> str:
-        """Since when."""
-        return self.since
 
     def returned(self, run: Circumstances, seen: Values) -> Values:
         """The mean so far."""
@@ -223,13 +214,9 @@ class LossToldLate(Change):
     formula = "told: «L_(t−1)»   (not L_t)"
     origin = "a log that is written before the step, a value that comes back asynchronously"
     remembers = True
+    choices = ("at_first",)
 
     at_first: Literal["0", "its own"] = "0"
-
-    @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """With 0 at first, or the first step's own."""
-        yield from (cls("0"), cls("its own"))
 
     @property
     def where(self) -> str:

@@ -173,72 +173,6 @@ class Dampened(Change):
 
 
 @dataclass(config=OPTIONS)
-class WeightsClamped(AtParameter):
-    """Parameters are kept between bounds after each update."""
-
-    id = "weights_clamped"
-    sentence = "{at} is clamped to ±{by:.6g} after each update"
-    formula = "w ← «min(max(w, −c), c)»"
-    origin = "weight clipping, as for the critic of a Wasserstein GAN"
-    needs = ("by",)
-
-    by: float = 1e300
-
-    def fitted(self, evidence: Evidence) -> Iterator[Self]:
-        """The largest of what the trace has, where the rules go beyond it."""
-        keys, step = [key for key in evidence.inputs.weights if self.here(key)], evidence.steps[0]
-        largest = []
-        for key in keys:
-            got = evidence.recorded(f"weight/{key}", step)
-            if got is None:
-                return
-            came, due = (np.abs(side).max(initial=0.0) for side in (got, evidence.ruled(f"weight/{key}", step)))
-            if due > came:
-                largest.append(float(came))
-        if largest:
-            yield replace(self, by=max(largest))
-
-    def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:
-        """Between the bounds."""
-        return np.clip(after, -self.by, self.by) if self.here(key) else after
-
-
-@dataclass(config=OPTIONS)
-class WeightsShrunk(AtParameter):
-    """Every weight comes nearer to 0 by a constant after each update, and stops there."""
-
-    id = "weights_shrunk"
-    sentence = "{at} is soft-thresholded by {by:.9g} after each update: it comes so much nearer to 0"
-    formula = "w ← «sign(w) max(|w| − λ, 0)»"
-    origin = "a proximal step for an l1 term"
-    solve = {"by": 0.0}  # noqa: RUF012
-
-    by: float = 1e-3
-
-    def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:
-        """So much nearer to 0."""
-        return np.sign(after) * np.maximum(np.abs(after) - self.by, 0.0) if self.here(key) else after
-
-
-@dataclass(config=OPTIONS)
-class DecayPerEpoch(AtParameter):
-    """Weights are made smaller at the end of each epoch."""
-
-    id = "decay_per_epoch"
-    sentence = "{at} decays at the end of each epoch: {by:.9g} times what it was"
-    formula = "w ← «k» w after an epoch's last step"
-    origin = "a decay that stands in the loop over epochs"
-    solve = {"by": 1.0}  # noqa: RUF012
-
-    by: float = 0.99
-
-    def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:
-        """K times, after the last step of an epoch."""
-        ends = (run.step + 1) % run.inputs.steps_per_epoch == 0
-        return self.by * after if ends and self.here(key) else after
-
-
-@dataclass(config=OPTIONS)
 class WeightOff(AtParameter):
     """One element of a weight is off by a few units in the last place, once."""
 
@@ -295,56 +229,6 @@ class StateLost(Change):
 
 
 @dataclass(config=OPTIONS)
-class RowsLimited(AtParameter):
-    """Rows of a weight are no longer than a bound after each update."""
-
-    id = "rows_limited"
-    sentence = "every row of {at} is kept no longer than {by:.9g} after each update"
-    formula = "w_i ← w_i «min(1, c / ‖w_i‖)»"
-    origin = "a maximum-norm constraint, renormalised embeddings"
-    needs = ("by",)
-    every = "every weight"
-    solve = {"by": float("inf")}  # noqa: RUF012
-
-    by: float = 1e300
-
-    @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """Parameters that have rows."""
-        shapes = {key: param.shape for key, param in scenario.parameters().items()}
-        for plain in super().variants(scenario):
-            if any(len(shape) > 1 for key, shape in shapes.items() if plain.here(key)):
-                yield plain
-
-    def fitted(self, evidence: Evidence) -> Iterator[Self]:
-        """From the longest row of what the trace has, where the rules go beyond it."""
-        lengths = []
-        for key in [key for key in evidence.inputs.weights if self.here(key)]:
-            got = evidence.recorded(f"weight/{key}", evidence.steps[0])
-            if got is None:
-                return
-            due = evidence.ruled(f"weight/{key}", evidence.steps[0])
-            if got.ndim > 1 and _lengths(due).max(initial=0.0) > _lengths(got).max(initial=0.0):
-                lengths.append(float(_lengths(got).max(initial=0.0)))
-        if lengths:
-            yield replace(self, by=max(lengths))
-
-    def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:
-        """The rows that are longer, shortened."""
-        rank = run.inputs.weights[key].ndim
-        if not self.here(key) or rank < 2:
-            return after
-        rows = after.reshape(*after.shape[: after.ndim - rank + 1], -1)
-        length = np.sqrt((rows * rows).sum(axis=-1, keepdims=True))
-        short = rows * np.minimum(1.0, self.by / np.where(length == 0, 1.0, length))
-        return short.reshape(after.shape)
-
-
-def _lengths(rows: Any) -> Any:
-    return np.sqrt((rows * rows).reshape(len(rows), -1).sum(axis=1))
-
-
-@dataclass(config=OPTIONS)
 class UpdateSkippedEachEpoch(Change):
     """One batch of each epoch updates nothing."""
 
@@ -352,18 +236,9 @@ class UpdateSkippedEachEpoch(Change):
     sentence = "the update of the {which} batch of each epoch is skipped"
     formula = "w ← w «− η g is missing», once an epoch"
     origin = "an index that is off by one, an accumulation that is not emptied at the end of an epoch"
+    choices = ("which",)
 
     which: Literal["last", "first"] = "last"
-
-    @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """Either."""
-        yield from (cls("last"), cls("first"))
-
-    @property
-    def where(self) -> str:
-        """Which batch."""
-        return self.which
 
     def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:
         """Nothing, once an epoch."""
