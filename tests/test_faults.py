@@ -304,6 +304,12 @@ def test_a_fault_that_would_do_nothing_is_refused(name: str) -> None:
             Sabotaged(Rules("float32"), change).session(scenario, make_inputs(scenario))
 
 
+@pytest.mark.parametrize("name", ["gradient_scale", "gradients_in", "weight_decay", "momentum", "learning_rate"])
+def test_what_happens_to_gradients_reaches_no_buffer(name: str) -> None:
+    assert not CATALOGUE[name]().reaches("buffer/norm.running_mean")
+    assert CATALOGUE["definition"]().reaches("buffer/norm.running_mean")
+
+
 def test_every_change_is_tried() -> None:
     assert set(CATALOGUE) >= SEEDED
     assert set(CATALOGUE) >= set(READ_OFF)

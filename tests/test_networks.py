@@ -17,11 +17,14 @@ NETWORKS = [name for name in catalogue_names() if name.startswith("networks/")]
 def test_a_network_trains_and_is_right_or_different_as_written_down(scenario: str, pytestconfig: pytest.Config) -> None:
     """In one test for all backends, so that the oracle is computed once; what is not installed others tell."""
     there = [name for name in asked_for(pytestconfig) if describe(name).version]
-    result = run(scenario, backends=sorted({REFERENCE, *there}), repeat=1, causes=False).results[0]
+    result = run(scenario, backends=sorted({REFERENCE, *there}), repeat=1).results[0]
     for (backend, mode), cell in result.cells.items():
         assert cell.verdict.green, f"{backend} {mode} {cell.verdict}: {cell.judgement.message}"
         assert cell.trace is not None
-        assert cell.verdict is not Verdict.EXPECTED or cell.trace.manifest.deviation is not None
+        if cell.verdict is Verdict.EXPECTED:
+            assert cell.trace.manifest.deviation is not None
+            assert cell.account is not None
+            assert cell.account.causes, f"{backend} {mode}: {cell.account.sentence}"
         loss = cell.trace.columns["loss"]
         assert loss[-3:].mean() < 0.9 * loss[:3].mean(), f"{backend} {mode}: the loss does not fall"
 

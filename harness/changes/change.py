@@ -28,8 +28,9 @@ Values = dict[str, Any]
 OPTIONS: Any = {"extra": "forbid", "frozen": True}
 
 
-ORDER = {"lr": 0, "forward": 1, "loss": 2, "backward": 3, "grad": 4, "state": 5, "weight": 5}
-"""In which order kinds of quantities come; all others are later."""
+ORDER = {"lr": 0, "forward": 1, "buffer": 1, "loss": 2, "backward": 3, "grad": 4, "state": 5, "weight": 5}
+"""In which order kinds of quantities are computed; all others are later. A buffer is told last, and comes of the
+forward pass: what happens to gradients does not reach it."""
 
 BEGINS = {
     "returned": 0,

@@ -156,15 +156,19 @@ class Search:
         return found
 
     def _of(self, candidates: list[Change]) -> list[Trial]:
-        """Changes tried; in a large scenario first strictly and the cheap ones, then, if none fits, as any other."""
+        """Changes tried; in a large scenario first strictly, the likely and cheap ones before the others."""
         if not self.effort.dear:
             return self._tried(candidates, strict=False)
-        candidates = sorted(candidates, key=lambda change: (not change.late, len(change.solve)))
+        candidates = sorted(candidates, key=self._cost)
         trials = self._tried(candidates, strict=True)
         if any(trial.fits for trial in trials) or len(trials) < len(candidates):
             return trials
         again = self._tried(candidates, strict=False)
         return [*again, *trials[len(again) :]]
+
+    def _cost(self, change: Change) -> tuple[bool, bool, int]:
+        """What is tried later: what could make anything wrong, what needs the whole step, what has much to solve."""
+        return change.touches(self.own.scenario) is None, not change.late, len(change.solve)
 
     def _tried(self, candidates: list[Change], strict: bool) -> list[Trial]:
         """Changes tried one by one, as long as that does not cost more than `SINGLES`."""
