@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import combinations
@@ -208,6 +208,12 @@ class Assessor:
     def _judge(self, comparison: Comparison, sides: int = 1) -> Judgement:
         return judge(comparison, self.scenario.dtype, sides, self.factor)
 
+    def _without(self, comparison: Comparison, left: Collection[str]) -> Judgement:
+        return self._judge(comparison.without(left))
+
+    def _within(self, comparison: Comparison, times: float) -> Judgement:
+        return judge(comparison, self.scenario.dtype, factor=times * self.factor)
+
     def _cell(self, backend: str, mode: Mode, run: Run) -> Cell:
         answer = run.answer
         if answer.error:
@@ -241,7 +247,9 @@ class Assessor:
         if known is None or self.scenario.expect is not None:
             judgement = settle(judged, self.scenario.expect, same)
         else:
-            judgement = excused(judged, known, lambda left: self._judge(comparison.without(left)))
+            rest = partial(self._without, comparison)
+            within = partial(self._within, comparison)
+            judgement = excused(judged, known, self.scenario.dtype, rest, within)
         few, judged = thinned(comparison, judgement)
         whole = course_of(comparison, judgement) if few is not comparison else None
         return Cell(trace.manifest.backend, mode, judged, trace, few, whole=whole)

@@ -55,6 +55,8 @@ class Deviation(NamedTuple):
         follows: globs of what differs in consequence, as in "eval/*".
         when: whether it shows, for an operation's settings and a dtype.
         always: it shows whatever the numbers are; otherwise it is not STALE where it does not.
+        kept_in: the dtype in which a constant is kept: nothing is further off than that one's rounding makes it; ""
+            where the rule itself is another.
     """
 
     quantity: str
@@ -64,6 +66,7 @@ class Deviation(NamedTuple):
     follows: tuple[str, ...] = ()
     when: Callable[[Any, str], bool] = lambda op, dtype: True
     always: bool = True
+    kept_in: str = ""
 
 
 class Session(ABC):

@@ -126,6 +126,7 @@ def make_inputs(scenario: Scenario) -> Inputs:
     rows = np.arange(len(x))
     order = np.array([rng.permutation(rows) if scenario.shuffle else rows for _ in range(scenario.epochs)])
     batch_size = min(scenario.batch_size, len(x))
+    _check_batches(scenario, batch_size, len(x) % batch_size or batch_size)
     rates = _rates(scenario, len(order) * ceil(len(x) / batch_size))
     with np.errstate(over="ignore"):  # looked at in the next lines, where it can be named
         x, y = x.astype(dtype), y if y.dtype == np.int64 else y.astype(dtype)
@@ -145,6 +146,18 @@ def make_inputs(scenario: Scenario) -> Inputs:
     if not np.isfinite(lr).all():
         raise ScenarioError(f"{scenario.name}: schedule: expected rates that {dtype} can hold; got {lr.max():g}")
     return Inputs(x, y, initial, order, lr, batch_size)
+
+
+def _check_batches(scenario: Scenario, batch_size: int, last: int) -> None:
+    """That each layer has as many samples in a batch as it needs."""
+    shapes = scenario.shapes()
+    for name, feeds in scenario.feeds().items():
+        fewest = scenario.layer(name).fewest(*(shapes[feed] for feed in feeds))
+        if last < fewest:
+            which = "the last batch of an epoch has" if last < batch_size else "a batch has"
+            raise ScenarioError(
+                f"{scenario.name}: batch_size: {name} needs {fewest} samples or more in every batch; {which} {last}"
+            )
 
 
 def state_of(scenario: Scenario) -> dict[str, Param]:

@@ -240,13 +240,21 @@ def settle(judgement: Judgement, expect: Expect | None, identical: bool) -> Judg
     return replace(judgement, verdict=Verdict.EXPECTED, message=expect.reason)
 
 
-def excused(judgement: Judgement, known: Known, rest: Callable[[Collection[str]], Judgement]) -> Judgement:
+def excused(
+    judgement: Judgement,
+    known: Known,
+    dtype: str,
+    rest: Callable[[Collection[str]], Judgement],
+    within: Callable[[float], Judgement],
+) -> Judgement:
     """The verdict on a backend that is known to do something otherwise: EXPECTED, if that and no more is different.
 
     Args:
         judgement: of everything.
         known: what is known of it.
+        dtype: the scenario's.
         rest: gives the judgement of all but what matches globs.
+        within: gives the judgement of everything by bounds that are so many times as wide.
     """
     if judgement.verdict is Verdict.VACUOUS or judgement.structural:
         return judgement
@@ -256,12 +264,11 @@ def excused(judgement: Judgement, known: Known, rest: Callable[[Collection[str]]
         return replace(judgement, verdict=Verdict.STALE, message=text) if seen else judgement
     if not known.names(judgement.first):
         return judgement
-    other = rest((*known.quantities, *known.follows))
-    return (
-        other
-        if other.verdict is Verdict.DIVERGES
-        else replace(judgement, verdict=Verdict.EXPECTED, message=known.reason)
-    )
+    others = [rest((*known.quantities, *known.follows))]
+    if known.kept_in:  # a constant of fewer digits makes nothing further off than rounding to them would
+        others.append(within(FORMATS[known.kept_in].roundoff / FORMATS[dtype].roundoff))
+    wrong = next((other for other in others if other.verdict is Verdict.DIVERGES), None)
+    return wrong or replace(judgement, verdict=Verdict.EXPECTED, message=known.reason)
 
 
 @dataclass(frozen=True)

@@ -123,8 +123,9 @@ def _known(backend: Backend, scenario: Scenario) -> Known | None:
     told = dict.fromkeys(clipped(clean(deviation.reason)) for deviation, _ in found)
     follows = dict.fromkeys(glob.replace("{op}", "*") for deviation, _ in found for glob in deviation.follows)
     always = all(deviation.always for deviation, _ in found)
-    names = tuple(name for _, name in found)
-    return Known(quantities=names, follows=tuple(follows), reason="; ".join(told), always=always)
+    names, kept_in = tuple(name for _, name in found), {deviation.kept_in for deviation, _ in found}
+    only = kept_in.pop() if len(kept_in) == 1 else ""
+    return Known(quantities=names, follows=tuple(follows), reason="; ".join(told), always=always, kept_in=only)
 
 
 def _where(quantity: str, op: Op, scenario: Scenario) -> str:

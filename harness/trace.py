@@ -43,6 +43,7 @@ class Known(BaseModel):
     follows: tuple[str, ...] = ()
     reason: str
     always: bool = True  # otherwise it may be too small to show
+    kept_in: Literal["", "float16", "bfloat16", "float32"] = ""  # nothing is further off than that dtype's rounding is
 
     def names(self, quantity: str) -> bool:
         """Whether a quantity is one of those that differ by themselves."""

@@ -255,6 +255,15 @@ def test_a_number_that_the_dtype_cannot_hold_is_refused(keys: dict[str, object],
         make_inputs(scenario(**keys, dtype="float16"))
 
 
+def test_a_batch_that_a_layer_can_make_nothing_of_is_refused() -> None:
+    layers = [{"name": "norm", "kind": "batch_norm"}, LAYER]
+    data = {"kind": "inline", "x": [[1, 2], [3, 4], [5, 7]], "y": [[1], [2], [3]]}
+    make_inputs(scenario(layers=layers, data=data, batch_size=3))
+    for size, words in ((2, "the last batch of an epoch has 1"), (1, "a batch has 1")):
+        with pytest.raises(ScenarioError, match=f"mine: batch_size: norm needs 2 samples or more in .* batch; {words}"):
+            make_inputs(scenario(layers=layers, data=data, batch_size=size))
+
+
 @pytest.mark.parametrize("dtype", FORMATS)
 def test_the_largest_number_of_the_dtype_is_not_refused(dtype: str) -> None:
     largest = FORMATS[dtype].largest

@@ -217,6 +217,7 @@ DEVIATIONS: dict[str, tuple[Deviation, ...]] = {
             f"{KERNELS}batch_norm_kernel.cc",
             ("*",),
             _are_rounded("epsilon"),
+            kept_in="float32",
         ),
         Deviation(
             "buffer/{op}.running_mean",
@@ -225,6 +226,7 @@ DEVIATIONS: dict[str, tuple[Deviation, ...]] = {
             f"{KERNELS}batch_norm_kernel.cc",
             ("buffer/{op}.*", "eval/*", "eval_loss"),
             _are_rounded("momentum"),
+            kept_in="float32",
         ),
         Deviation(
             "buffer/{op}.running_var",
@@ -242,6 +244,18 @@ DEVIATIONS: dict[str, tuple[Deviation, ...]] = {
             f"{KERNELS}selu_kernel.cc",
             ("*",),
             lambda op, dtype: dtype == "float64",
+            kept_in="float32",
+        ),
+    ),
+    "soft_shrink": (
+        Deviation(
+            "forward/{op}",
+            "the bound is kept in float32, in a float64 run too",
+            "3.3.1",
+            f"{KERNELS}activation_kernel.cc",
+            ("*",),
+            _are_rounded("bound"),
+            kept_in="float32",
         ),
     ),
     "hard_sigmoid": (
@@ -252,6 +266,7 @@ DEVIATIONS: dict[str, tuple[Deviation, ...]] = {
             f"{KERNELS}activation_kernel.cc",
             ("*",),
             _are_rounded("slope"),
+            kept_in="float32",
         ),
     ),
     "rmsprop": (
@@ -271,6 +286,7 @@ DEVIATIONS: dict[str, tuple[Deviation, ...]] = {
             f"{KERNELS}rmsprop_kernel.cc",
             ("*",),
             _are_rounded("smoothing"),
+            kept_in="float32",
         ),
     ),
     "adamax": (
@@ -281,6 +297,7 @@ DEVIATIONS: dict[str, tuple[Deviation, ...]] = {
             f"{KERNELS}adamax_kernel.cc",
             ("*",),
             _are_rounded("beta1", "beta2"),
+            kept_in="float32",
         ),
         Deviation(
             "state/*.u",
@@ -301,6 +318,7 @@ DEVIATIONS: dict[str, tuple[Deviation, ...]] = {
             ("*",),
             _are_rounded("epsilon"),
             always=False,
+            kept_in="float32",
         ),
     ),
     "adam": (
@@ -311,6 +329,7 @@ DEVIATIONS: dict[str, tuple[Deviation, ...]] = {
             f"{KERNELS}adamw_kernel.cc",
             ("*",),
             _decays_in_float32,
+            kept_in="float32",
         ),
     ),
 }

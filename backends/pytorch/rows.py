@@ -200,6 +200,7 @@ DEVIATIONS: dict[str, tuple[Deviation, ...]] = {
             "https://github.com/pytorch/pytorch/blob/v2.13.0/aten/src/ATen/native/cpu/Activation.cpp",
             ("*",),
             lambda op, dtype: dtype == "float64",
+            kept_in="float32",
         ),
     ),
 }

@@ -188,14 +188,14 @@ def fault_cells(
         backends: names of backends to seed them into.
         options: for `run`.
     """
-    names = sorted({fault for of_scenario in faults.values() for fault in of_scenario})
-    seeded = [f"{backend}[{fault}]" for fault in names for backend in backends]
-    report = run([result.scenario for result in right], backends=seeded, repeat=1, causes=False, **options)
     rows: list[dict[str, Any]] = []
-    for result, clean in zip(report.results, right, strict=True):
+    for clean in right:
+        of_scenario = faults[clean.scenario.name]
+        seeded = [f"{backend}[{fault}]" for fault in of_scenario for backend in backends]
+        [result] = run(clean.scenario, backends=seeded, repeat=1, causes=False, **options).results
         for mode in result.truth:
             errors = errors_of(clean, mode)
-            for fault, change in faults[result.scenario.name].items():
+            for fault, change in of_scenario.items():
                 alone = fault_alone(clean, mode, change, errors)
                 cells = (result.cells[f"{backend}[{fault}]", mode] for backend in backends)
                 rows += [_fault_row(result, cell, fault, change, alone) for cell in cells if cell.trace is not None]

@@ -63,17 +63,19 @@ class Sabotaged(Backend):
 
 
 class SabotagedSession(Session):
-    """Each step is the backend's own, plus what the change does to the exact rules on the same state and batch.
+    """Each step is the backend's own, plus what the change does to the rules on the same state and batch.
 
-    So its numbers keep the backend's rounding, and have the fault besides. Where the change does nothing, they are the
-    backend's bits. Batches and states are changed before the backend sees them.
+    The rules run in the scenario's dtype, so that the fault's numbers are rounded as such numbers are. Where they
+    differ from those without the fault, what the backend's differ by from the latter is added; where they do not, the
+    numbers are the backend's bits. Batches and states are changed before the backend sees them.
     """
 
     def __init__(self, inner: Session, change: Change, scenario: Scenario, inputs: Inputs) -> None:
         self.inner, self.change = inner, change
         self.dtype = FORMATS[scenario.dtype].dtype
-        self.clean = Rules("float64").session(scenario, inputs)
-        self.changed = ChangedSession(scenario, inputs, change, outside=False)
+        self.clean = Rules(scenario.dtype).session(scenario, inputs)
+        arithmetic = change.arithmetic() or scenario.dtype
+        self.changed = ChangedSession(scenario, inputs, change, arithmetic, outside=False)
         self.run = self.changed.run
         self.state: dict[str, Array] = {}
         self.load(0, inputs.initial)
@@ -102,7 +104,7 @@ class SabotagedSession(Session):
         self.inner.load(t, self.state)
 
     def _with_fault(self, name: str, value: Array, right: Any, wrong: Any) -> Any:
-        right, wrong = np.asarray(right), np.asarray(wrong)
+        right, wrong = np.asarray(right), np.asarray(wrong, np.float64)
         if right.shape != wrong.shape:
             return wrong.astype(self.dtype)
         off = np.where((wrong == right) | (np.isnan(wrong) & np.isnan(right)), 0.0, wrong - right)

@@ -114,8 +114,8 @@ class Elu(Layer):
         return Out(where(z > 0, z, self.alpha * (exp(minimum(z, 0)) - 1)))
 
     def backward(self, p: Params, out: Out, d: Array, z: Array) -> Back:
-        """∂L/∂z = d above 0, d α eᶻ elsewhere."""
-        return Back(where(z > 0, d, d * self.alpha * exp(minimum(z, 0))))
+        """∂L/∂z = d above 0, d (a + α) elsewhere: some libraries form the sum, and lose digits of eᶻ with it."""
+        return Back(where(z > 0, d, d * (minimum(out.a, 0) + self.alpha)))
 
 
 class Selu(Layer):

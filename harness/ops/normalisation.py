@@ -46,6 +46,10 @@ class BatchNorm(Layer):
                 raise ValueError(f"{name}: expected {x[0][0]} values, one a channel; got {len(values)}")
         return x[0]
 
+    def fewest(self, *x: Shape) -> int:
+        """Two values a channel: one has no variance. PyTorch refuses it, PaddlePaddle then gives back its input."""
+        return 1 if prod(x[0][1:]) > 1 else 2
+
     def parameters(self, *x: Shape) -> Mapping[str, Param]:
         """Scale γ as weight, 1 at first, and shift β as bias, 0 at first, unless said otherwise: (channels,)."""
         weight, bias = (1.0 if self.weight is None else self.weight), (0.0 if self.bias is None else self.bias)

@@ -118,6 +118,10 @@ class Layer(Op):
         """Shape of the output for inputs of these shapes; ValueError, with expected and came, where they do not fit."""
         return x[0]
 
+    def fewest(self, *x: Shape) -> int:
+        """How few samples a batch may have."""
+        return 1
+
     def parameters(self, *x: Shape) -> Mapping[str, Param]:
         """Its parameters, for inputs of these shapes."""
         return {}
