@@ -12,6 +12,8 @@ BIN   := $(VENV)/bin
 PIP   := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 
+unexport PYTHONDONTWRITEBYTECODE # tests and reports start processes: none is to compile the package once more
+
 .DEFAULT_GOAL := report
 .PHONY: setup report test soak lint bench publish clean
 

@@ -54,6 +54,10 @@ class Format:
         beyond = np.abs(values) >= self._beyond
         return np.where(beyond, np.copysign(np.inf, values), values) if beyond.any() else values
 
+    def holds(self, values: NDArray[Any]) -> bool:
+        """Whether none of the values is beyond the range, nor NaN."""
+        return bool(np.abs(values).max(initial=0.0) < self._beyond)
+
     @cached_property
     def _beyond(self) -> float:
         return self.largest + float(self.spacing(np.asarray(self.largest))) / 2

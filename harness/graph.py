@@ -60,7 +60,7 @@ class Graph:
     @classmethod
     def of(cls, scenario: Scenario) -> Graph:
         """The graph as the scenario has it."""
-        return cls(scenario.layers, scenario.feeds(), scenario.loss, scenario.optimizer, scenario.evaluate)
+        return _graph(scenario)
 
     @cached_property
     def last(self) -> str:
@@ -75,6 +75,11 @@ class Graph:
             Node(layer, name, self.feeds[name], f"forward/{name}", f"backward/{name}")
             for layer, name in zip(self.layers, names, strict=True)
         )
+
+
+@remembered
+def _graph(scenario: Scenario) -> Graph:
+    return Graph(scenario.layers, scenario.feeds(), scenario.loss, scenario.optimizer, scenario.evaluate)
 
 
 @dataclass(frozen=True)

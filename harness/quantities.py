@@ -5,6 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 
 from isograd.scenario import Scenario
+from isograd.spec import remembered
 
 
 def quantity_shapes(scenario: Scenario, pattern: str = "*") -> dict[str, tuple[int | None, ...]]:
@@ -16,6 +17,12 @@ def quantity_shapes(scenario: Scenario, pattern: str = "*") -> dict[str, tuple[i
         scenario: the scenario.
         pattern: a glob, or several parted by commas; only quantities that match one are kept.
     """
+    globs = [glob.strip() for glob in pattern.split(",")]
+    return {name: shape for name, shape in _shapes(scenario).items() if any(fnmatchcase(name, glob) for glob in globs)}
+
+
+@remembered
+def _shapes(scenario: Scenario) -> dict[str, tuple[int | None, ...]]:
     outputs = {layer.name: (None, *scenario.shapes()[layer.name]) for layer in scenario.layers}
     params = {name: param.shape for name, param in scenario.parameters().items()}
     places = {layer.name: i for i, layer in enumerate(scenario.layers)}
@@ -32,8 +39,7 @@ def quantity_shapes(scenario: Scenario, pattern: str = "*") -> dict[str, tuple[i
     }
     if scenario.evaluate:
         shapes |= {**{f"eval/{name}": shape for name, shape in outputs.items()}, "eval_loss": ()}
-    globs = pattern.split(",")
-    return {name: shape for name, shape in shapes.items() if any(fnmatchcase(name, glob.strip()) for glob in globs)}
+    return shapes
 
 
 def kind(quantity: str) -> str:

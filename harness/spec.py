@@ -37,7 +37,7 @@ Tensor4 = Annotated[tuple[Annotated[tuple[Matrix, ...], Field(min_length=1)], ..
 class Spec(BaseModel):
     """A part of a scenario: immutable, and every key of it known."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 T = TypeVar("T")

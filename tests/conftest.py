@@ -11,9 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from isograd import Report, explanation, run
+from isograd import Report, Scenario, Trace, explanation, run
+from isograd.backend import make_backend
 from isograd.describe import describe
+from isograd.inputs import make_inputs
+from isograd.judging import FACTOR
 from isograd.pytest_plugin import asked_for
+from isograd.recorder import record_here
+from isograd.reference import make_reference
 
 pytest_plugins = ("pytester",)
 explanation.LOUD = True  # a search for causes that fails is a failed test, not a phrase in a report
@@ -53,6 +58,13 @@ kind = "sgd"
 lr = 0.1
 """
 SMALL_STEPS = 4
+
+
+def recorded_here(scenario: Scenario, backend: str) -> Trace:
+    """A backend's resync trace, recorded in this process: most tests look at what becomes of it, not at children."""
+    inputs = make_inputs(scenario)
+    states = make_reference(scenario, inputs, ("resync",), factor=FACTOR).states
+    return record_here(make_backend(backend), backend, scenario, inputs, states=states)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from isograd.quantities import quantity_shapes
 from isograd.recorder import record_here
 from isograd.rules import Rules
 from isograd.trace import MODES, Mode, Trace
-from tests.conftest import REFERENCE
+from tests.conftest import REFERENCE, recorded_here
 from tests.test_faults import HOT, MIXED, OBLONG, WIDE
 from tests.test_sabotage import SQUARE, named
 
@@ -94,7 +94,7 @@ PAIRS = {
 
 @pytest.fixture(scope="module")
 def faulty() -> Report:
-    return run(parse_scenario(SQUARE), backends=[f"{REFERENCE}[fault={fault}]" for fault in FAULTS], repeat=1)
+    return run(parse_scenario(SQUARE), backends=[f"{REFERENCE}[fault={fault}]" for fault in FAULTS], repeat=1, jobs=1)
 
 
 def causes(report: Report, fault: str, mode: Mode) -> str:
@@ -114,8 +114,8 @@ def sentence(report: Report) -> str:
     return found.sentence
 
 
-def account(scenario: dict[str, Any], backend: str, **options: Any) -> Account:
-    found = explain(parse_scenario(scenario), backend, **options).account
+def account(scenario: dict[str, Any], backend: str) -> Account:
+    found = explain(recorded_here(parse_scenario(scenario), backend)).account
     assert found is not None
     return found
 
@@ -134,16 +134,17 @@ def test_two_faults_together_are_both_named(fault: str) -> None:
 
 @pytest.mark.parametrize("stranger", STRANGERS, ids=lambda name: name.partition(":")[2])
 def test_no_cause_is_named_for_what_is_in_no_catalogue(stranger: str) -> None:
-    report = run(parse_scenario(SQUARE), backends=[stranger], mode="resync", repeat=1)
-    assert set(report.summary.cause) == {""}
-    if not report.green:  # a fault of a ReLU does nothing to a sigmoid
-        assert "no catalogued cause" in sentence(report)
+    cell = explain(recorded_here(parse_scenario(SQUARE), stranger))
+    if not cell.verdict.green:  # a fault of a ReLU does nothing to a sigmoid
+        assert cell.account is not None
+        assert not cell.account.ids
+        assert "no catalogued cause" in cell.account.sentence
 
 
 def test_a_value_is_solved_for_with_the_digits_that_are_known() -> None:
-    (cause,) = account(SQUARE, f"{REFERENCE}[fault=momentum,by=0.85]").causes
+    (cause,) = account(SQUARE, f"{REFERENCE}[fault=momentum,by=0.75]").causes
     solved = cause.solved["by"]
-    assert abs(solved.value - 0.85) < 4 * solved.error < 1e-5
+    assert abs(solved.value - 0.75) < 4 * solved.error < 1e-5
     assert solved.neutral == 0
 
 
@@ -374,7 +375,7 @@ def test_integers_are_not_said_to_lack_digits() -> None:
 def test_the_values_that_differ_are_named_and_not_all() -> None:
     found = account(SQUARE, named("ForgetsTwo"))
     assert found.ids == "initial_lost"
-    assert found.sentence == "the values of hidden.bias and hidden.weight are not those that were loaded"
+    assert found.sentence == "the values of hidden.weight and hidden.bias are not those that were loaded"
 
 
 def test_another_parameter_s_values_are_recognised() -> None:

@@ -98,6 +98,7 @@ HOT = MIXED | {
 }
 NORMED = MIXED | {
     "name": "normed",
+    "batch_size": 4,
     "layers": [
         {"name": "first", "kind": "linear", "outputs": 3, "weight": DRAWN},
         {"name": "norm", "kind": "batch_norm"},
@@ -212,6 +213,7 @@ def sabotaged(pytestconfig: pytest.Config) -> dict[str, Report]:
             ),
             repeat=1,
             causes=False,
+            jobs=1,  # variants of a backend share one child: its framework is imported once
         )
         for name in names
     }
@@ -263,6 +265,7 @@ READ_OFF: dict[str, Any] = {  # what is read off a trace, as it could have been
     "data_clipped": {"by": 0.3},
     "dropped": {"at": "hidden", "by": 2.0, "masks": ((0, (True, False, True) * 4),)},
     "gradients_clipped": {"at_most": 1e-3},
+    "rate_of_its_own": {"rates": ((0, 0.5),)},
     "rate_warms_up": {"steps": 5},
     "rows_limited": {"by": 0.01},
     "weights_clamped": {"by": 0.01},

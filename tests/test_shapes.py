@@ -15,7 +15,7 @@ from tests.soak import shapes
 from tests.soak.shapes import WRONG, Case
 
 EVERYTHING = list(shapes.cases())
-FEW = 30  # of a thousand; all of them are tried in `make soak`
+FEW = 15  # of a thousand; all of them are tried in `make soak`
 
 
 @pytest.mark.parametrize("case", EVERYTHING[:: len(EVERYTHING) // FEW], ids=str)
@@ -25,7 +25,7 @@ def test_a_wrong_return_ends_in_a_report_with_every_verdict(case: Case, tmp_path
 
 def test_several_wrong_returns_at_once_likewise(tmp_path: Path) -> None:
     some = shapes.cases(rng=np.random.Generator(np.random.PCG64(4)))
-    for case, _ in zip(some, range(8), strict=False):
+    for case, _ in zip(some, range(4), strict=False):
         assert shapes.complaints(case, tmp_path) == [], case
 
 

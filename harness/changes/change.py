@@ -7,13 +7,14 @@ catalogue, `isograd.changes.catalogue`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
+from functools import cache
 from itertools import product
-from typing import Any, ClassVar, Protocol, Self, get_args
+from typing import Any, ClassVar, Protocol, Self, get_args, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic.dataclasses import dataclass
+from pydantic import ConfigDict
 
 from isograd.inputs import Array, Batch, Inputs
 from isograd.ops.op import Op
@@ -24,8 +25,6 @@ Rows = NDArray[np.int64]
 
 Values = dict[str, Any]
 """Something for each parameter, by "layer.param"; what a change is given has axes of runs and steps leading."""
-
-OPTIONS: Any = {"extra": "forbid", "frozen": True}
 
 
 ORDER = {"lr": 0, "forward": 1, "buffer": 1, "loss": 2, "backward": 3, "grad": 4, "state": 5, "weight": 5}
@@ -47,8 +46,11 @@ BEGINS = {
 }
 """The first kind of quantity that each method of a change can make another."""
 
-BESIDE = ("rate", "returned")
+BESIDE = frozenset(("rate", "returned"))
 """Methods with no effect on what is computed up to the gradients."""
+
+EARLY = frozenset(method for method, at in BEGINS.items() if at < ORDER["grad"]) - BESIDE
+"""Methods with an effect on what is computed before the gradients."""
 
 
 class Evidence(Protocol):
@@ -83,10 +85,10 @@ class Evidence(Protocol):
 def _values(cls: Any, name: str) -> tuple[Any, ...]:
     """What an option can be: the words of its type, or for a flag what it usually is and the other."""
     usual = getattr(cls, name)
-    return (usual, not usual) if isinstance(usual, bool) else get_args(cls.__pydantic_fields__[name].annotation)
+    return (usual, not usual) if isinstance(usual, bool) else get_args(get_type_hints(cls)[name])
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class Change:
     """One change of the rules; its fields are its options. A method leaves its part as it is: a change overrides one.
 
@@ -106,6 +108,7 @@ class Change:
         rounds: its `updated` computes in the run's arithmetic, with its rounding; otherwise it is given plain arrays.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = {"extra": "forbid"}  # where a person gives the options
     id: ClassVar[str] = ""
     sentence: ClassVar[str] = ""
     formula: ClassVar[str] = ""
@@ -164,22 +167,28 @@ class Change:
     @property
     def late(self) -> bool:
         """Whether it begins at the gradients: everything before the update is as the rules have it."""
-        early = (method for method, at in BEGINS.items() if at < ORDER["grad"] and method not in BESIDE)
-        return not any(self._overrides(method) for method in early)
+        return not EARLY & self._hands
+
+    @property
+    def alters_batches(self) -> bool:
+        """Whether the samples of a step, or their numbers, can be others."""
+        return not self._hands.isdisjoint(("samples", "labels", "data"))
 
     def reaches(self, quantity: str) -> bool:
         """Whether a quantity can be the first that differs: what comes before a change takes hold is right."""
-        kind, first = quantity.partition("/")[0], min((BEGINS[h] for h in BEGINS if self._overrides(h)), default=0)
-        if first == BEGINS["rate"] and not any(self._overrides(h) for h in BEGINS if h not in BESIDE):
-            return kind in ("lr", "weight", "state") or self._overrides("returned")
+        hands = self._hands
+        kind, first = quantity.partition("/")[0], min((BEGINS[hand] for hand in hands), default=0)
+        if first == BEGINS["rate"] and hands <= BESIDE:
+            return kind in ("lr", "weight", "state") or "returned" in hands
         return first <= ORDER.get(kind, len(ORDER))
 
     def touches(self, scenario: Scenario) -> frozenset[str] | None:
         """Quantities that it can make wrong for the numbers that they are computed from; None: it may be any."""
         return None
 
-    def _overrides(self, method: str) -> bool:
-        return any(getattr(type(part), method) is not getattr(Change, method) for part in self.parts)
+    @property
+    def _hands(self) -> frozenset[str]:
+        return _hands(type(self))  # type: ignore[arg-type]  # a class is hashable
 
     @property
     def vague(self) -> bool:
@@ -235,6 +244,12 @@ class Change:
         return seen
 
 
+@cache
+def _hands(kind: type[Change]) -> frozenset[str]:
+    """The methods by which a kind of change takes hold."""
+    return frozenset(method for method in BEGINS if getattr(kind, method) is not getattr(Change, method))
+
+
 class Circumstances:
     """What a change may know of the run that it is part of, and remember from step to step.
 
@@ -288,7 +303,7 @@ class _Part(Circumstances):
         return getattr(self.whole, name)
 
 
-@dataclass(config=OPTIONS | {"arbitrary_types_allowed": True})
+@dataclass(frozen=True)
 class Both(Change):
     """Two changes together, the first nearer to the rules."""
 
@@ -302,6 +317,10 @@ class Both(Change):
     def parts(self) -> tuple[Change, ...]:
         """Both."""
         return (self.first, self.second)
+
+    @property
+    def _hands(self) -> frozenset[str]:
+        return self.first._hands | self.second._hands
 
     def says(self) -> str:
         """Both sentences."""

@@ -37,7 +37,7 @@ class Known:
 
 
 class ChangedSession(Session):
-    """The rules with a change.
+    """The rules with a change; it begins with a `load`.
 
     Args:
         scenario: what is run.
@@ -64,14 +64,16 @@ class ChangedSession(Session):
         chosen = make_arithmetic(chosen, scenario.dtype, narrows(scenario)) if isinstance(chosen, str) else chosen
         hooks = Hooks(gradients=self._gradients, used=self._used, updated=self._updated)
         self.training = Training(self._graph(), chosen, hooks)
-        self.training.load(inputs.initial)
-        self.load(0, inputs.initial)
+        self.alters_batches = outside and change.alters_batches
 
     def _graph(self) -> Graph:
         """The scenario's graph, with what the change puts in the operations' places."""
         graph, run = Graph.of(self.run.scenario), self.run
         layers = tuple(self.change.op(run, layer) for layer in graph.layers)
         loss, optimizer = self.change.op(run, graph.loss), self.change.op(run, graph.optimizer)
+        before, after = (*graph.layers, graph.loss, graph.optimizer), (*layers, loss, optimizer)
+        if all(a is b for a, b in zip(before, after, strict=True)):
+            return graph
         return replace(graph, layers=layers, loss=loss, optimizer=optimizer)
 
     # What a change does to gradients and updates has no rounding of its own: it is given plain arrays, with the axes of
@@ -115,7 +117,7 @@ class ChangedSession(Session):
     def step(self, t: int, batch: Batch) -> Mapping[str, Array]:
         """One step, changed; plain arrays, with the axes of runs and steps where the arithmetic has some."""
         self.run.step = t
-        batch = self.run.batch(self.change) if self.outside else batch
+        batch = self.run.batch(self.change) if self.alters_batches else batch
         plain = self.training.arithmetic.plain
         seen = {name: plain(value) for name, value in self._walk(t, batch)}
         return self.change.returned(self.run, seen)
@@ -167,7 +169,9 @@ class ChangedBackend(Rules):
 
     def session(self, scenario: Scenario, inputs: Inputs) -> Session:
         """The changed rules."""
-        return _Plain(ChangedSession(scenario, inputs, self.change))
+        session = ChangedSession(scenario, inputs, self.change)
+        session.load(0, inputs.initial)
+        return _Plain(session)
 
 
 class _Plain(Session):

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import combinations
 from typing import Any, ClassVar, Self
 
-from pydantic.dataclasses import dataclass
-
-from isograd.changes.change import OPTIONS, Change, Circumstances
+from isograd.changes.change import Change, Circumstances
 from isograd.ops.op import Layer, Loss, Op, Param
 from isograd.scenario import GaussianData, InlineData, Scenario
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class AtLayer(Change):
     """A change of one layer; `at` is its name, or none for every layer that it means something for."""
 
@@ -46,7 +45,7 @@ class AtLayer(Change):
         return self.at in ("", name)
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class AtActivation(AtLayer):
     """A change of one activation: of a layer of one input without parameters that keeps its input's shape."""
 
@@ -68,7 +67,7 @@ class AtActivation(AtLayer):
         raise NotImplementedError
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class OfLoss(Change):
     """A change of the loss."""
 
@@ -85,7 +84,7 @@ class OfLoss(Change):
         raise NotImplementedError
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class AtParameter(Change):
     """A change for one parameter; `at` is its "layer.param", or none for all, or a group: "*.bias", "output.*"."""
 
@@ -124,7 +123,7 @@ def groups(names: list[str]) -> Iterator[str]:
             yield glob
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class AtPartialBatch(Change):
     """A change of an epoch's last, smaller batch."""
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from isograd.arithmetic.noise import Kind
 from isograd.dtypes import FORMATS
 from isograd.envelope import Floats, noisy_walks, rate_envelope, strayed
-from isograd.explanation.effort import Effort, effort_of
+from isograd.explanation.effort import HELD, Effort, effort_of
 from isograd.floors import floored
 from isograd.inputs import Array, Inputs
 from isograd.judging import FACTOR
@@ -59,9 +59,17 @@ class Own:
 
     def recorded(self, name: str, step: int) -> Column:
         """What the trace has of a quantity at a step; of a smaller batch its own rows only, if it has rows."""
-        value: Column = self.trace.columns[name][self.row(step)].astype(np.float64)
-        rows = len(self.inputs.samples(step))
-        return value[:rows] if self.fits(name) and has_samples(name) else value
+        found = self._recorded.get((name, step))
+        if found is None:
+            value: Column = self.trace.columns[name][self.row(step)].astype(np.float64)
+            found = value[: len(self.inputs.samples(step))] if self.fits(name) and has_samples(name) else value
+            if len(self._recorded) * self.effort.numbers < HELD:
+                self._recorded[name, step] = found
+        return found
+
+    @cached_property
+    def _recorded(self) -> dict[tuple[str, int], Column]:
+        return {}
 
     @cached_property
     def effort(self) -> Effort:
@@ -91,8 +99,8 @@ class Own:
 
     @cached_property
     def parameters(self) -> list[str]:
-        """The parameters, by "layer.param"."""
-        return list(self.inputs.weights)
+        """The parameters, by "layer.param", in the layers' order; a file may have them in another."""
+        return list(self.scenario.parameters())
 
     def is_rate(self, lr: Floats, step: int) -> bool:
         """Whether a learning rate is the scenario's, as far as its rounding lets one see."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,8 @@ FURTHEST = 64
 
 RESIZED = 4.0
 """A tensor that a change makes so many times smaller is weighted anew."""
+
+NOTHING = np.zeros(0)
 
 LEAD = 16
 """Steps before one that is looked at, of which what a change remembers has noise too."""
@@ -185,15 +188,15 @@ class Rerun:
             before.run = session.run
         wanted, known = set(steps.tolist()), self.own.steps
         lead = {step - back for step in wanted for back in range(LEAD)} if change.remembers else wanted
+        late, effort = change.late, self.own.effort
         for step in known[known <= steps.max(initial=-1)].tolist() if change.remembers else steps.tolist():
             at = session if step in lead else before
             at.run.loads = not (free and step)  # a free run loads a state once, and then has its own
             plain = step not in lead or arithmetic == "float64"
-            effort = self.own.effort
             effort.spent += effort.step if plain else effort.noisy / len(effort.kinds)
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 at.load(step, self.own.state(step))
-                at.known = self._known(step) if plain and change.late else None
+                at.known = self._known(step) if plain and late else None
                 seen = [at.step(step, inputs.batch(step))]
             if step in wanted:
                 yield step, self._as_told(seen.pop(), change, step)  # large: not to be held here while it is looked at
@@ -216,12 +219,29 @@ class Rerun:
     def _as_told(self, seen: Mapping[str, Array], change: Change, step: int) -> Mapping[str, Array]:
         """A step's quantities as a trace could hold them: with its batch's rows, and within its dtype's range."""
         rows = len(self.own.inputs.samples(step))
+        if self._could_be_told(seen, rows):
+            return seen
         flat = [name for name in self.own.shapes if name in seen and name != "lr"]
         runs = {name: self._with_runs(name, np.asarray(seen[name])) for name in flat}
         runs = {name: _of_a_batch(name, value, rows) for name, value in runs.items()}
         held = as_far_as_the_dtype_reaches(runs, partial(self._twin, change, step), self.own.scenario.dtype)
         lr = {"lr": self._with_runs("lr", np.asarray(seen["lr"]))[0]} if "lr" in seen else {}
         return {**seen, **lr, **{name: value[0] if len(value) == 1 else value for name, value in held.items()}}
+
+    def _could_be_told(self, seen: Mapping[str, Array], rows: int) -> bool:
+        """Whether quantities without noise are so already, as nearly all are."""
+        values = []
+        for name, axes, of_samples in self._forms:
+            value = np.asarray(seen.get(name, 0.0 if not axes else ()))
+            if value.ndim != axes or (of_samples and len(value) != rows):
+                return False
+            values.append(value)
+        return FORMATS[self.own.scenario.dtype].holds(_end_to_end(values))
+
+    @cached_property
+    def _forms(self) -> list[tuple[str, int, bool]]:
+        """Of every quantity but the learning rate how many axes it has, and whether the first counts samples."""
+        return [(name, len(shape), has_samples(name)) for name, shape in self.own.shapes.items() if name != "lr"]
 
     def _twin(self, change: Change, step: int) -> dict[str, Array]:
         """The changed rules in the dtype itself; a change that remembers is not led through the steps before here."""
@@ -257,7 +277,7 @@ class Rerun:
     def vector(self, change: Change, names: list[str], steps: Steps) -> Floats:
         """All quantities of all steps in one vector, in float64; of large ones some elements (`_few`)."""
         runs = self.run(change, steps, "float64")
-        return _end_to_end(self._few(name, step, np.asarray(seen[name])) for step, seen in runs for name in names)
+        return _end_to_end([self._few(name, step, seen[name]) for step, seen in runs for name in names])
 
     def roughly(self, change: Change, steps: Steps, strict: bool = False) -> tuple[float, tuple[str, int]]:
         """How near a change comes at the first of the steps, without noise; 1 is a hundred times its bound.
@@ -285,16 +305,18 @@ class Rerun:
         whole = self._whole(step)
         if not whole.names:
             return 0.0, ("", step)
-        value = _end_to_end(self._few(name, step, np.asarray(seen[name])) for name in whole.names)
+        value = _end_to_end([self._few(name, step, seen[name]) for name in whole.names])
         alike = (whole.got == value) | (np.isnan(whole.got) & np.isnan(value))
-        off = np.where(alike, 0.0, np.nan_to_num(np.abs(whole.got - value), nan=np.inf, posinf=np.inf))
+        off = np.abs(whole.got - value)
+        off = np.where(alike, 0.0, np.where(np.isnan(off), np.inf, off))
         with np.errstate(divide="ignore", invalid="ignore"):
             larger = np.fmax(1.0, np.maximum.reduceat(np.abs(value), whole.starts) / whole.largest)
         weight = np.maximum(whole.weight, np.repeat(whole.typical, whole.sizes)) if strict else whole.weight
         ratio = off * weight / (self.own.limit * np.repeat(larger, whole.sizes))
-        worst = int(np.nan_to_num(ratio, nan=0.0, posinf=np.inf).argmax())
+        ratio = np.where(np.isnan(ratio), 0.0, ratio)
+        worst = int(ratio.argmax())
         name = whole.names[int(np.searchsorted(whole.starts, worst, side="right")) - 1]
-        return float(np.nan_to_num(ratio[worst], nan=0.0, posinf=np.inf)), (name, step)
+        return float(ratio[worst]), (name, step)
 
     def _whole(self, step: int) -> Whole:
         """All that changes of a step, in one piece."""
@@ -325,12 +347,12 @@ class Rerun:
     def recorded(self, names: list[str], steps: Steps) -> Floats:
         """What the trace has, likewise."""
         recorded = self.own.recorded
-        return _end_to_end(self._few(name, int(at), recorded(name, int(at))) for at in steps for name in names)
+        return self._kept("recorded", names, steps, lambda name, at: self._few(name, at, recorded(name, at)))
 
     def weights(self, names: list[str], steps: Steps) -> Floats:
         """One over the envelope of each element, of the unchanged rules."""
         rules = self._unchanged
-        return _end_to_end(self._few(name, int(at), rules[int(at)].weight[name]) for at in steps for name in names)
+        return self._kept("weights", names, steps, lambda name, at: self._few(name, at, rules[at].weight[name]))
 
     def weights_near(self, values: Floats, names: list[str], steps: Steps) -> Floats | None:
         """The weights of what a change gives: a tensor that it makes much smaller has a smaller envelope, as much.
@@ -341,7 +363,7 @@ class Rerun:
         if not sizes.all():
             return None
         starts = self.starts(names, steps)
-        ruled = _end_to_end(self._few(n, int(at), self.ruled(n, int(at))) for at in steps for n in names)
+        ruled = self._kept("ruled", names, steps, lambda name, at: self._few(name, at, self.ruled(name, at)))
         before, now = (np.maximum.reduceat(np.abs(side), starts) for side in (ruled, values))
         with np.errstate(divide="ignore", invalid="ignore"):
             factor = np.where((before > 0) & (now > 0), before / now, 1.0)
@@ -355,15 +377,31 @@ class Rerun:
         return np.asarray(np.cumsum(sizes) - sizes)
 
     def _sizes(self, names: list[str], steps: Steps) -> Steps:
-        return np.array([len(self._few(n, int(at), self.own.recorded(n, int(at)))) for at in steps for n in names])
+        recorded = self.own.recorded
+        sizes = self._kept("sizes", names, steps, lambda n, at: np.array([len(self._few(n, at, recorded(n, at)))]))
+        return sizes.astype(np.int64)
 
-    def _few(self, name: str, step: int, value: Array) -> Floats:
+    def _kept(self, what: str, names: list[str], steps: Steps, of: Callable[[str, int], Array]) -> Floats:
+        """Some numbers of each quantity of each step, end to end: the same ones are asked for again and again."""
+        key = (what, *names, *steps.tolist())
+        found = self._vectors.get(key)
+        if found is None:
+            found = _end_to_end([of(name, at) for at in steps.tolist() for name in names])
+            if len(found) <= HELD // 64:
+                self._vectors[key] = found
+        return found
+
+    @cached_property
+    def _vectors(self) -> dict[tuple[object, ...], Floats]:
+        return {}
+
+    def _few(self, name: str, step: int, value: Any) -> Floats:
         """A tensor end to end; of a large one some elements: evenly spread ones, and those that are the furthest off.
 
         A change that accounts for these is compared with all of them. What is solved for from so many is known as
         well as any element needs.
         """
-        flat = np.ravel(value)
+        flat = np.asarray(value).reshape(-1)
         return flat if flat.size <= SAMPLE else flat[self._sample(name, step, flat.size)]
 
     def _sample(self, name: str, step: int, size: int) -> Steps:
@@ -411,8 +449,8 @@ class Rerun:
         return [name for name in self.told if self.own.fits(name)]
 
 
-def _end_to_end(values: Iterable[Array]) -> Floats:
-    return np.concatenate([np.zeros(0), *(np.ravel(value) for value in values)])
+def _end_to_end(values: list[Array]) -> Floats:
+    return np.concatenate([NOTHING, *[value.reshape(-1) for value in values]])
 
 
 def _of_a_batch(name: str, value: Array, rows: int) -> Array:

@@ -23,6 +23,9 @@ from isograd.judging import GRAVE
 ENOUGH = 64
 """Wrong numbers after which no more are counted: no change has so many values to solve for."""
 
+BEFORE = 4
+"""Steps before the first wrong one at which a change that accounts for it may have shown already."""
+
 CONFIRM = 24
 """Further steps that a change must account for, spread over the run, beside the one after the first."""
 
@@ -137,8 +140,24 @@ class Search:
         return {name: error / rerun.bound(name, step) * own.limit for name, error in off.items()}
 
     def proved(self, trial: Trial) -> Trial:
-        """A trial that fits, with how many numbers come right with it."""
-        return replace(trial, numbers=self.wrong_numbers) if trial.fits and trial.solved else trial
+        """A trial that fits, with how many numbers come right with it, and since when."""
+        if not trial.fits:
+            return trial
+        return replace(trial, numbers=self.wrong_numbers if trial.solved else 0, since=self._since(trial))
+
+    def _since(self, trial: Trial) -> int:
+        """The first wrong step, if the change would have shown at one before; of a large scenario nobody knows."""
+        before = self._before
+        if before is None or trial.words or trial.change.precision():
+            return 0
+        shown = any(ratio > 1.0 for ratio, _ in before.plainly(trial.change, before.steps))
+        return self.place.step if shown else 0
+
+    @cached_property
+    def _before(self) -> Rerun | None:
+        """The last steps before the first wrong one."""
+        steps = self.own.steps[self.own.steps < self.place.step][-BEFORE:]
+        return Rerun(self.own, steps) if len(steps) and not self.effort.dear else None
 
     @cached_property
     def wrong_numbers(self) -> int:

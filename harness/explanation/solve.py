@@ -110,7 +110,7 @@ def _solve(
 
     found, errors, came = _gauss_newton(run, usual, got, rerun.weights(names, steps), iterations)
     if np.isfinite(errors).all() and (weights := rerun.weights_near(came, names, steps)) is not None:
-        found, errors, _ = _gauss_newton(run, found, got, weights, iterations)
+        found, errors, _ = _gauss_newton(run, found, got, weights, iterations, came)
     solved: list[dict[str, Solved]] = [{} for _ in parts]
     for (i, name), value, error in zip(where, found.tolist(), errors.tolist(), strict=True):
         solved[i][name] = Solved(value, error, parts[i].solve[name])
@@ -136,14 +136,20 @@ def _simplest(value: float, error: float) -> float:
 
 
 def _gauss_newton(
-    run: Callable[[Floats], Floats], values: Floats, got: Floats, weight: Floats, iterations: int
+    run: Callable[[Floats], Floats],
+    values: Floats,
+    got: Floats,
+    weight: Floats,
+    iterations: int,
+    known: Floats | None = None,
 ) -> tuple[Floats, Floats, Floats]:
     """Parameters that fit best, their standard errors, and what they give: weighted least squares.
 
-    Starts from the changes' usual values. Done where, with the slopes as they were, another step would be none: one
-    step is enough where the effect is linear. Given up where two steps have not halved what is left.
+    Starts from ``values``, which give ``known``, if anybody knows. Done where, with the slopes as they were, another
+    step would be none: one step is enough where the effect is linear. Given up where two steps have not halved what is
+    left.
     """
-    errors, at = np.full(len(values), np.inf), run(values)
+    errors, at = np.full(len(values), np.inf), run(values) if known is None else known
 
     def residual() -> Floats:
         return np.nan_to_num((got - at) * weight)

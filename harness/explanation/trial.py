@@ -33,6 +33,7 @@ class Trial:
         solved: its parameters that were solved for.
         numbers: how many numbers that are wrong by the rules come right with it.
         words: what is different, where more is known than the change says; "" for its own sentence.
+        since: the step from which on it is so, where it would have shown before; 0: from the start.
     """
 
     change: Change
@@ -41,6 +42,7 @@ class Trial:
     solved: Mapping[str, Solved] = field(default_factory=dict)
     words: str = ""
     numbers: int = 0
+    since: int = 0
 
     @property
     def proves(self) -> bool:
@@ -75,7 +77,8 @@ class Trial:
         """What is different, with the values that were solved for."""
         values = [f"{name} = {solved}" for name, solved in self.solved.items()]
         values += [f"{self.numbers} wrong numbers come right with it"] if values and self.numbers else []
-        return (self.words or self.change.says()) + (f" ({'; '.join(values)})" if values else "")
+        since = f"from step {self.since} on, " if self.since else ""
+        return since + (self.words or self.change.says()) + (f" ({'; '.join(values)})" if values else "")
 
 
 def _means_something(change: Change) -> bool:
@@ -227,12 +230,11 @@ class Trying:
     def _narrower(self, change: Change) -> Trial:
         """A precision accounts for a trace whose errors are within its rounding, and look like it."""
         dtype, products = change.precision() or ("", 0.0)
-        noise = self.rerun.noise(6, dtype, products)
-        worst = self.rerun.compare(Change(), self.rerun.steps, noise=noise)
-        if worst[0] > 1.0:
-            return Trial(change, *worst)
         looks = self._products_are_rounded() if getattr(change, "name", "") == "tf32" else self._has_few_digits(dtype)
-        return Trial(change, worst[0] if looks else np.inf, worst[1])
+        if not looks:
+            return Trial(change, np.inf, (self.place.first, self.place.step))
+        noise = self.rerun.noise(6, dtype, products)
+        return Trial(change, *self.rerun.compare(Change(), self.rerun.steps, noise=noise, stop=True))
 
     def _has_few_digits(self, dtype: str) -> bool:
         """Whether nearly all numbers are those of a narrower dtype, as far as the scenario's rounding lets one see."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
-from pydantic.dataclasses import dataclass
-
 from isograd.arithmetic.numbers import Exact
-from isograd.changes.change import OPTIONS, Circumstances
+from isograd.changes.change import Circumstances
 from isograd.changes.instead import followed, instead, left_out
 from isograd.changes.places import AtActivation, AtLayer, layer_of, of_layers
 from isograd.ops import LAYERS
@@ -45,7 +44,7 @@ def _number(op: type[Op]) -> str:
     return names[0] if len(names) == 1 else ""
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class _ByKind(AtLayer):
     """A change that names the kind of an elementwise layer, with one of its examples, or a number that is solved."""
 
@@ -106,7 +105,7 @@ class _ByKind(AtLayer):
         return chosen.model_construct(kind=self.by, name=op.name, inputs=op.inputs, **settings)
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class OtherLayer(_ByKind, AtActivation):
     """Another activation stands in one's place."""
 
@@ -131,7 +130,7 @@ class OtherLayer(_ByKind, AtActivation):
         return self.layer(op) if self.by else op
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class LayerLeftOut(AtActivation):
     """An activation is left out."""
 
@@ -145,7 +144,7 @@ class LayerLeftOut(AtActivation):
         return left_out(op)
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class AppliedTwice(AtActivation):
     """An activation is applied twice."""
 
@@ -163,7 +162,7 @@ class AppliedTwice(AtActivation):
         )
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class DerivativeLeftOut(AtActivation):
     """An activation's derivative is left out."""
 
@@ -177,7 +176,7 @@ class DerivativeLeftOut(AtActivation):
         return instead(op, backward=lambda p, out, d, z: Back(d))
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class OtherDerivative(_ByKind, AtActivation):
     """An activation has the derivative of another one."""
 
@@ -209,7 +208,7 @@ class OtherDerivative(_ByKind, AtActivation):
         return instead(op, backward=lambda p, out, d, z: other.backward(p, other.forward(p, z), d, z))
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class DerivativeAtOutput(AtActivation):
     """An activation's derivative is taken at its output, not at its input; or lacks a factor."""
 
@@ -248,7 +247,7 @@ class DerivativeAtOutput(AtActivation):
         return instead(op, backward=backward)
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class LayerAdded(_ByKind):
     """An activation comes after a layer, though there is none."""
 
@@ -280,7 +279,7 @@ class LayerAdded(_ByKind):
         )
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class ActivationBefore(AtActivation):
     """An activation comes before the layer that feeds it, and not after."""
 

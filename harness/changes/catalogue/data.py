@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, Self
 
 import numpy as np
-from pydantic.dataclasses import dataclass
 
-from isograd.changes.change import OPTIONS, Change, Circumstances, Evidence, Rows
+from isograd.changes.change import Change, Circumstances, Evidence, Rows
 from isograd.changes.places import AtPartialBatch, layer_of, of_loss
 from isograd.changes.reading import MOST, distances, listed, nearest
 from isograd.inputs import Inputs
 from isograd.scenario import Scenario
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class SamplesReordered(Change):
     """The samples come in another order: backwards, or in one that was read off a trace."""
 
@@ -82,7 +82,7 @@ def _nearest(evidence: Evidence, step: int) -> Rows | None:
     return np.concatenate([nearest(far, right[part]) for part, far in far_off])
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class LabelsShifted(Change):
     """Each sample has the label of the one before."""
 
@@ -100,7 +100,7 @@ class LabelsShifted(Change):
         return (rows - 1) % len(run.inputs.y)
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class LabelsOfOthers(Change):
     """Within a batch, each sample has the label of another one."""
 
@@ -128,7 +128,7 @@ class LabelsOfOthers(Change):
         return np.roll(rows, 1 if self.how == "shifted by one" else -1)
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class BatchRepeated(Change):
     """A step sees the batch of the step before."""
 
@@ -144,7 +144,7 @@ class BatchRepeated(Change):
         return run.inputs.samples(run.step - 1) if run.step == self.step and run.step > 0 else rows
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class BatchStuck(Change):
     """Every step sees the first batch."""
 
@@ -158,7 +158,7 @@ class BatchStuck(Change):
         return run.inputs.samples(0)
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class BatchDropped(Change):
     """A batch is left out, and the ones after it come a step too early."""
 
@@ -179,7 +179,7 @@ class BatchDropped(Change):
         return rows if run.step < self.step else run.inputs.samples((run.step + 1) % run.inputs.steps)
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class PartialBatchDropped(AtPartialBatch):
     """The last, smaller batch of each epoch is left out."""
 
@@ -197,7 +197,7 @@ class PartialBatchDropped(AtPartialBatch):
         return whole
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class PartialBatchFilled(AtPartialBatch):
     """The last, smaller batch of each epoch is filled up."""
 
@@ -220,7 +220,7 @@ def _epoch_and_start(inputs: Inputs, step: int) -> tuple[int, int]:
     return epoch, batch * inputs.batch_size
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class BatchStale(Change):
     """Samples, or labels, are those of the step before."""
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Self
-
-from pydantic.dataclasses import dataclass
 
 from isograd.arithmetic.numbers import Exact
 from isograd.arithmetic.words import where
-from isograd.changes.change import OPTIONS, Change, Circumstances, Values
+from isograd.changes.change import Change, Circumstances, Values
 from isograd.changes.instead import instead
 from isograd.changes.places import AtLayer, AtParameter, alike, layer_of, matrices
 from isograd.ops.op import Array, Back, Layer, Op, Out
 from isograd.scenario import Scenario
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class DerivativeAtKink(AtLayer):
     """ReLU's derivative at 0 is that of the other branch."""
 
@@ -37,7 +36,7 @@ class DerivativeAtKink(AtLayer):
         return instead(op, backward=lambda p, out, d, z: Back(where(~(z < 0), d, 0))) if changed else op
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class UpdatedTooEarly(Change):
     """Each layer is updated before the gradient flows back through it."""
 
@@ -64,7 +63,7 @@ class UpdatedTooEarly(Change):
         return instead(op, backward=backward)
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class PathDetached(AtLayer):
     """Nothing flows back through a layer."""
 
@@ -93,7 +92,7 @@ class PathDetached(AtLayer):
         return instead(op, backward=backward)
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class InputGradientTransposed(AtLayer):
     """What flows back through a square weight goes by the weight as in the forward rule."""
 
@@ -121,7 +120,7 @@ class InputGradientTransposed(AtLayer):
         return instead(op, backward=backward)
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class GradientScale(AtParameter):
     """A constant factor on a gradient."""
 
@@ -138,7 +137,7 @@ class GradientScale(AtParameter):
         return {key: self.by * value if self.here(key) else value for key, value in g.items()}
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class GradientDetached(AtParameter):
     """A parameter gets no gradient."""
 
@@ -152,7 +151,7 @@ class GradientDetached(AtParameter):
         return {key: 0 * value if self.here(key) else value for key, value in g.items()}
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class GradientTransposed(AtParameter):
     """A weight's gradient in the other layout."""
 
@@ -177,7 +176,7 @@ class GradientTransposed(AtParameter):
         }
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class GradientsExchanged(Change):
     """Two parameters of one shape get each other's gradient."""
 
@@ -205,7 +204,7 @@ class GradientsExchanged(Change):
         return {**g, **{a: g[b] for one, other in pairs for a, b in ((one, other), (other, one))}}
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class InputStale(AtLayer):
     """A layer's gradients are computed with the input that it had at the step before."""
 
@@ -248,7 +247,7 @@ class InputStale(AtLayer):
         return instead(op, forward=forward, backward=backward, evaluate=op.evaluate)
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class FlowScaled(PathDetached):
     """What flows back through a layer has a constant factor."""
 

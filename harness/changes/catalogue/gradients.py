@@ -3,36 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 import numpy as np
-from pydantic.dataclasses import dataclass
 
-from isograd.changes.change import OPTIONS, Change, Circumstances, Evidence, Values
+from isograd.changes.change import Change, Circumstances, Evidence, Values
 from isograd.changes.places import AtParameter
 from isograd.inputs import Array
 from isograd.scenario import Scenario
 
+TINY = 1e-30
+"""A norm below it is taken for it: no dtype but float64 has squares that are smaller."""
 
-@dataclass(config=OPTIONS)
+
+@dataclass(frozen=True)
 class GradientsNotCleared(Change):
     """Gradients add up over the steps."""
 
     id = "gradients_not_cleared"
     sentence = "gradients are not cleared: each step adds to those of the steps before"
     formula = "g_t ← g_t «+ g_(t−1)»"
-    origin = "zero_grad() or clear_grad() is missing"
+    origin = "zero_grad() or clear_grad() is missing, or is called for some layers only"
     remembers = True
+
+    layer: str = ""
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Of all layers, and of each that has parameters."""
+        layers = dict.fromkeys(key.partition(".")[0] for key in scenario.parameters())
+        yield from map(cls, ("", *(layers if len(layers) > 1 else ())))
+
+    @property
+    def where(self) -> str:
+        """Of which layer."""
+        return self.layer
+
+    def says(self) -> str:
+        """Whose."""
+        return (
+            super().says().replace("gradients", f"the gradients of {self.layer}", 1) if self.layer else super().says()
+        )
 
     def gradients(self, run: Circumstances, g: Values) -> Values:
         """Added to those before."""
         before = run.memory
-        run.memory = {key: before.get(key, 0) + value for key, value in g.items()}
-        return dict(run.memory)
+        some = {key: value for key, value in g.items() if not self.layer or key.partition(".")[0] == self.layer}
+        run.memory = {key: before.get(key, 0) + value for key, value in some.items()}
+        return {**g, **run.memory}
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class GradientsClearedEarly(Change):
     """Gradients are cleared before the update has used them."""
 
@@ -46,7 +68,7 @@ class GradientsClearedEarly(Change):
         return w
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class GradientsStale(Change):
     """The update uses the gradients of the step before."""
 
@@ -62,7 +84,7 @@ class GradientsStale(Change):
         return before
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class GradientsClipped(Change):
     """Gradients are clipped: to a norm of all together, each to one of its own, or each number to a value."""
 
@@ -76,6 +98,7 @@ class GradientsClipped(Change):
     how: Literal["to a norm of", "each to a norm of", "by value at"] = "to a norm of"
     at_most: float = 0.0
     told: bool = True
+    layer: str = ""
 
     @property
     def solve(self) -> Mapping[str, float]:  # type: ignore[override]  # with a limit
@@ -89,7 +112,8 @@ class GradientsClipped(Change):
 
     def says(self) -> str:
         """Also whether it is told."""
-        return super().says() + ("" if self.told else ", in the update only")
+        says = super().says() + ("" if self.told else ", in the update only")
+        return says.replace("gradients", f"the gradients of {self.layer}", 1) if self.layer else says
 
     def fitted(self, evidence: Evidence) -> Iterator[Self]:
         """As far as the gradients of the first wrong step are told; or as their update is smaller."""
@@ -109,18 +133,23 @@ class GradientsClipped(Change):
                 moved, due = came[key] - w, right[key] - w
                 share = np.divide(moved, due, out=np.ones_like(due), where=due != 0)
                 came[key] = g * share
-        limits = {
-            "to a norm of": lambda: _norm([*came.values()]),
-            "each to a norm of": lambda: max(_norm([g]) for g in came.values()),
-            "by value at": lambda: max(float(np.abs(g).max(initial=0.0)) for g in came.values()),
-        }
-        limit = limits[self.how]()
-        if np.isfinite(limit) and limit > 0 and any((came[key] != g).any() for key, g in gradients.items()):
-            yield replace(self, at_most=float(f"{limit:.6g}"))
+        off = {key for key, g in gradients.items() if not np.allclose(came[key], g, rtol=1e-4, atol=0.0)}
+        layers = {key.partition(".")[0] for key in off}  # of one parameter, a factor says as much
+        alone = layers.pop() if len(layers) == 1 and 1 < len(off) < len(gradients) else ""
+        for layer in dict.fromkeys(("", alone)):
+            limit = self._limit([g for key, g in came.items() if key.partition(".")[0] == layer or not layer])
+            if np.isfinite(limit) and limit > 0 and any((came[key] != g).any() for key, g in gradients.items()):
+                yield replace(self, at_most=float(f"{limit:.6g}"), layer=layer)
+
+    def _limit(self, came: list[Array]) -> float:
+        if self.how == "to a norm of":
+            return _norm(came)
+        return max(_norm([g]) if self.how == "each to a norm of" else float(np.abs(g).max(initial=0.0)) for g in came)
 
     def gradients(self, run: Circumstances, g: Values) -> Values:
         """Clipped; without a limit as they are."""
-        clipped = self._clipped(run, g) if self.at_most else g
+        some = {key: value for key, value in g.items() if not self.layer or key.partition(".")[0] == self.layer}
+        clipped = {**g, **self._clipped(run, some)} if self.at_most else g
         run.memory = clipped
         return clipped if self.told else g
 
@@ -132,10 +161,10 @@ class GradientsClipped(Change):
         if self.how == "by value at":
             return {key: np.clip(value, -self.at_most, self.at_most) for key, value in g.items()}
         common = self.how == "to a norm of"
-        return shrunk(run, g, common, lambda norm: np.minimum(1.0, self.at_most / np.maximum(norm, 1e-300)))
+        return shrunk(run, g, common, lambda norm: np.minimum(1.0, self.at_most / np.maximum(norm, TINY)))
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class GradientsNormalised(Change):
     """Gradients are divided by their norm."""
 
@@ -150,7 +179,7 @@ class GradientsNormalised(Change):
 
     def gradients(self, run: Circumstances, g: Values) -> Values:
         """Over the norm."""
-        run.memory = shrunk(run, g, self.whose == "their common", lambda norm: 1 / np.maximum(norm, 1e-300))
+        run.memory = shrunk(run, g, self.whose == "their common", lambda norm: 1 / np.maximum(norm, TINY))
         return run.memory if self.told else g
 
     def used(self, run: Circumstances, key: str, w: Any, g: Any) -> Any:
@@ -171,7 +200,7 @@ def _norm(values: list[Array]) -> float:
     return float(np.sqrt(sum(float(np.square(v).sum()) for v in values)))
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class GradientsAccumulated(Change):
     """Gradients add up over some steps, and only then is there an update."""
 
@@ -206,7 +235,7 @@ class GradientsAccumulated(Change):
         return w if (run.step + 1) % self.every_so_many else after
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class NotInOptimizer(AtParameter):
     """A parameter is not one of the optimizer's: it is neither updated nor is its gradient cleared."""
 
@@ -227,7 +256,31 @@ class NotInOptimizer(AtParameter):
         return w if self.here(key) else after
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
+class BiasSummedOverUnits(Change):
+    """A bias's gradient is one number for all units."""
+
+    id = "bias_summed_over_units"
+    sentence = "the gradient of every bias is {how} over the units too, and one number for all of them"
+    formula = "∂L/∂b_j ← «Σ_j» Σ_samples d"
+    origin = "sum() without an axis in a hand-written backward pass"
+    choices = ("how",)
+
+    how: Literal["summed", "averaged"] = "summed"
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Where some bias has two numbers or more."""
+        wide = (param.shape for key, param in scenario.parameters().items() if key.endswith(".bias"))
+        yield from super().variants(scenario) if any(shape[0] > 1 for shape in wide) else ()
+
+    def gradients(self, run: Circumstances, g: Values) -> Values:
+        """Of each bias, over its one axis."""
+        over = np.sum if self.how == "summed" else np.mean
+        return {k: over(v, axis=-1, keepdims=True) + 0 * v if k.endswith(".bias") else v for k, v in g.items()}
+
+
+@dataclass(frozen=True)
 class GradientsMapped(Change):
     """Every gradient goes through a function of each number."""
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 import numpy as np
-from pydantic.dataclasses import dataclass
 
-from isograd.changes.change import OPTIONS, Change, Circumstances, Evidence
+from isograd.changes.change import Change, Circumstances, Evidence
 from isograd.dtypes import FORMATS
 from isograd.inputs import Array, Batch
 from isograd.scenario import Scenario
@@ -104,7 +103,7 @@ def kinds(scenario: Scenario) -> tuple[What, ...]:
     return ("samples", "labels") if scenario.loss.labels == "values" else ("samples",)
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class DataChanged(Change):
     """Samples or labels are preprocessed, though nobody asked for that: normalised, cast, clipped."""
 
@@ -138,7 +137,7 @@ class DataChanged(Change):
         return of_batch(batch, self.what, lambda some: WAYS[self.way][0](some, whole))
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class _OfData(Change):
     """A change of samples or of labels."""
 
@@ -155,7 +154,7 @@ class _OfData(Change):
         yield from (cls(what) for what in kinds(scenario))
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class DataScaled(_OfData):
     """Samples or labels are multiplied by a constant."""
 
@@ -173,7 +172,7 @@ class DataScaled(_OfData):
         return of_batch(batch, self.what, lambda some: self.by * some)
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class DataShifted(_OfData):
     """A constant is added to samples or labels."""
 
@@ -191,7 +190,7 @@ class DataShifted(_OfData):
         return of_batch(batch, self.what, lambda some: some + self.by)
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class DataClipped(_OfData):
     """Samples or labels are kept between bounds."""
 
@@ -223,7 +222,7 @@ CLIPPED = 4
 """Largest numbers of a batch between which a bound is looked for."""
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class DataAffine(_OfData):
     """Samples or labels have another scale and another zero."""
 

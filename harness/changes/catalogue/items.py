@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 from math import prod
 from typing import Any, Literal, Self
 
 import numpy as np
-from pydantic.dataclasses import dataclass
 
 from isograd.arithmetic.words import pad
 from isograd.changes.catalogue.inputs import What, kinds, of_batch
-from isograd.changes.change import OPTIONS, Change, Circumstances, Evidence
+from isograd.changes.change import Change, Circumstances, Evidence
 from isograd.changes.instead import instead
 from isograd.changes.places import OfLoss
 from isograd.inputs import Array, Batch
@@ -27,7 +26,7 @@ FEATURES = 64
 """Features up to which each is tried as the one that is lost."""
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class ClassesShifted(Change):
     """Classes are counted from another number."""
 
@@ -48,7 +47,7 @@ class ClassesShifted(Change):
         return batch._replace(y=(batch.y + self.by) % prod(run.scenario.outputs))
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class ColumnsSwapped(Change):
     """Two columns of the samples stand in each other's place."""
 
@@ -79,7 +78,7 @@ class ColumnsSwapped(Change):
         return batch._replace(x=batch.x[:, order])
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class CellOff(Change):
     """One number of the data is another."""
 
@@ -135,7 +134,7 @@ class CellOff(Change):
         return of_batch(batch, self.what, changed)
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class SampleLeftOut(OfLoss):
     """The loss is that of all samples of a batch but one."""
 
@@ -168,7 +167,7 @@ class SampleLeftOut(OfLoss):
         return instead(op, value=value, gradient=gradient)
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class FeatureLost(Change):
     """A column of the samples is 0 everywhere."""
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal, Self
 
 import numpy as np
-from pydantic.dataclasses import dataclass
 
 from isograd.arithmetic.numbers import Exact
 from isograd.arithmetic.words import concat, one_hot, pick, reshape, sqrt
 from isograd.arithmetic.words import max as largest
 from isograd.arithmetic.words import sum as total
-from isograd.changes.change import OPTIONS, Change, Circumstances, Values
+from isograd.changes.change import Change, Circumstances, Values
 from isograd.changes.instead import instead
 from isograd.changes.places import AtPartialBatch, OfLoss
 from isograd.ops.op import Array, Loss
@@ -34,7 +34,7 @@ SCALES: dict[str, tuple[Scale, str]] = {
 }
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class LossScale(OfLoss):
     """Sum for mean, mean for sum, a ½ or a 2: the loss, and with it every gradient, has another constant."""
 
@@ -72,7 +72,7 @@ class LossScale(OfLoss):
         return scaled(op, SCALES[self.by][0])
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class LossTimes(OfLoss):
     """The loss, and with it every gradient, has a constant factor."""
 
@@ -103,7 +103,7 @@ OF_SQUARES: dict[str, Callable[[int], int]] = {"half_squared_error": lambda n: 2
 """What each loss, of (n, n) residuals, divides the sum of their squares by."""
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class LabelsBroadcast(OfLoss):
     """Each output is compared with the labels of all samples: (B, 1) against (B,) is (B, B)."""
 
@@ -140,7 +140,7 @@ class LabelsBroadcast(OfLoss):
         return instead(op, value=value, gradient=gradient)
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class PartialBatchScaled(AtPartialBatch, OfLoss):
     """The last, smaller batch of an epoch is divided by the size of a whole one."""
 
@@ -154,7 +154,7 @@ class PartialBatchScaled(AtPartialBatch, OfLoss):
         return scaled(op, lambda n, m: (n, run.inputs.batch_size))
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class LossGradientScale(OfLoss):
     """The loss is right, and its gradient has a constant factor."""
 
@@ -171,7 +171,7 @@ class LossGradientScale(OfLoss):
         return instead(op, gradient=lambda yhat, y: Exact(self.by) * op.gradient(yhat, y))
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class Penalty(Change):
     """The loss has one term more: of the squares, or of the absolute values, of all parameters."""
 
@@ -200,7 +200,7 @@ class Penalty(Change):
         return seen | {"loss": seen["loss"] + self.by * run.memory["term"]} if self.told else seen
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class RootOfLoss(OfLoss):
     """The root of the loss is what is made small."""
 
@@ -245,7 +245,7 @@ SAMPLES = 64
 """Samples of a batch up to which each has a loss of its own."""
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class WorstSample(OfLoss):
     """The loss of a batch is that of one sample of it."""
 

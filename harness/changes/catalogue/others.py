@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from pydantic.dataclasses import dataclass
 
 from isograd.arithmetic.words import Marked
 from isograd.changes.catalogue.losses import OF_SQUARES
-from isograd.changes.change import OPTIONS, Change, Circumstances
+from isograd.changes.change import Change, Circumstances
 from isograd.changes.places import OfLoss
 from isograd.ops import LOSSES, OPTIMIZERS
 from isograd.ops.op import Loss
@@ -19,7 +19,7 @@ from isograd.scenario import Scenario
 EVERY = "every setting"
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class OtherLoss(OfLoss):
     """Another loss stands in the loss's place."""
 
@@ -59,7 +59,7 @@ class OtherLoss(OfLoss):
         return LOSSES[self.by].model_construct(kind=self.by, **LOSSES[self.by].examples[self.example])
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class OtherOptimizer(Change):
     """Another optimizer stands in the optimizer's place, with the settings that a framework gives it by default."""
 

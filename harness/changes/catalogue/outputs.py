@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, Literal, Self
 
 import numpy as np
-from pydantic.dataclasses import dataclass
 
 from isograd.arithmetic.numbers import Exact
 from isograd.arithmetic.words import maximum, minimum, sign, sqrt, where
 from isograd.arithmetic.words import sum as total
-from isograd.changes.change import OPTIONS, Change, Circumstances, Evidence, Values
+from isograd.changes.change import Change, Circumstances, Evidence, Values
 from isograd.changes.instead import beside, followed, instead
 from isograd.changes.places import AtLayer, alike, layer_of
 from isograd.ops.op import Back, Layer, Loss, Op, Out
 from isograd.scenario import Scenario
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class OutputScale(AtLayer):
     """A constant factor on a layer's output."""
 
@@ -39,7 +38,7 @@ class OutputScale(AtLayer):
         return followed(op, lambda a: Exact(self.by) * a, lambda d, a: Exact(self.by) * d)
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class OutputShift(AtLayer):
     """A constant is added to a layer's output."""
 
@@ -58,7 +57,7 @@ class OutputShift(AtLayer):
         return followed(op, lambda a: a + Exact(self.by), lambda d, a: d)
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class OutputPenalty(AtLayer):
     """The loss has one term more: of the squares, or the absolute values, of a layer's output."""
 
@@ -108,7 +107,7 @@ class OutputPenalty(AtLayer):
         return {**seen, "loss": seen["loss"] + self.by * size.sum(axis=axes)}
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class InputAdded(AtLayer):
     """A layer's input is added to its output."""
 
@@ -140,7 +139,7 @@ class InputAdded(AtLayer):
         return instead(op, forward=forward, backward=backward, evaluate=lambda p, x: op.evaluate(p, x) + x)
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class Clamped(AtLayer):
     """A layer's output is kept between bounds."""
 
@@ -191,7 +190,7 @@ class Clamped(AtLayer):
         )
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class Dropped(AtLayer):
     """Dropout is on: some outputs of a layer are 0, and the others larger."""
 
@@ -242,7 +241,7 @@ class Dropped(AtLayer):
         return followed(op, dropped, lambda d, a: dropped(d))
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class Tied(Change):
     """Two layers share a parameter: one computes with the other's."""
 
@@ -290,7 +289,7 @@ class Tied(Change):
         return {**g, self.other: g[self.other] + g[self.at], self.at: 0 * g[self.at]}
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class OutputNormalised(AtLayer):
     """A layer's output is normalised: less its mean, over its standard deviation, with an ε."""
 

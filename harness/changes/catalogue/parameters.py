@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, Self
 
 import numpy as np
-from pydantic.dataclasses import dataclass
 
 from isograd.arithmetic.numbers import Exact
-from isograd.changes.change import OPTIONS, Change, Circumstances, Values
+from isograd.changes.change import Change, Circumstances, Values
 from isograd.changes.instead import instead, with_parameters
 from isograd.changes.places import AtLayer, AtParameter, alike, layer_of, matrices
 from isograd.ops.op import Array, Back, Layer, Op, Out
@@ -27,7 +26,7 @@ def biased(scenario: Scenario) -> list[str]:
     return [layer_of(key) for key in params if key.endswith(".bias") and f"{layer_of(key)}.weight" in params]
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class WeightTransposed(AtLayer):
     """A square weight is used the other way round; an oblong one is told so."""
 
@@ -69,7 +68,7 @@ class WeightTransposed(AtLayer):
         return seen | {name: np.asarray(seen[name]).mT for name in names}
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class WeightReshaped(AtLayer):
     """A weight that came in the other layout was reshaped, where it should have been transposed."""
 
@@ -92,7 +91,7 @@ class WeightReshaped(AtLayer):
         return {**state, **{name: state[name].mT.reshape(state[name].shape) for name in names}}
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class ValuesOfOther(Change):
     """A parameter has the values of another one of its shape, or the two have each other's."""
 
@@ -129,7 +128,7 @@ class ValuesOfOther(Change):
         return {**state, **taken, **{other: state[one] for one, other in pairs if self.exchanged}}
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class InitialLost(AtParameter):
     """A parameter has other values than those that it was given."""
 
@@ -158,7 +157,7 @@ class InitialLost(AtParameter):
         return {**state, **{name: drawn[name].astype(state[name].dtype) for name in lost}}
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class ValuesScaled(AtParameter):
     """A parameter's values are multiplied by a constant when they are loaded."""
 
@@ -182,7 +181,7 @@ class ValuesScaled(AtParameter):
         return {**state, **{name: (self.by * state[name].astype(np.float64)) for name in keys}}
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class BiasScale(AtLayer):
     """A bias is added twice, or not at all."""
 
@@ -221,7 +220,36 @@ class BiasScale(AtLayer):
         return instead(with_parameters(op, scaled), backward=backward)
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
+class NeverCalled(AtLayer):
+    """A layer with parameters is made, and not part of the forward pass."""
+
+    id = "never_called"
+    sentence = "{at} is left out of the forward pass: its input is handed on, and its parameters have no gradient"
+    formula = "a = «x»   (not W x + b)"
+    origin = "a layer that is made in __init__ and forgotten in forward()"
+    every = "every layer with parameters"
+
+    @classmethod
+    def places(cls, scenario: Scenario) -> list[str]:
+        """Layers with parameters, and no buffers to be told, of one input whose shape they keep."""
+        shapes, feeds = scenario.shapes(), scenario.feeds()
+        owners = {key.partition(".")[0] for key in scenario.parameters()}
+        owners -= {key.partition(".")[0] for key in scenario.buffers()}
+        return [name for name, fed in feeds.items() if name in owners and [shapes[f] for f in fed] == [shapes[name]]]
+
+    def op(self, run: Circumstances, op: Op) -> Any:
+        """What goes in comes out."""
+        if not (self.here(op) and isinstance(op, Layer) and op.name in self.places(run.scenario)):
+            return op
+
+        def backward(p: Any, out: Out, d: Array, *x: Array) -> Back:
+            return Back(d, **{name: 0 * g for name, g in op.backward(p, op.forward(p, *x), d, *x).params.items()})
+
+        return instead(op, forward=lambda p, x: Out(x), backward=backward, evaluate=lambda p, x: x)
+
+
+@dataclass(frozen=True)
 class BiasMean(AtLayer):
     """A bias's gradient is a mean over the batch, where it is a sum."""
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 import numpy as np
-from pydantic.dataclasses import dataclass
 
 from isograd.arithmetic.words import maximum, minimum, where
-from isograd.changes.change import OPTIONS, Change, Circumstances
+from isograd.changes.change import Change, Circumstances
 from isograd.changes.instead import cast, followed, instead
 from isograd.changes.places import AtLayer, AtParameter
 from isograd.dtypes import FORMATS
@@ -18,7 +17,7 @@ from isograd.ops.op import Back, Layer, Loss, Op, Out
 from isograd.scenario import Scenario
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class ComputedIn(Change):
     """A narrower arithmetic."""
 
@@ -47,7 +46,7 @@ class ComputedIn(Change):
         return self.name, FORMATS[self.name].roundoff
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class NarrowRate(Change):
     """The learning rate is kept in float32."""
 
@@ -66,7 +65,7 @@ class NarrowRate(Change):
         return float(np.float32(lr))
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class NarrowConstant(AtLayer):
     """A layer's constant is kept in float32."""
 
@@ -103,7 +102,7 @@ def narrower(scenario: Scenario) -> list[Narrow]:
     return [name for name in names if FORMATS[name].digits < FORMATS[scenario.dtype].digits]
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class _Narrow(Change):
     """A change that names a narrower dtype, and a place."""
 
@@ -122,7 +121,7 @@ class _Narrow(Change):
         yield from (replace(change, name=name) for name in narrower(scenario) for change in every)
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class LayerIn(_Narrow, AtLayer):
     """A layer computes in a narrower dtype: its inputs, parameters, and all that it gives are rounded to it."""
 
@@ -158,7 +157,7 @@ class LayerIn(_Narrow, AtLayer):
         return instead(op, forward=forward, backward=backward)
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class OutputIn(_Narrow, AtLayer):
     """A layer's output is kept in a narrower dtype, and so is its gradient."""
 
@@ -184,7 +183,7 @@ class OutputIn(_Narrow, AtLayer):
         return followed(op, lambda a: cast(a, self.name), back)
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class WeightsIn(_Narrow, AtParameter):
     """Parameters are kept in a narrower dtype."""
 
@@ -200,7 +199,7 @@ class WeightsIn(_Narrow, AtParameter):
         return cast(np.asarray(after), self.name) if self.here(key) else after
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class GradientsIn(_Narrow, AtParameter):
     """Gradients are kept in a narrower dtype."""
 
@@ -214,7 +213,7 @@ class GradientsIn(_Narrow, AtParameter):
         return {key: cast(np.asarray(v), self.name) if self.here(key) else v for key, v in g.items()}
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class Flushed(Change):
     """Denormal numbers are flushed to zero."""
 
@@ -252,7 +251,7 @@ class Flushed(Change):
         return np.where(np.abs(w + step) < least, 0.0, w + step)
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class InfinityClipped(AtLayer):
     """A layer gives the largest number where it should give infinity."""
 
@@ -274,7 +273,7 @@ class InfinityClipped(AtLayer):
         return instead(op, forward=forward)
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class NanToZero(AtLayer):
     """ReLU makes 0 of NaN."""
 

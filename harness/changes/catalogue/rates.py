@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 import numpy as np
-from pydantic.dataclasses import dataclass
 
-from isograd.changes.change import OPTIONS, Change, Circumstances, Evidence
+from isograd.changes.change import Change, Circumstances, Evidence, Values
+from isograd.dtypes import FORMATS
 from isograd.scenario import Scenario
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class ScheduleShifted(Change):
     """Each step has the rate of another one."""
 
@@ -39,7 +39,7 @@ class ScheduleShifted(Change):
         return rate_of(run, run.step + self.steps)
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class ScheduleOtherwise(Change):
     """The schedule is not taken a step at a time: once an epoch, or never."""
 
@@ -63,7 +63,7 @@ class ScheduleOtherwise(Change):
         return rate_of(run, run.step // run.inputs.steps_per_epoch)
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class RateDecays(Change):
     """The rate decays, though there is no schedule that says so."""
 
@@ -93,10 +93,10 @@ class RateDecays(Change):
     def rate(self, run: Circumstances, lr: float) -> float:
         """As often as epochs, or steps, have passed."""
         passed = run.step // run.inputs.steps_per_epoch if self.per == "epoch" else run.step
-        return float(lr * self.by**passed)
+        return float(lr * np.power(float(self.by), passed))  # NumPy's, which overflows to infinity
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class RateWarmsUp(Change):
     """The rate is warmed up in a line over the first steps."""
 
@@ -125,6 +125,66 @@ class RateWarmsUp(Change):
         return lr * min(1.0, (run.step + self.first) / self.steps)
 
 
+@dataclass(frozen=True)
+class RateToldOfOther(Change):
+    """The rate that is told is another step's, and the update has its own."""
+
+    id = "rate_told_of_other"
+    sentence = "the learning rate that is told is that of the {which} step, and the update has its own"
+    formula = "told: η_«(t+1)»   (not η_t)"
+    origin = "a rate that is logged after scheduler.step()"
+    choices = ("which",)
+
+    which: Literal["next", "last"] = "next"
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Where there is a schedule."""
+        yield from super().variants(scenario) if scenario.schedule else ()
+
+    def returned(self, run: Circumstances, seen: Values) -> Values:
+        """The other step's, rounded as one that is told."""
+        other = rate_of(run, run.step + (1 if self.which == "next" else -1))
+        return {**seen, "lr": 0 * seen["lr"] + float(FORMATS[run.scenario.dtype].dtype.type(other))}
+
+
+@dataclass(frozen=True)
+class RateOfItsOwn(Change):
+    """The rate is what it is told to be, by no rule that is known."""
+
+    id = "rate_of_its_own"
+    sentence = "the learning rate is another, and the updates follow it"
+    formula = "η_t ← «η′_t»"
+    origin = "a schedule that depends on the loss, one that is taken at other times, a rate that is set by hand"
+    needs = ("rates",)
+    is_fact = True
+
+    rates: tuple[tuple[int, float], ...] = ()
+
+    @property
+    def vague(self) -> bool:
+        """A rule that says the same is the better account."""
+        return True
+
+    def says(self) -> str:
+        """What it is at first."""
+        if not self.rates:
+            return super().says()
+        listed = ", ".join(f"{rate:.6g} at step {step}" for step, rate in self.rates[:3])
+        return f"{self.sentence}: {listed}{' …' if len(self.rates) > 3 else ''}"
+
+    def fitted(self, evidence: Evidence) -> Iterator[Self]:
+        """As it is told."""
+        told = {step: evidence.recorded("lr", step) for step in evidence.looked_at}
+        rates = tuple((step, float(lr)) for step, lr in told.items() if lr is not None and np.isfinite(lr).all())
+        if any(rate != float(evidence.inputs.lr[step]) for step, rate in rates):
+            yield replace(self, rates=rates)
+
+    def rate(self, run: Circumstances, lr: float) -> float:
+        """What was told of the step."""
+        return dict(self.rates).get(run.step, lr)
+
+
 def _moved(evidence: Evidence, step: int) -> list[float]:
     """By which share of what the rules say a parameter has moved, from its largest move."""
     for key in evidence.inputs.weights:
@@ -145,7 +205,7 @@ def rate_of(run: Circumstances, step: int) -> float:
     return scenario.schedule.rate(max(step, 0), inputs.steps, scenario.optimizer.lr)
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class RateInTime(Change):
     """The rate goes with one over the time, though there is no schedule that says so."""
 

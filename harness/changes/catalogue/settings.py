@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 from typing import Any, Self, get_args
 
-from pydantic.dataclasses import dataclass
-
-from isograd.changes.change import OPTIONS, Change, Circumstances
+from isograd.changes.change import Change, Circumstances
 from isograd.changes.places import of_layers, of_loss, of_optimizer
 from isograd.ops import LAYERS, LOSSES, OPTIMIZERS, SCHEDULES
 from isograd.ops.op import Alternative, Layer, Op
@@ -45,7 +44,7 @@ def is_at(op: Op, at: str) -> bool:
     return place_of(op) == at or (isinstance(op, Layer) and at == EVERY + op.kind)
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class _OfOp(Change):
     """A change of one operation, or of all layers of a kind."""
 
@@ -66,7 +65,7 @@ class _OfOp(Change):
         return of_layers(scenario, [layer.name for layer in scenario.layers if is_at(layer, self.at)])
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class Setting(_OfOp):
     """One setting of an operation is another: a number, which can be solved for, a flag or a choice."""
 
@@ -127,7 +126,7 @@ class Setting(_OfOp):
         return op.model_copy(update={self.name: value})
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class Definition(_OfOp):
     """An operation is defined otherwise, as somebody ships it (`isograd.ops.op.Alternative`)."""
 

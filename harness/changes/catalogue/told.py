@@ -3,31 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
-from pydantic.dataclasses import dataclass
 
-from isograd.changes.change import OPTIONS, Change, Circumstances, Values
+from isograd.changes.change import Change, Circumstances, Values
 from isograd.changes.places import AtLayer, is_activation
 from isograd.scenario import Scenario
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class LossAfterUpdate(Change):
-    """The loss that is told is that of the weights after the update."""
+    """What is told of the forward pass is that of the weights after the update."""
 
     id = "loss_after_update"
     sentence = "the loss that is told is that after the update"
     formula = "L(«w_(t+1)»)   (not L(w_t))"
-    origin = "a loss that is computed once more, to be logged"
+    origin = "a forward pass once more, to be logged"
+    choices = ("what",)
+
+    what: Literal["loss", "outputs", "both"] = "loss"
+
+    @property
+    def where(self) -> str:
+        """What it is, where that is more than the loss."""
+        return "" if self.what == "loss" else self.what
+
+    def says(self) -> str:
+        """Of what."""
+        words = {"outputs": "outputs that are told are those", "both": "outputs and the loss that are told are those"}
+        return super().says() if self.what == "loss" else f"the {words[self.what]} after the update"
 
     def returned(self, run: Circumstances, seen: Values) -> Values:
         """Of the same batch."""
-        return {**seen, "loss": run.plain(run.again()["loss"])}
+        again = {name: run.plain(value) for name, value in run.again().items()}
+        told = {"loss": ["loss"], "outputs": [name for name in again if name != "loss"], "both": list(again)}
+        return {**seen, **{name: again[name] for name in told[self.what]}}
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class RunningLoss(Change):
     """The loss that is told is a mean over steps."""
 
@@ -49,7 +64,7 @@ class RunningLoss(Change):
         return {**seen, "loss": total / number}
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class RunningMean(Change):
     """The loss that is told is smoothed."""
 
@@ -70,7 +85,7 @@ class RunningMean(Change):
         return {**seen, "loss": run.memory["mean"]}
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class WeightsToldEarly(Change):
     """The weights that are told are those before the update."""
 
@@ -89,7 +104,7 @@ class WeightsToldEarly(Change):
         return after
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class WeightsToldAveraged(Change):
     """The weights that are told are a moving average of theirs."""
 
@@ -117,7 +132,7 @@ class WeightsToldAveraged(Change):
         return told
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class ToldOverwritten(AtLayer):
     """A layer's output is told as the activation after it has overwritten it."""
 
@@ -162,7 +177,7 @@ class ToldOverwritten(AtLayer):
         return told
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class LossToldTimes(Change):
     """The loss that is told has a constant factor, and the training does not know of it."""
 
@@ -179,7 +194,7 @@ class LossToldTimes(Change):
         return {**seen, "loss": self.by * seen["loss"]}
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class LossToldRounded(Change):
     """The loss that is told has few digits."""
 
@@ -205,7 +220,7 @@ class LossToldRounded(Change):
         return {**seen, "loss": np.round(seen["loss"], self.digits)}
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class LossToldLate(Change):
     """The loss that is told is that of the step before."""
 
@@ -230,7 +245,24 @@ class LossToldLate(Change):
         return {**seen, "loss": before}
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
+class GradientsToldScaled(Change):
+    """The gradients that are told have a constant factor, and the update does not know of it."""
+
+    id = "gradients_told_scaled"
+    sentence = "the gradients that are told are {by:.9g} times what they should be, and the update is right"
+    formula = "told: «k» ∂L/∂w"
+    origin = "gradients that are read before a loss's scale is taken off them, or before they are averaged"
+    solve = {"by": 1.0}  # noqa: RUF012
+
+    by: float = 2.0
+
+    def returned(self, run: Circumstances, seen: Values) -> Values:
+        """K times."""
+        return {**seen, **{name: self.by * value for name, value in seen.items() if name.startswith("grad/")}}
+
+
+@dataclass(frozen=True)
 class GradientsToldCleared(Change):
     """The gradients that are told were cleared before they were read."""
 

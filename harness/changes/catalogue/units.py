@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 import numpy as np
-from pydantic.dataclasses import dataclass
 
 from isograd.changes.catalogue.parameters import WEIGHT, biased
-from isograd.changes.change import OPTIONS, Circumstances, Evidence
+from isograd.changes.change import Circumstances, Evidence
 from isograd.changes.places import AtLayer, layer_of, matrices
 from isograd.changes.reading import MOST, distances, listed, nearest
 from isograd.inputs import Array
 from isograd.scenario import Scenario
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class InOtherOrder(AtLayer):
     """Something of a layer's units is in another order: `order` has for each place the unit that stands there.
 
@@ -72,7 +71,7 @@ class InOtherOrder(AtLayer):
         return f"{super().says()}: {which}"
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class UnitsSwapped(InOtherOrder):
     """Units of a layer are swapped, and nothing above knows of it."""
 
@@ -95,7 +94,7 @@ class UnitsSwapped(InOtherOrder):
         return {**state, **self._reordered(run.scenario, state, ("weight", "bias"))}
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class RowsSwapped(InOtherOrder):
     """Rows of a weight are swapped, and its bias knows nothing of it."""
 
@@ -115,7 +114,7 @@ class RowsSwapped(InOtherOrder):
         return {**state, **self._reordered(run.scenario, state, ("weight",))}
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class UnitsPermuted(InOtherOrder):
     """The units of a layer are in another order, and the layer above knows of it: an equivalent network."""
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 import numpy as np
-from pydantic.dataclasses import dataclass
 
-from isograd.changes.change import OPTIONS, Change, Circumstances, Evidence
+from isograd.changes.change import Change, Circumstances, Evidence, Values
 from isograd.changes.places import AtParameter
 from isograd.dtypes import FORMATS
 from isograd.scenario import Scenario
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class LearningRate(Change):
     """Another learning rate."""
 
@@ -32,7 +31,7 @@ class LearningRate(Change):
         return lr * self.by
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class UpdateScale(AtParameter):
     """The update is scaled, though learning rate and gradient are right."""
 
@@ -55,7 +54,7 @@ class UpdateScale(AtParameter):
         return w + self.by * (after - w) if self.here(key) else after
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class UpdateTwice(Change):
     """One update is applied twice."""
 
@@ -76,7 +75,7 @@ class UpdateTwice(Change):
         return after + (after - w) if run.step == self.step else after
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class UpdateSkipped(Change):
     """One update is left out."""
 
@@ -92,7 +91,7 @@ class UpdateSkipped(Change):
         return w if run.step == self.step else after
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class WeightDecay(AtParameter):
     """Weights decay, though none was asked for."""
 
@@ -110,7 +109,41 @@ class WeightDecay(AtParameter):
         return g + self.by * w if self.here(key) else g
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
+class DecayToStart(AtParameter):
+    """Weights are drawn back to where they began."""
+
+    id = "decay_to_start"
+    sentence = "a decay of {by:.9g} towards its initial values is present in {at}"
+    formula = "w ← w − η (g «+ λ (w − w_0)»)"
+    origin = "a regularisation for fine-tuning (L2-SP), a proximal term"
+    between = {"by": (-10.0, 10.0)}  # noqa: RUF012
+    solve = {"by": 0.0}  # noqa: RUF012
+
+    by: float = 0.01
+    told: bool = False
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """In the update; of all parameters also as a term of the loss, whose gradient is told."""
+        yield from super().variants(scenario)
+        yield cls(told=True)
+
+    def gradients(self, run: Circumstances, g: Values) -> Values:
+        """With the term's own, where they are told."""
+        if not self.told:
+            return g
+        return {k: v + self._pull(run, k, run.plain(run.parameter(k))) if self.here(k) else v for k, v in g.items()}
+
+    def used(self, run: Circumstances, key: str, w: Any, g: Any) -> Any:
+        """g + λ (w − w₀) for g."""
+        return g + self._pull(run, key, w) if self.here(key) and not self.told else g
+
+    def _pull(self, run: Circumstances, key: str, w: Any) -> Any:
+        return self.by * (w - run.inputs.weights[key].astype(np.float64))
+
+
+@dataclass(frozen=True)
 class Momentum(Change):
     """Momentum, though none was asked for."""
 
@@ -130,7 +163,7 @@ class Momentum(Change):
         return run.memory[key]
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class Nesterov(Change):
     """Nesterov's momentum, though none was asked for."""
 
@@ -150,7 +183,7 @@ class Nesterov(Change):
         return g + self.by * run.memory[key]
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class Dampened(Change):
     """Momentum with dampening, though none was asked for."""
 
@@ -172,7 +205,7 @@ class Dampened(Change):
         return run.memory[key]
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class WeightOff(AtParameter):
     """One element of a weight is off by a few units in the last place, once."""
 
@@ -212,7 +245,7 @@ class WeightOff(AtParameter):
         return after + self.ulp * one * np.asarray(unit)
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class StateLost(Change):
     """The parameters go back to their initial values at an epoch's end."""
 
@@ -228,7 +261,7 @@ class StateLost(Change):
         return np.broadcast_to(initial, np.shape(after)) if ends else after
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class UpdateSkippedEachEpoch(Change):
     """One batch of each epoch updates nothing."""
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
-from pydantic.dataclasses import dataclass
 
-from isograd.changes.change import OPTIONS, Circumstances, Evidence
+from isograd.changes.change import Circumstances, Evidence
 from isograd.changes.places import AtParameter
 from isograd.inputs import Array
 from isograd.scenario import Scenario
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class WeightsClamped(AtParameter):
     """Parameters are kept between bounds after each update."""
 
@@ -36,7 +35,7 @@ class WeightsClamped(AtParameter):
         return np.clip(after, -self.by, self.by) if self.here(key) else after
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class RowsLimited(AtParameter):
     """Rows of a weight are no longer than a bound after each update."""
 
@@ -91,7 +90,7 @@ def _limits(evidence: Evidence, here: Callable[[str], bool], size: Callable[[Arr
         yield max(limits)
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class WeightsShrunk(AtParameter):
     """Every weight comes nearer to 0 by a constant after each update, and stops there."""
 
@@ -108,7 +107,7 @@ class WeightsShrunk(AtParameter):
         return np.sign(after) * np.maximum(np.abs(after) - self.by, 0.0) if self.here(key) else after
 
 
-@dataclass(config=OPTIONS)
+@dataclass(frozen=True)
 class DecayPerEpoch(AtParameter):
     """Weights are made smaller at the end of each epoch."""
 
