@@ -43,6 +43,7 @@ RESIZED = 4.0
 """A tensor that a change makes so many times smaller is weighted anew."""
 
 NOTHING = np.zeros(0)
+"""What quantities are put behind: there may be none."""
 
 LEAD = 16
 """Steps before one that is looked at, of which what a change remembers has noise too."""

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from isograd.changes.change import Change, Circumstances, Evidence, Values
-from isograd.changes.places import AtParameter
+from isograd.changes.places import AtParameter, layer_of
 from isograd.inputs import Array
 from isograd.scenario import Scenario
 
@@ -32,7 +32,7 @@ class GradientsNotCleared(Change):
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
         """Of all layers, and of each that has parameters."""
-        layers = dict.fromkeys(key.partition(".")[0] for key in scenario.parameters())
+        layers = dict.fromkeys(map(layer_of, scenario.parameters()))
         yield from map(cls, ("", *(layers if len(layers) > 1 else ())))
 
     @property
@@ -49,8 +49,7 @@ class GradientsNotCleared(Change):
     def gradients(self, run: Circumstances, g: Values) -> Values:
         """Added to those before."""
         before = run.memory
-        some = {key: value for key, value in g.items() if not self.layer or key.partition(".")[0] == self.layer}
-        run.memory = {key: before.get(key, 0) + value for key, value in some.items()}
+        run.memory = {key: before.get(key, 0) + value for key, value in _of(self.layer, g).items()}
         return {**g, **run.memory}
 
 
@@ -134,10 +133,10 @@ class GradientsClipped(Change):
                 share = np.divide(moved, due, out=np.ones_like(due), where=due != 0)
                 came[key] = g * share
         off = {key for key, g in gradients.items() if not np.allclose(came[key], g, rtol=1e-4, atol=0.0)}
-        layers = {key.partition(".")[0] for key in off}  # of one parameter, a factor says as much
+        layers = set(map(layer_of, off))  # of one parameter, a factor says as much
         alone = layers.pop() if len(layers) == 1 and 1 < len(off) < len(gradients) else ""
         for layer in dict.fromkeys(("", alone)):
-            limit = self._limit([g for key, g in came.items() if key.partition(".")[0] == layer or not layer])
+            limit = self._limit([*_of(layer, came).values()])
             if np.isfinite(limit) and limit > 0 and any((came[key] != g).any() for key, g in gradients.items()):
                 yield replace(self, at_most=float(f"{limit:.6g}"), layer=layer)
 
@@ -148,8 +147,7 @@ class GradientsClipped(Change):
 
     def gradients(self, run: Circumstances, g: Values) -> Values:
         """Clipped; without a limit as they are."""
-        some = {key: value for key, value in g.items() if not self.layer or key.partition(".")[0] == self.layer}
-        clipped = {**g, **self._clipped(run, some)} if self.at_most else g
+        clipped = {**g, **self._clipped(run, _of(self.layer, g))} if self.at_most else g
         run.memory = clipped
         return clipped if self.told else g
 
@@ -194,6 +192,11 @@ def shrunk(run: Circumstances, g: Values, common: bool, share: Callable[[Any], A
     whole = sum(squares.values(), np.zeros(()))
     shares = {key: share(np.sqrt(whole if common else squares[key])) for key in g}
     return {key: v * shares[key].reshape(*shares[key].shape, *[1] * len(axes[key])) for key, v in g.items()}
+
+
+def _of(layer: str, g: Mapping[str, Any]) -> Values:
+    """The gradients of a layer's parameters; of all for none."""
+    return {key: value for key, value in g.items() if not layer or layer_of(key) == layer}
 
 
 def _norm(values: list[Array]) -> float:

@@ -234,8 +234,7 @@ class NeverCalled(AtLayer):
     def places(cls, scenario: Scenario) -> list[str]:
         """Layers with parameters, and no buffers to be told, of one input whose shape they keep."""
         shapes, feeds = scenario.shapes(), scenario.feeds()
-        owners = {key.partition(".")[0] for key in scenario.parameters()}
-        owners -= {key.partition(".")[0] for key in scenario.buffers()}
+        owners = set(map(layer_of, scenario.parameters())) - set(map(layer_of, scenario.buffers()))
         return [name for name, fed in feeds.items() if name in owners and [shapes[f] for f in fed] == [shapes[name]]]
 
     def op(self, run: Circumstances, op: Op) -> Any:
