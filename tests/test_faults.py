@@ -360,6 +360,7 @@ def test_a_fault_that_there_is_not_is_a_wrong_request(isograd: Any, backend: str
     ("fault", "words"),
     [
         ("gradient_scale,at=hiden.weight", "at: expected one of hidden.weight, output.weight; got 'hiden.weight'"),
+        ("gradients_not_cleared,layer=hiden", "layer: expected one of hidden, output; got 'hiden'"),
         ("derivative_left_out,at=output", "at: expected one of hidden_act; got 'output'"),
         ("bias_scale,at=hidden", "at: expected one of none: it means nothing in this scenario; got 'hidden'"),
     ],

@@ -14,6 +14,7 @@ from isograd.backend import Backend, Session
 from isograd.changes.catalogue import make_change
 from isograd.changes.change import Both, Change
 from isograd.changes.changed import ChangedSession
+from isograd.changes.places import layer_of
 from isograd.dtypes import FORMATS
 from isograd.inputs import Array, Batch, Inputs
 from isograd.rules import Rules
@@ -59,6 +60,9 @@ class Sabotaged(Backend):
                 if place and place not in places:
                     known = ", ".join(filter(None, places)) or "none: it means nothing in this scenario"
                     raise ValueError(f"fault={part.id}: {option}: expected one of {known}; got {place!r}")
+            layer, layers = getattr(part, "layer", ""), dict.fromkeys(map(layer_of, scenario.parameters()))
+            if layer and layer not in layers:
+                raise ValueError(f"fault={part.id}: layer: expected one of {', '.join(layers)}; got {layer!r}")
         return SabotagedSession(self.inner.session(scenario, inputs), self.change, scenario, inputs)
 
 
