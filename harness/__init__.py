@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from isograd.catalogue import load_scenario
     from isograd.errors import IsogradError
     from isograd.judging import Verdict
+    from isograd.pool import warm
     from isograd.pytest_plugin import assert_equivalent
     from isograd.report import Report
     from isograd.scenario import Scenario
@@ -36,6 +37,7 @@ _WHERE = {
     "record": "api",
     "run": "api",
     "save_trace": "trace",
+    "warm": "pool",
 }
 __all__ = [
     "Backend",
@@ -54,6 +56,7 @@ __all__ = [
     "record",
     "run",
     "save_trace",
+    "warm",
 ]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import combinations
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,7 +15,6 @@ from isograd.children import Answer
 from isograd.comparison import Comparison, compare_traces
 from isograd.dtypes import FORMATS
 from isograd.errors import TraceError
-from isograd.explanation import Account, explain, own_steps
 from isograd.findings import BROKEN, HOLDS, NOTED, RED, Row, findings, published_trace
 from isograd.identity import mean_of_sample_gradients
 from isograd.inputs import Inputs, make_inputs
@@ -27,6 +27,9 @@ from isograd.scenario import Scenario
 from isograd.stored import in_memory, left_in_file
 from isograd.thinning import Course, course_of, thinned
 from isograd.trace import Mode, Trace, bits, load_trace
+
+if TYPE_CHECKING:
+    from isograd.explanation import Account
 
 
 @dataclass(frozen=True)
@@ -187,6 +190,8 @@ class Assessor:
         """A free run's cell, judged once more beside the same backend's resync run: does it drift?"""
 
         def own() -> OwnSteps:
+            from isograd.explanation import own_steps  # where nothing diverges nobody asks why
+
             assert free.trace is not None  # it was judged
             return own_steps(self.scenario, self.inputs, in_memory(free.trace), self.factor)
 
@@ -194,6 +199,8 @@ class Assessor:
 
     def account(self, cell: Cell) -> Account | None:
         """Why a cell diverges; where a source's printed numbers are the truth, why they do."""
+        from isograd.explanation import explain  # where all is green nobody asks why
+
         assert cell.trace is not None
         trace, states = in_memory(cell.trace), self.reference.states
         if cell.verdict is Verdict.EXPECTED and self.scenario.truth == "published":

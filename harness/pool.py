@@ -1,16 +1,110 @@
-"""Who takes which job? All children of a run: each takes its jobs one after another, and is started anew if it ends."""
+"""Who takes which job? All children of a run: each takes its jobs one after another, and is started anew if it ends.
+
+Where `warm` says so, those of isograd's own backends stay for the next run.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from isograd.backend import Target, parse_name
 from isograd.children import Answer, Child
 from isograd.errors import IsogradError
+
+
+@contextmanager
+def warm() -> Iterator[None]:
+    """Within it, the processes of isograd's own backends are not ended after a run: the next one has them at once.
+
+    For a notebook, or a suite of many small runs, where importing a framework takes longer than what it computes. They
+    end with the block, and with this process, however it ends. A run in another folder, with another environment or
+    another ``sys.path`` has processes of its own.
+
+    Example:
+        >>> import isograd
+        >>> with isograd.warm():
+        ...     reports = [isograd.run("article/single_neuron", backends=["numpy"]) for _ in range(2)]
+        >>> all(report.green for report in reports)
+        True
+    """
+    IDLE.users += 1
+    try:
+        yield
+    finally:
+        IDLE.users -= 1
+        if not IDLE.users:
+            IDLE.close()
+
+
+MOST = 2
+"""Processes of one backend that are kept at once: a framework's takes some hundred megabytes."""
+
+
+@dataclass
+class Idle:
+    """Children that have nothing to do, kept for the next run while somebody wants that.
+
+    Attributes:
+        users: how many blocks of `warm` there are.
+        kept: of each backend's class, each with the circumstances in which it was started.
+    """
+
+    users: int = 0
+    kept: dict[Target, list[tuple[object, Child]]] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def take(self, target: Target) -> Child | None:
+        """A child that is as one that would be started now; what was started in other circumstances is ended."""
+        with self.lock:
+            lot, now = self.kept.get(target, []), circumstances()
+            while lot:
+                started, child = lot.pop()
+                if child.alive and started == now:
+                    return child
+                _end(child)
+            return None
+
+    def keep(self, target: Target, started: object, child: Child) -> bool:
+        """Whether it is kept: a process of isograd's own backend, and well."""
+        with self.lock:
+            kept = bool(self.users and target.own and child.alive)
+            if kept:
+                self.kept.setdefault(target, []).append((started, child))
+                if len(self.kept[target]) > MOST:
+                    _end(self.kept[target].pop(0)[1])
+            return kept
+
+    def close(self) -> None:
+        """End them all."""
+        with self.lock:
+            lots, self.kept = list(self.kept.values()), {}
+        for _, child in (row for lot in lots for row in lot):
+            _end(child)
+
+
+IDLE = Idle()
+
+
+def circumstances() -> object:
+    """What a child has of the moment when it is started: where modules are looked for, its folder, its environment."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    folder = ""
+    with suppress(OSError):  # it may have been removed
+        folder = str(Path.cwd())
+    return tuple(sys.path), folder, tuple(sorted(environment.items()))
+
+
+def _end(child: Child) -> None:
+    with suppress(OSError):
+        child.close()
 
 
 @dataclass
@@ -65,6 +159,7 @@ class Turn:
     def __init__(self, children: Children, target: Target) -> None:
         self.children, self.target = children, target
         self.child: Child | None = None
+        self.started: object = None
         self.broken: dict[str, Answer] = {}  # by variant; under "", all of them
         self.environments: dict[str, Answer] = {}
 
@@ -107,8 +202,9 @@ class Turn:
 
     def _start(self, base: str) -> Answer | None:
         """Start a child and have it import the backend's class; what is wrong with that, if anything."""
+        self.started = circumstances()
         try:
-            self.child = Child(base, self.target)
+            self.child = IDLE.take(self.target) or Child(base, self.target)
         except OSError as error:
             return Answer(error=f"a child process cannot be started: {error}")
         self.children.running.add(self.child)
@@ -119,7 +215,7 @@ class Turn:
 
     def _bury(self) -> None:
         if self.child is not None:
-            with suppress(OSError):
-                self.child.close()
+            if self.children.stopped or not IDLE.keep(self.target, self.started, self.child):
+                _end(self.child)
             self.children.running.discard(self.child)
             self.child = None

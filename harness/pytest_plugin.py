@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from isograd.report import Report
 
 FIXTURE = "isograd_backend"
+
+_SESSION: list[ExitStack] = []
+"""Nothing outside a session; what lasts for it, and from its first assertion on what keeps processes."""
 
 pytest.register_assert_rewrite("isograd.contract")  # before anything imports it: its assertions are to say what came
 
@@ -33,6 +37,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="*",
         help="operations that isograd.contract tries, as in 'layer-relu-*,optimizer-*'; default: all",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """From here to `pytest_unconfigure` there is a session."""
+    _SESSION.append(ExitStack())
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the processes that assertions have left for one another."""
+    while _SESSION:
+        _SESSION.pop().close()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -89,8 +104,12 @@ def assert_equivalent(scenario: Any, backends: Sequence[str] | None = None, **op
     """
     __tracebackhide__ = True
     from isograd.api import run
+    from isograd.pool import warm
     from isograd.report import Report
 
+    if len(_SESSION) == 1 and not isinstance(scenario, Report):
+        _SESSION.append(ExitStack())  # the next test is not to wait for a framework once more
+        _SESSION[1].enter_context(warm())
     report = scenario if isinstance(scenario, Report) else run(scenario, backends=backends, **options)
     if not report.green:
         from isograd.report.text import failure

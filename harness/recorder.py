@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -146,6 +147,7 @@ class Columns:
     def __post_init__(self) -> None:
         self.expected = quantity_shapes(self.scenario, self.pattern)
         self.columns: dict[str, Array] = {}
+        self.kept: list[tuple[str, Array, np.dtype[Any], tuple[int, ...]]] = []
         self.returned: frozenset[str] = frozenset()
 
     def keep(self, row: int, step: int, seen: Mapping[str, Array]) -> None:
@@ -157,11 +159,13 @@ class Columns:
         if seen.keys() != self.returned:
             changed = min(map(str, seen.keys() ^ self.returned))
             raise RecordError(f"step {step}: {changed} was {'lost' if changed in self.returned else 'added'}")
-        for name, column in self.columns.items():
-            value = _array(step, name, seen[name])
-            if value.dtype != column.dtype:
-                raise RecordError(f"step {step}: {name} became {value.dtype}; it was {column.dtype}")
-            if value.shape == column.shape[1:]:
+        for name, column, dtype, shape in self.kept:
+            value = seen[name]
+            if type(value) is not np.ndarray:
+                value = _array(step, name, value)
+            if value.dtype is not dtype and value.dtype != dtype:
+                raise RecordError(f"step {step}: {name} became {value.dtype}; it was {dtype}")
+            if value.shape == shape:
                 column[row] = value
             elif value.ndim and value.shape[1:] == column.shape[2:] and self._is_smaller_batch(name, value):
                 column[row, : len(value)] = value
@@ -186,6 +190,7 @@ class Columns:
                     floats = ", ".join(str(dtype) for dtype in FLOATS)
                     raise RecordError(f"step {step}: {name}: expected an array of {floats}; got {value.dtype}")
                 self.columns[name] = np.zeros((self.rows, *value.shape), value.dtype)
+        self.kept = [(name, column, column.dtype, column.shape[1:]) for name, column in self.columns.items()]
 
     def _is_smaller_batch(self, name: str, value: Array) -> bool:
         shape = self.expected.get(name, ())

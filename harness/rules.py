@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from isograd.arithmetic import make_arithmetic
-from isograd.arithmetic.numbers import Arithmetic
+from isograd.arithmetic.numbers import Arithmetic, Native
 from isograd.backend import Backend, Session
 from isograd.dtypes import FORMATS
 from isograd.graph import Hooks, Training, narrows, training
@@ -68,10 +68,12 @@ class RulesSession(Session):
         rules: the training.
         lr: the learning rate of each step.
         dtype: what quantities are told in.
+        as_it_is: what is computed is what is told.
     """
 
     def __init__(self, rules: Training, inputs: Inputs, dtype: np.dtype[Any]) -> None:
         self.rules, self.lr, self.dtype = rules, inputs.lr, dtype
+        self.as_it_is = isinstance(rules.arithmetic, Native) and rules.arithmetic.dtype == dtype
 
     def load(self, t: int, state: Mapping[str, Array]) -> None:
         """Take the state over into the arithmetic of the rules."""
@@ -80,4 +82,6 @@ class RulesSession(Session):
     def step(self, t: int, batch: Batch) -> Mapping[str, Array]:
         """One step."""
         plain, walk = self.rules.arithmetic.plain, self.rules.step(batch, self.lr[t], t)
+        if self.as_it_is:
+            return dict(walk)
         return {name: np.asarray(plain(value), self.dtype) for name, value in walk}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from isograd import Report, Scenario, Trace, explanation, run
+from isograd import Report, Scenario, Trace, explanation, run, warm
 from isograd.backend import make_backend
 from isograd.describe import describe
 from isograd.inputs import make_inputs
@@ -58,6 +58,20 @@ kind = "sgd"
 lr = 0.1
 """
 SMALL_STEPS = 4
+
+
+COLD = ("test_processes", "test_children", "test_misbehaving", "test_soak", "test_plugin", "test_pool")
+"""Tests of how processes start and end."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def frameworks_stay(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The runs of a file share the processes of isograd's own backends."""
+    if request.module.__name__.rpartition(".")[2] in COLD:
+        yield
+        return
+    with warm():
+        yield
 
 
 def recorded_here(scenario: Scenario, backend: str) -> Trace:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -11,7 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from isograd.assess import Cell
-from isograd.explanation import Account
+
+if TYPE_CHECKING:
+    from isograd.explanation import Account
 
 TRIED = 8
 """Changes that are listed with how close they came."""
