@@ -24,8 +24,10 @@ from isograd.recorder import record_here
 from isograd.rules import Rules
 from isograd.trace import MODES, Mode, Trace
 from tests.conftest import REFERENCE, recorded_here
-from tests.test_faults import HOT, MIXED, OBLONG, WIDE
+from tests.test_faults import HOT, LONG, MIXED, OBLONG, WIDE
 from tests.test_sabotage import SQUARE, named
+
+ADAM = SQUARE | {"name": "by_adam", "optimizer": {"kind": "adam", "lr": 0.01}}
 
 # A row a fault: how a backend's name has it, and the causes that must be named: it, and what does the same here.
 FAULTS = {
@@ -81,6 +83,18 @@ MORE: list[tuple[dict[str, Any], str, set[str]]] = [
     ),
     (WIDE, "narrow_rate", {"narrow_rate", "learning_rate"}),
     (HOT, "infinity_clipped,at=first", {"infinity_clipped(first)"}),
+    (ADAM, "momentum,by=0.5", {"momentum"}),
+    (ADAM, "nesterov,by=0.5", {"nesterov"}),
+    (LONG, "gradients_not_cleared,layer=output", {"gradients_not_cleared(output)"}),
+    (MIXED, "written_loss,of=relative squares,by=0.5", {"written_loss(relative squares)"}),
+    (MIXED, "family_loss,of=power,c=2.5", {"family_loss(power)"}),
+    (MIXED, "term_added,of=mean g,by=-1", {"term_added(every parameter: mean g)"}),
+    (MIXED, "other_function,at=first_act,of=erf,by=0.9,times=1.1", {"other_function(first_act: erf)"}),
+    (MIXED, "weight_used_as,how=of unit rows", {"weight_used_as(of unit rows)"}),
+    (MIXED, "flow_changed,at=first,how=its sign", {"flow_changed(first: its sign)"}),
+    (MIXED, "samples_reordered,alone=1", {"samples_reordered(alone)"}),
+    (MIXED, "data_mixed,by=0.25", {"data_mixed(samples: the one before)"}),
+    (MIXED, "written_optimizer,by=signum", {"written_optimizer(signum)"}),
 ]
 PAIRS = {
     "which follow from one another": "labels_shifted,fault2=gradient_scale,by2=0.5",

@@ -268,7 +268,14 @@ READ_OFF: dict[str, Any] = {  # what is read off a trace, as it could have been
     "rate_of_its_own": {"rates": ((0, 0.5),)},
     "rate_warms_up": {"steps": 5},
     "rows_limited": {"by": 0.01},
+    "family_loss": {"of": "power", "c": 3.0},
+    "flow_changed": {"at": "hidden", "how": "its sign"},
+    "term_added": {"by": 0.1},
+    "told_of_other": {"at": "forward/hidden", "other": "forward/hidden_act"},
+    "weight_used_as": {"how": "squared"},
     "weights_clamped": {"by": 0.01},
+    "written_loss": {"of": "distances", "by": 1.0},
+    "other_function": {"at": "hidden_act", "of": "sin"},
 }
 
 
@@ -281,7 +288,7 @@ def test_a_change_makes_nothing_wrong_before_it_takes_hold(name: str) -> None:
         right = record_here(Rules("float64"), "right", scenario, inputs)
         options = [CATALOGUE[name](**READ_OFF[name])] if name in READ_OFF else CATALOGUE[name].variants(scenario)
         for change in options:
-            places = [getattr(change, "at", "")]
+            places = [getattr(change, "at", "").rpartition("/")[2]]
             if name in READ_OFF and any(place and place not in scenario.shapes() for place in places):
                 continue
             if name == "dropped" and inputs.batch_size != 4:

@@ -8,7 +8,7 @@ import pytest
 
 from isograd import Report, run
 from isograd.describe import describe
-from tests.mistakes import further, kinds
+from tests.mistakes import further, kinds, sixth
 from tests.mistakes.kinds import MLP, Kind
 from tests.mistakes.loops import FRAMEWORKS
 
@@ -17,6 +17,7 @@ TRIED = {
     for module, names in (
         (kinds, ("AdamForSgd", "ClippedByNorm", "L1Term", "DropoutLeftOn", "InputsNormalised", "ActivationInHalf")),
         (further, ("SlopeAtOutput", "WarmUp", "LabelsClipped")),
+        (sixth, ("InputsShuffledAlone", "WeightNotTransposed")),
     )
     for name in names
 }

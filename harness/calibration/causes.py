@@ -182,10 +182,10 @@ def _seeded(
 def _seeded_row(result: ScenarioResult, cell: Cell, backend: str, fault: str, change: Change) -> dict[str, Any]:
     account, seconds = _explained(result, cell)
     causes = account.causes if account else ()
-    named = any(is_seeded(trial, change) for trial in causes)
     strange = [
         trial for trial in causes if not is_seeded(trial, change) and not equivalent(result, trial.change, change)
     ]
+    named = len(strange) < len(causes)  # itself, or what does the same at every step
     if isinstance(change, Both):  # one of two can hide the other, or a third do what both do
         named = named or (bool(causes) and not strange)
     return {

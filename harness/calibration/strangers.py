@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from isograd.arithmetic import make_arithmetic
-from isograd.arithmetic.words import exp, minimum, sqrt, sum, tanh, where
+from isograd.arithmetic.words import exp, minimum, sum, tanh, where
 from isograd.backend import Session
 from isograd.changes.instead import instead
 from isograd.dtypes import FORMATS
@@ -126,12 +126,12 @@ class ClippedValues(Stranger):
         return np.clip(g, -0.5 * np.abs(g).max(), 0.5 * np.abs(g).max())
 
 
-class CentredGradients(Stranger):
-    """Gradients without their mean."""
+class SmearedGradients(Stranger):
+    """A tenth of each element of a gradient is its neighbour's."""
 
     def gradient(self, at: int, key: str, g: Any) -> Any:
-        """Centred."""
-        return g - np.mean(g) if np.size(g) > 1 else 1.3 * g + 0.1
+        """0.9 of its own, and 0.1 of the next one's."""
+        return 0.9 * g + 0.1 * np.roll(np.ravel(g), 1).reshape(np.shape(g)) if np.size(g) > 1 else 1.3 * g + 0.1
 
 
 class SignDescent(Stranger):
@@ -150,12 +150,12 @@ class Warmup(Stranger):
         return w - lr * g * (at + 1) / (at + 3)
 
 
-class AbsoluteDecay(Stranger):
-    """Weights decay by a constant, not by a share of themselves."""
+class RootDecay(Stranger):
+    """Weights decay by their cube root."""
 
     def update(self, at: int, key: str, w: Any, g: Any, after: Any, lr: Any) -> Any:
-        """W − 0.001 sign(w)."""
-        return after - 0.001 * np.sign(w)
+        """W − 0.001 ∛w."""
+        return after - 0.001 * np.cbrt(np.asarray(w, np.float64))
 
 
 class RoundedWeights(Stranger):
@@ -166,17 +166,17 @@ class RoundedWeights(Stranger):
         return np.round(np.asarray(after, np.float64), 3)
 
 
-class SmoothedLoss(Stranger):
-    """A robust loss: Σ (√(1 + r²) − 1), told and differentiated."""
+class SkewedLoss(Stranger):
+    """A loss that weighs errors above more, smoothly: Σ r² + 0.3 r³, told and differentiated."""
 
     def op(self, op: Op) -> Any:
-        """Charbonnier's."""
+        """The square, and some of the cube."""
         if not isinstance(op, Loss):
             return op
         return instead(
             op,
-            value=lambda yhat, y: sum(sqrt(1 + (yhat - y) * (yhat - y)) - 1, axis=(0, 1)),
-            gradient=lambda yhat, y: (yhat - y) / sqrt(1 + (yhat - y) * (yhat - y)),
+            value=lambda yhat, y: sum((yhat - y) * (yhat - y) * (1 + 0.3 * (yhat - y)), axis=(0, 1)),
+            gradient=lambda yhat, y: (yhat - y) * (2 + 0.9 * (yhat - y)),
         )
 
 

@@ -6,7 +6,7 @@ catalogue, `isograd.changes.catalogue`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from itertools import product
@@ -25,6 +25,13 @@ Rows = NDArray[np.int64]
 
 Values = dict[str, Any]
 """Something for each parameter, by "layer.param"; what a change is given has axes of runs and steps leading."""
+
+
+Told = Callable[[str, int], Array | None]
+"""A quantity as a trace has it so many steps before; None if it does not. With `START` before its name, as it was
+before that step's update."""
+
+START = "start of "
 
 
 ORDER = {"lr": 0, "forward": 1, "buffer": 1, "loss": 2, "backward": 3, "grad": 4, "state": 5, "weight": 5}
@@ -53,6 +60,10 @@ EARLY = frozenset(method for method, at in BEGINS.items() if at < ORDER["grad"])
 """Methods with an effect on what is computed before the gradients."""
 
 
+DATA = frozenset(("samples", "labels", "data"))
+"""Methods with an effect on a step's batch."""
+
+
 class Evidence(Protocol):
     """What a change may read its options off: a trace, and what the rules make of the trace's own states."""
 
@@ -71,6 +82,10 @@ class Evidence(Protocol):
     @property
     def looked_at(self) -> list[int]:
         """Those of them at which a change must account for everything."""
+
+    @property
+    def quantities(self) -> list[str]:
+        """What the trace has, in execution order, as far as it can be compared with what the rules have."""
 
     def state(self, step: int) -> Mapping[str, Array]:
         """The parameters before a step."""
@@ -103,8 +118,11 @@ class Change:
         between: of options that are solved for, the range outside which they mean nothing.
         needs: options without any of which it changes nothing: a person gives them, or a trace does.
         remembers: what it does at a step depends on steps before.
+        back: of what it remembers, on how many steps before, beside what is told of those (`recall`); None: on all.
         is_fact: it says which numbers are other ones; that all the rest is right is what speaks for it.
         choices: options that are varied, each a choice of words or a flag; the first of them says `where`.
+        tables: of options that are names, those that there are.
+        reading: about how many steps of a run it costs to read its options off a trace (`fitted`).
         rounds: its `updated` computes in the run's arithmetic, with its rounding; otherwise it is given plain arrays.
     """
 
@@ -119,7 +137,10 @@ class Change:
     between: ClassVar[Mapping[str, tuple[float, float]]] = {}
     needs: ClassVar[tuple[str, ...]] = ()
     choices: ClassVar[tuple[str, ...]] = ()
+    tables: ClassVar[Mapping[str, Collection[str]]] = {}
+    reading: ClassVar[int] = 0
     remembers: ClassVar[bool] = False
+    back: ClassVar[int | None] = None
     rounds: ClassVar[bool] = False
     is_fact: ClassVar[bool] = False
 
@@ -164,6 +185,13 @@ class Change:
         """Itself with options that are read off a trace (an order, an index); none where there is nothing to read."""
         yield from ()
 
+    def back_in(self, scenario: Scenario) -> int | None:
+        """How many steps before it needs in a scenario, as `back`."""
+        return self.back
+
+    def recall(self, run: Circumstances, told: Told) -> None:
+        """Remember what a trace tells of the steps before ``run.step``, where that is what there is to remember."""
+
     @property
     def late(self) -> bool:
         """Whether it begins at the gradients: everything before the update is as the rules have it."""
@@ -172,7 +200,12 @@ class Change:
     @property
     def alters_batches(self) -> bool:
         """Whether the samples of a step, or their numbers, can be others."""
-        return not self._hands.isdisjoint(("samples", "labels", "data"))
+        return not self._hands.isdisjoint(DATA)
+
+    @property
+    def only_of_data(self) -> bool:
+        """Whether nothing but the samples of a step, or their numbers, is another."""
+        return not self.remembers and self._hands <= DATA
 
     def reaches(self, quantity: str) -> bool:
         """Whether a quantity can be the first that differs: what comes before a change takes hold is right."""
@@ -261,6 +294,7 @@ class Circumstances:
         update: what the optimizer makes of a parameter and a gradient at this step.
         parameter: a parameter before the update, by "layer.param", in the run's arithmetic.
         again: the layers' outputs and the loss of the step's batch once more, by the parameters as they are then.
+        elsewhere: the gradients of the step's batch at other parameters, by "layer.param"; plain arrays.
         plain: an array, of numbers of the run's arithmetic too.
         held: an array as what another one is: a number of the run's arithmetic with as many axes, or an array.
         memory: for the change.
@@ -274,6 +308,7 @@ class Circumstances:
         self.update: Callable[[str, Any, Any], Any] = lambda key, w, g: w
         self.parameter: Callable[[str], Any] = lambda key: inputs.weights[key]
         self.again: Callable[[], Values] = dict
+        self.elsewhere: Callable[[Values], Values] = dict
         self.plain: Callable[[Any], Array] = np.asarray
         self.held: Callable[[Array, Any], Any] = lambda values, like: values
         self.memory: dict[Any, Any] = {}
@@ -283,7 +318,9 @@ class Circumstances:
     def batch(self, change: Change) -> Batch:
         """The features and labels of the step's batch, changed."""
         rows = change.samples(self, self.inputs.samples(self.step))
-        return change.data(self, Batch(self.inputs.x[rows], self.inputs.y[change.labels(self, rows)]))
+        of = change.labels(self, rows)
+        number = min(len(rows), len(of))  # of two changes each may have chosen by itself
+        return change.data(self, Batch(self.inputs.x[rows[:number]], self.inputs.y[of[:number]]))
 
     def part(self, number: int) -> Circumstances:
         """The same circumstances with a memory of its own, for one of several changes."""

@@ -128,6 +128,7 @@ class ChangedSession(Session):
         run, training = self.run, self.training
         run.update, run.lr, run.plain, run.held = training.updating(lr, t), lr, self._plain, self._held
         run.parameter, run.again = training.parameter, lambda: dict(training.again(batch))
+        run.elsewhere = lambda params: self._elsewhere(params, batch, lr, t)
         if self.known is None:
             yield from self.training.step(batch, lr, t)
             return
@@ -135,6 +136,22 @@ class ChangedSession(Session):
         yield from self.known.seen.items()
         yield from self.training.update(dict(self.known.gradients), lr, t, self.known.outs)
         yield from self.training.evaluated(batch)
+
+    def _elsewhere(self, params: Values, batch: Batch, lr: float, t: int) -> Values:
+        """The gradients at other parameters; the training goes on from its own."""
+        training, plain = self.training, self.training.arithmetic.plain
+        own = training.params
+        training.params = {layer: dict(of) for layer, of in own.items()}
+        gradients: Values = {}
+        try:
+            for key, value in params.items():
+                layer, _, param = key.partition(".")
+                training.params[layer][param] = self._held(value, own[layer][param])
+            for _ in training.gradients(batch, lr, gradients, {}):
+                pass
+        finally:
+            training.params = own
+        return {key: plain(g) for key, g in gradients.items()}
 
     def _rate(self, t: int) -> float:
         """The learning rate, changed; what is narrow is the computation, not the constant that it was given."""

@@ -1,13 +1,17 @@
-"""How is an order read off a trace? By distances between what it has and what each candidate would give."""
+"""What is read off a trace: an order, by distances to what each candidate would give; a layer, and all that it met."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
-from isograd.changes.change import Rows
+from isograd.changes.change import Evidence, Rows
+from isograd.changes.places import layer_of
+from isograd.dtypes import FORMATS
 from isograd.inputs import Array
+from isograd.ops.op import Layer
 
 MOST = 10_000_000
 """Of more products of rows, candidates and outputs, no order is read off a trace: it would take seconds a step."""
@@ -42,3 +46,45 @@ def nearest(far: Array, own: Rows) -> Rows:
 def listed(order: tuple[int, ...], number: int = 12) -> str:
     """The first of an order, for people."""
     return ", ".join(map(str, order[:number])) + (" …" if len(order) > number else "")
+
+
+def near(dtype: str, usual: float) -> float:
+    """How far from a form numbers may be, of their largest, to be tried: no nearer than the dtype lets them be."""
+    return max(usual, 8 * FORMATS[dtype].roundoff)
+
+
+class Met(NamedTuple):
+    """A layer at a step of a trace.
+
+    Attributes:
+        layer: the operation.
+        p: its parameters and buffers before the step.
+        x: what it was given.
+        a: what it gave.
+    """
+
+    layer: Layer
+    p: dict[str, Array]
+    x: list[Array]
+    a: Array
+
+
+def met(evidence: Evidence, name: str, step: int) -> Met | None:
+    """What a layer was given and gave; None where the trace does not have all of it."""
+    scenario, batch = evidence.scenario, evidence.inputs.batch(step)
+    layer, a = scenario.layer(name), evidence.recorded(f"forward/{name}", step)
+    feeds = scenario.feeds()
+    x = [
+        evidence.recorded(f"forward/{feed}", step) if feed in feeds else batch.x.astype(np.float64)
+        for feed in feeds[name]
+    ]
+    given = [value for value in x if value is not None]
+    if a is None or len(given) < len(x):
+        return None
+    return Met(layer, parameters_of(name, evidence.state(step)), given, a)
+
+
+def parameters_of(layer: str, state: Mapping[str, Array]) -> dict[str, Array]:
+    """A layer's parameters and buffers in a state, by their own names."""
+    found = {name.partition("/")[2]: value for name, value in state.items() if name.startswith(("weight/", "buffer/"))}
+    return {key.partition(".")[2]: np.asarray(v, np.float64) for key, v in found.items() if layer_of(key) == layer}

@@ -44,12 +44,14 @@ HELD = 2**22
 DEAR = 50_000_000
 """A noisy step that costs more is not run for a change that is far off by the typical envelope."""
 
+READINGS = 3_000_000_000
 SINGLES = 6_000_000_000
 PAIRS = 2_000_000_000
 ALTERATIONS = 500_000_000
 STEPS = 1_500_000_000
-"""What all single changes may cost, all pairs, all alterations that could tell causes apart, and the steps at which a
-change must account for everything. Of a small scenario the pairs are several hundred."""
+"""What reading options off a trace may cost, all single changes, all pairs, all alterations that could tell causes
+apart, and the steps at which a change must account for everything. Of a small scenario the pairs are several hundred.
+"""
 
 SAMPLE = 2**16
 """Elements of a tensor that are looked at before all of them are."""

@@ -37,14 +37,21 @@ class Told:
         """Those of them at which a change must account for everything."""
         return [step for step in self.rerun.steps.tolist() if step >= self.steps[0]]
 
+    @property
+    def quantities(self) -> list[str]:
+        """What the trace has in the shape that it should have."""
+        return self.rerun.names
+
     def state(self, step: int) -> Mapping[str, Array]:
         """The trace's parameters before a step."""
         return self.rerun.own.state(step)
 
     def recorded(self, name: str, step: int) -> Array | None:
-        """A quantity of the trace."""
+        """A quantity of the trace, at a step that it has."""
         own = self.rerun.own
-        return own.recorded(name, step) if own.fits(name) else None
+        row = own.row(step)
+        there = row < len(own.trace.steps) and int(own.trace.steps[row]) == step
+        return own.recorded(name, step) if there and own.fits(name) else None
 
     def ruled(self, name: str, step: int) -> Array:
         """The same by the rules."""

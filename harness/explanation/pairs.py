@@ -200,7 +200,7 @@ class Pairs:
         """Candidates for a pair: a precision, or any other order or values, would hide the other one."""
         at = self.place.step if step is None else step
         if at not in self._usual_at:
-            self._usual_at[at] = [c for c in self.search.candidates(at) if not c.precision() and not c.vague]
+            self._usual_at[at] = [c for c in self.search.candidates(at) if not c.precision()]
         return self._usual_at[at]
 
 

@@ -4,31 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from isograd.arithmetic import make_arithmetic
 from isograd.arithmetic.noise import Kind
 from isograd.arithmetic.noisy import noisy
 from isograd.arithmetic.numbers import Arithmetic
 from isograd.changes.change import Change
-from isograd.changes.changed import ChangedSession, Known, known
 from isograd.dtypes import FORMATS
 from isograd.envelope import Floats
 from isograd.explanation.effort import HELD, SAMPLE
-from isograd.explanation.own import Own, strays
+from isograd.explanation.own import strays
+from isograd.explanation.replay import Replay, Steps, end_to_end
 from isograd.floors import pooled
-from isograd.graph import Graph, Training, narrows
 from isograd.inputs import Array
 from isograd.judging import FACTOR
-from isograd.overflow import as_far_as_the_dtype_reaches
-from isograd.quantities import has_samples
 from isograd.scaled import scale
-
-Steps = NDArray[np.int64]
 
 NoiseOf = Callable[[Kind], Arithmetic]
 """Arithmetic for a kind of noisy runs."""
@@ -41,12 +34,6 @@ FURTHEST = 64
 
 RESIZED = 4.0
 """A tensor that a change makes so many times smaller is weighted anew."""
-
-NOTHING = np.zeros(0)
-"""What quantities are put behind: there may be none."""
-
-LEAD = 16
-"""Steps before one that is looked at, of which what a change remembers has noise too."""
 
 ROUGHLY = 100.0
 """A change that is further off than so many bounds, without noise, is not looked at with noise."""
@@ -92,7 +79,7 @@ class Unchanged:
 
 
 @dataclass(frozen=True)
-class Rerun:
+class Rerun(Replay):
     """Steps of a trace, run again by changed rules from the trace's own states.
 
     Attributes:
@@ -100,7 +87,6 @@ class Rerun:
         steps: the steps that are looked at, the first of them first.
     """
 
-    own: Own
     steps: Steps
 
     def compare(
@@ -111,6 +97,7 @@ class Rerun:
         *,
         stop: bool = False,
         noise: NoiseOf | None = None,
+        strict: bool = False,
     ) -> tuple[float, tuple[str, int]]:
         """The largest error in bounds of a change's noisy runs, and where.
 
@@ -120,27 +107,34 @@ class Rerun:
             names: quantities; None: all that the trace has.
             stop: at the first step that is outside.
             noise: another arithmetic's; None: the scenario's.
+            strict: each element by its own bound, also where the change accounts for nearly all that is wrong.
         """
         worst = (0.0, ("", 0))
-        for ratio in self.ratios(change, steps, names, noise=noise):
+        for ratio in self.ratios(change, steps, names, noise=noise, strict=strict):
             worst = max(worst, ratio)
             if stop and not ratio[0] <= 1.0:
                 break
         return worst
 
     def ratios(
-        self, change: Change, steps: Steps, names: list[str] | None = None, *, noise: NoiseOf | None = None
+        self,
+        change: Change,
+        steps: Steps,
+        names: list[str] | None = None,
+        *,
+        noise: NoiseOf | None = None,
+        strict: bool = False,
     ) -> Iterator[tuple[float, tuple[str, int]]]:
         """The largest error in bounds at each of the steps, one after the other, and where."""
         for step, seen in self._strays(change, steps, noise or self.noise(4)):
-            yield max((self._ratio(name, step, seen[name]), (name, step)) for name in names or self.told)
+            yield max((self._ratio(name, step, seen[name], strict), (name, step)) for name in names or self.told)
 
     def noise(self, seed: int, dtype: str = "", products: float | None = None) -> NoiseOf:
         """Arithmetic with noise of the scenario's dtype, or another's, for each kind of noisy runs."""
         dtype = dtype or self.own.scenario.dtype
         return lambda kind: noisy(dtype, self.own.effort.runs, FACTOR, seed, products, kind=kind)
 
-    def _ratio(self, name: str, step: int, seen: tuple[Floats, Floats]) -> float:
+    def _ratio(self, name: str, step: int, seen: tuple[Floats, Floats], strict: bool = False) -> float:
         got, (value, stray) = self.own.recorded(name, step), seen
         if value.shape != got.shape:  # a change that turns a weight round accounts for just that shape
             return float("inf")
@@ -150,14 +144,14 @@ class Rerun:
             return 0.0 if float(value.astype(dtype)) == float(got) or near else float("inf")
         got, value = got[np.newaxis], value[np.newaxis]
         envelope = self.own.envelope(name, stray[np.newaxis], value, np.array([step]))
-        strict = float(scale(got, value, envelope).ratio[0]) / self.own.limit
+        own = float(scale(got, value, envelope).ratio[0]) / self.own.limit
         unchanged = self._unchanged[step].ratio.get(name, 0.0) if step in self.steps else 0.0
-        if strict <= 1.0 or unchanged <= 1.0:
-            return strict
+        if strict or own <= 1.0 or unchanged <= 1.0:
+            return own
         # a change has no rounding of its own (data that are normalised in the dtype have some): where it accounts for
         # by far the most of what is wrong, its elements may be off by what the largest of their tensor may
         loose = float(scale(got, value, pooled(envelope)).ratio[0]) / self.own.limit
-        return min(strict, max(loose, strict * FAR / unchanged))
+        return min(own, max(loose, own * FAR / unchanged))
 
     def _strays(
         self, change: Change, steps: Steps, noise: NoiseOf
@@ -170,115 +164,12 @@ class Rerun:
     def _runs(self, seen: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:
         """Each quantity with a leading axis of runs; a constant has one."""
         for name in self.told:
-            yield name, self._with_runs(name, np.asarray(seen[name]))
-
-    def _with_runs(self, name: str, value: Array) -> Array:
-        """With a leading axis of runs: one, or those of noisy arithmetic, which has an axis of steps besides."""
-        more = value.ndim - len(self.own.shapes[name])
-        return value[:, 0] if more == 2 else value[np.newaxis] if not more else value
-
-    def run(
-        self, change: Change, steps: Steps, arithmetic: str | Arithmetic
-    ) -> Iterator[tuple[int, Mapping[str, Array]]]:
-        """The changed rules at the steps; a change that remembers is led through all steps before, far ones plainly."""
-        scenario, inputs, free = self.own.scenario, self.own.inputs, self.own.trace.manifest.mode == "free"
-        session = ChangedSession(scenario, inputs, change, arithmetic, rounded=False)
-        before = session
-        if change.remembers:
-            before = ChangedSession(scenario, inputs, change, "float64", rounded=False)
-            before.run = session.run
-        wanted, known = set(steps.tolist()), self.own.steps
-        lead = {step - back for step in wanted for back in range(LEAD)} if change.remembers else wanted
-        late, effort = change.late, self.own.effort
-        for step in known[known <= steps.max(initial=-1)].tolist() if change.remembers else steps.tolist():
-            at = session if step in lead else before
-            at.run.loads = not (free and step)  # a free run loads a state once, and then has its own
-            plain = step not in lead or arithmetic == "float64"
-            effort.spent += effort.step if plain else effort.noisy / len(effort.kinds)
-            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                at.load(step, self.own.state(step))
-                at.known = self._known(step) if plain and late else None
-                seen = [at.step(step, inputs.batch(step))]
-            if step in wanted:
-                yield step, self._as_told(seen.pop(), change, step)  # large: not to be held here while it is looked at
-
-    def _known(self, step: int) -> Known:
-        """What the rules give up to the gradients, from the trace's own state; kept, as far as that is not too much."""
-        found = self._knowns.get(step)
-        if found is None:
-            own = self.own
-            training = self._training(step)
-            found = known(training, own.inputs.batch(step), own.inputs.lr[step], step)
-            if len(self._knowns) * own.effort.numbers < HELD:
-                self._knowns[step] = found
-        return found
-
-    @cached_property
-    def _knowns(self) -> dict[int, Known]:
-        return {}
-
-    def _as_told(self, seen: Mapping[str, Array], change: Change, step: int) -> Mapping[str, Array]:
-        """A step's quantities as a trace could hold them: with its batch's rows, and within its dtype's range."""
-        rows = len(self.own.inputs.samples(step))
-        if self._could_be_told(seen, rows):
-            return seen
-        flat = [name for name in self.own.shapes if name in seen and name != "lr"]
-        runs = {name: self._with_runs(name, np.asarray(seen[name])) for name in flat}
-        runs = {name: _of_a_batch(name, value, rows) for name, value in runs.items()}
-        held = as_far_as_the_dtype_reaches(runs, partial(self._twin, change, step), self.own.scenario.dtype)
-        lr = {"lr": self._with_runs("lr", np.asarray(seen["lr"]))[0]} if "lr" in seen else {}
-        return {**seen, **lr, **{name: value[0] if len(value) == 1 else value for name, value in held.items()}}
-
-    def _could_be_told(self, seen: Mapping[str, Array], rows: int) -> bool:
-        """Whether quantities without noise are so already, as nearly all are."""
-        values = []
-        for name, axes, of_samples in self._forms:
-            value = np.asarray(seen.get(name, 0.0 if not axes else ()))
-            if value.ndim != axes or (of_samples and len(value) != rows):
-                return False
-            values.append(value)
-        return FORMATS[self.own.scenario.dtype].holds(_end_to_end(values))
-
-    @cached_property
-    def _forms(self) -> list[tuple[str, int, bool]]:
-        """Of every quantity but the learning rate how many axes it has, and whether the first counts samples."""
-        return [(name, len(shape), has_samples(name)) for name, shape in self.own.shapes.items() if name != "lr"]
-
-    def _twin(self, change: Change, step: int) -> dict[str, Array]:
-        """The changed rules in the dtype itself; a change that remembers is not led through the steps before here."""
-        own = self.own
-        session = ChangedSession(own.scenario, own.inputs, change, own.scenario.dtype, rounded=False)
-        rows = len(own.inputs.samples(step))
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            session.load(step, own.state(step))
-            seen = session.step(step, own.inputs.batch(step))
-        return {name: _of_a_batch(name, np.asarray(value)[np.newaxis], rows)[0] for name, value in seen.items()}
-
-    def _training(self, step: int) -> Training:
-        """The rules in float64, at the trace's own state before a step."""
-        scenario = self.own.scenario
-        training = Training(Graph.of(scenario), make_arithmetic("float64", scenario.dtype, narrows(scenario)))
-        training.load(self.own.state(step))
-        return training
-
-    def moved(self, step: int) -> dict[str, Array]:
-        """What the optimizer adds to each parameter at a step, for the gradients that the trace has."""
-        own = self.own
-        training = self._training(step)
-        update, plain = training.updating(own.inputs.lr[step], step), training.arithmetic.plain
-        out = {}
-        for key in own.parameters:
-            w, g = (
-                training.arithmetic.array(v)
-                for v in (own.state(step)[f"weight/{key}"], own.recorded(f"grad/{key}", step))
-            )
-            out[key] = np.asarray(plain(update(key, w, g)) - plain(w))
-        return out
+            yield name, self.with_runs(name, np.asarray(seen[name]))
 
     def vector(self, change: Change, names: list[str], steps: Steps) -> Floats:
         """All quantities of all steps in one vector, in float64; of large ones some elements (`_few`)."""
         runs = self.run(change, steps, "float64")
-        return _end_to_end([self._few(name, step, seen[name]) for step, seen in runs for name in names])
+        return end_to_end([self._few(name, step, seen[name]) for step, seen in runs for name in names])
 
     def roughly(self, change: Change, steps: Steps, strict: bool = False) -> tuple[float, tuple[str, int]]:
         """How near a change comes at the first of the steps, without noise; 1 is a hundred times its bound.
@@ -306,7 +197,7 @@ class Rerun:
         whole = self._whole(step)
         if not whole.names:
             return 0.0, ("", step)
-        value = _end_to_end([self._few(name, step, seen[name]) for name in whole.names])
+        value = end_to_end([self._few(name, step, seen[name]) for name in whole.names])
         alike = (whole.got == value) | (np.isnan(whole.got) & np.isnan(value))
         off = np.abs(whole.got - value)
         off = np.where(alike, 0.0, np.where(np.isnan(off), np.inf, off))
@@ -387,7 +278,7 @@ class Rerun:
         key = (what, *names, *steps.tolist())
         found = self._vectors.get(key)
         if found is None:
-            found = _end_to_end([of(name, at) for at in steps.tolist() for name in names])
+            found = end_to_end([of(name, at) for at in steps.tolist() for name in names])
             if len(found) <= HELD // 64:
                 self._vectors[key] = found
         return found
@@ -448,15 +339,3 @@ class Rerun:
     def names(self) -> list[str]:
         """Those of them that can be compared element by element with what the rules give."""
         return [name for name in self.told if self.own.fits(name)]
-
-
-def _end_to_end(values: list[Array]) -> Floats:
-    return np.concatenate([NOTHING, *[value.reshape(-1) for value in values]])
-
-
-def _of_a_batch(name: str, value: Array, rows: int) -> Array:
-    """Runs of a quantity with the rows that its batch should have: a change may have seen another batch."""
-    if not has_samples(name) or value.shape[1] == rows:
-        return value
-    kept = value[:, :rows]
-    return np.pad(kept, [(0, 0), (0, rows - kept.shape[1]), *[(0, 0)] * (kept.ndim - 2)])

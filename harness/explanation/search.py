@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
@@ -10,12 +9,13 @@ import numpy as np
 
 from isograd.changes.catalogue import CATALOGUE
 from isograd.changes.change import Change
-from isograd.explanation.effort import SINGLES
+from isograd.explanation.effort import READINGS, SINGLES
 from isograd.explanation.evidence import Told
 from isograd.explanation.localise import Place, local_errors
 from isograd.explanation.own import Own
 from isograd.explanation.pairs import Pairs
-from isograd.explanation.rerun import Rerun, Steps
+from isograd.explanation.replay import Steps
+from isograd.explanation.rerun import Rerun
 from isograd.explanation.trial import Trial, Trying
 from isograd.inputs import Array
 from isograd.judging import GRAVE
@@ -25,6 +25,9 @@ ENOUGH = 64
 
 BEFORE = 4
 """Steps before the first wrong one at which a change that accounts for it may have shown already."""
+
+FURTHER = 24
+"""Steps more at which those that account for everything so far are compared, where there are several."""
 
 CONFIRM = 24
 """Further steps that a change must account for, spread over the run, beside the one after the first."""
@@ -44,6 +47,7 @@ class Search:
 
     def __post_init__(self) -> None:
         self.effort = self.own.effort
+        self._variants_at: dict[int, tuple[list[Change], list[Change], list[Change]]] = {}
         self._steps_left_out = self._left_out = self._pairs_left_out = ""
         self.rerun = Rerun(self.own, self._steps_to_confirm())
         self.trying = Trying(self.rerun, self.place, self.rerun.steps[:1])
@@ -79,15 +83,41 @@ class Search:
 
     # ------------------------------------------------------------ one change
 
-    def candidates(self, step: int | None = None) -> Iterator[Change]:
-        """Every change of the catalogue at each of its places; what happens at one step, at this one."""
+    def candidates(self, step: int | None = None) -> list[Change]:
+        """Every change of the catalogue at each of its places; what happens at one step, at this one. No vague ones."""
+        return self._variants(step)[0]
+
+    def vague_candidates(self) -> list[Change]:
+        """The changes that account for so much that they are causes only where nothing else is."""
+        _, read, unread = self._variants()
+        found = [*read]
+        evidence, until = self._told_from(self.place.step), self.effort.spent + READINGS
+        for change in unread:
+            found += [] if change.idle else [change]
+            if self.effort.spent <= until:
+                self.effort.spent += self.effort.step * change.reading
+                found += change.fitted(evidence)
+        return found
+
+    def _variants(self, step: int | None = None) -> tuple[list[Change], list[Change], list[Change]]:
+        """Those that are not vague, those that are, and of the latter those whose options were not read off yet."""
         at = self.place.step if step is None else step
-        evidence = Told(self.rerun, self.own.steps[self.own.steps >= at].tolist())
-        for kind in CATALOGUE.values():
-            for variant in kind.variants(self.own.scenario):
-                change = _at_step(variant, at)
-                yield change
-                yield from change.fitted(evidence)
+        if at not in self._variants_at:
+            evidence = self._told_from(at)
+            usual, vague, unread = lots = ([], [], [])  # type: tuple[list[Change], list[Change], list[Change]]
+            for kind in CATALOGUE.values():
+                for variant in kind.variants(self.own.scenario):
+                    change = _at_step(variant, at)
+                    if change.vague:
+                        unread.append(change)
+                        continue
+                    for found in (*([] if change.idle else [change]), *change.fitted(evidence)):
+                        (vague if found.vague else usual).append(found)
+            self._variants_at[at] = lots
+        return self._variants_at[at]
+
+    def _told_from(self, step: int) -> Told:
+        return Told(self.rerun, self.own.steps[self.own.steps >= step].tolist())
 
     def can_explain(self, change: Change, wrong: frozenset[str]) -> bool:
         """Whether all that is wrong for what it was computed from can be so by a change."""
@@ -97,22 +127,32 @@ class Search:
     def single(self) -> list[Trial]:
         """Every candidate, tried, the closest first; several can account for everything.
 
-        Those that can make wrong all that is gravely so come first, and the others only where none of these fits.
-        What says more is kept: not another order or other values where anything else fits, and not a change of all
-        places where the same at one of them fits.
+        Those that can make wrong all that is gravely so come first, and the others only where none of these fits; and
+        the vague ones only where nothing else does. What says more is kept: what holds at the steps before too, and a
+        change at one place where the same at all of them would fit as well.
         """
-        every, wrong = list(self.candidates()), self._gravely_wrong
-        near = [change for change in every if self.can_explain(change, wrong)]
-        trials = self._of(near)
-        if len(trials) == len(near) and not any(trial.fits for trial in trials):
-            trials += self._of([change for change in every if not self.can_explain(change, wrong)])
-        left = 0 if any(trial.fits for trial in trials) and len(trials) >= len(near) else len(every) - len(trials)
-        self._left_out = f"{left} of {len(every)} changes" if left else ""
-        trials = [self.proved(trial) for trial in trials]
+        wrong, lots = self._gravely_wrong, (self.candidates, self.vague_candidates)
+        trials: list[Trial] = []
+        number = 0
+        for lot in lots:
+            every = lot()
+            near = [change for change in every if self.can_explain(change, wrong)]
+            came = self._of(near)
+            if len(came) == len(near) and not any(trial.fits for trial in came):
+                came += self._of([change for change in every if not self.can_explain(change, wrong)])
+            trials, number = trials + came, number + len(every)
+            if any(trial.fits for trial in trials):
+                number = number if len(came) < len(near) else len(trials)
+                break
+        left = number - len(trials)
+        self._left_out = f"{left} of {number} changes" if left else ""
+        trials = [self.proved(trial) for trial in self._told_apart(trials)]
         # of those that account for everything first what has fewer values to fit
         trials.sort(key=lambda trial: (not trial.fits, trial.fits and len(trial.solved), trial.ratio))
-        if any(trial.fits and not trial.change.vague for trial in trials):
-            trials = [trial for trial in trials if not trial.change.vague]
+        if any(trial.fits and not trial.since for trial in trials):
+            trials = [trial for trial in trials if not (trial.fits and trial.since)]
+        vague = [len(trial.solved) for trial in trials if trial.fits and trial.change.vague]
+        trials = [t for t in trials if not (t.fits and t.change.vague and len(t.solved) > min(vague))]
         local = {
             t.change.id: min(_width(o) for o in trials if o.fits and o.change.id == t.change.id)
             for t in trials
@@ -120,6 +160,26 @@ class Search:
         }
         trials = [t for t in trials if not (t.fits and _width(t) > local[t.change.id])]
         return list({trial.id: trial for trial in reversed(trials)}.values())[::-1]
+
+    def _told_apart(self, trials: list[Trial]) -> list[Trial]:
+        """Of several that fit, those that do so strictly and at further steps too, if there are any."""
+        for steps in (self.rerun.steps, self._further_steps):
+            fits = [t for t in trials if t.fits and not t.words and not t.change.precision()]
+            if len(fits) < 2 or not len(steps) or self.effort.dear:
+                break
+            ratios = {id(t): self.rerun.compare(t.change, steps, stop=True, strict=True) for t in fits}
+            if min(ratio for ratio, _ in ratios.values()) <= 1.0:
+                worse = {id(t): max((t.ratio, t.worst), ratios[id(t)]) for t in fits}
+                trials = [
+                    replace(t, ratio=worse[id(t)][0], worst=worse[id(t)][1]) if id(t) in worse else t for t in trials
+                ]
+        return trials
+
+    @cached_property
+    def _further_steps(self) -> Steps:
+        """Steps that no change was compared at so far."""
+        known = self.own.steps[self.own.steps >= self.place.step]
+        return _spread_out(np.setdiff1d(known, self.rerun.steps), FURTHER)
 
     @cached_property
     def _gravely_wrong(self) -> frozenset[str]:

@@ -9,7 +9,8 @@ import numpy as np
 
 from isograd.changes.change import Both, Change
 from isograd.envelope import Floats
-from isograd.explanation.rerun import Rerun, Steps
+from isograd.explanation.replay import Steps
+from isograd.explanation.rerun import Rerun
 from isograd.judging import SHARP, SURE
 
 ITERATIONS = 12
@@ -17,6 +18,9 @@ ITERATIONS = 12
 
 LARGEST = 1000
 """Whole numbers up to which one is simple."""
+
+NEARLY = 1e-3
+"""How near a whole number a fit may have ended to be tried from there."""
 
 FEW = 4
 """The same for a large scenario."""
@@ -109,6 +113,7 @@ def _solve(
         return rerun.vector(joined(put(values)), names, steps)
 
     found, errors, came = _gauss_newton(run, usual, got, rerun.weights(names, steps), iterations)
+    found, errors, came = _from_a_whole_number(run, (found, errors, came), got, rerun.weights(names, steps), iterations)
     if np.isfinite(errors).all() and (weights := rerun.weights_near(came, names, steps)) is not None:
         found, errors, _ = _gauss_newton(run, found, got, weights, iterations, came)
     solved: list[dict[str, Solved]] = [{} for _ in parts]
@@ -116,6 +121,28 @@ def _solve(
         solved[i][name] = Solved(value, error, parts[i].solve[name])
     nice = np.array([_simplest(value, error) for value, error in zip(found.tolist(), errors.tolist(), strict=True)])
     return put(nice), solved
+
+
+def _from_a_whole_number(
+    run: Callable[[Floats], Floats],
+    fit: tuple[Floats, Floats, Floats],
+    got: Floats,
+    weight: Floats,
+    iterations: int,
+) -> tuple[Floats, Floats, Floats]:
+    """The fit from whole numbers, where they are near and fit better: behind a ReLU the slopes lead nearly there."""
+    found, _, came = fit
+    whole = np.where(np.abs(found - np.rint(found)) <= NEARLY, np.rint(found), found)
+    if not np.isfinite(found).all() or (whole == found).all():
+        return fit
+    at = run(whole)
+    if at.shape == came.shape and _left(got, at, weight) < _left(got, came, weight):
+        return _gauss_newton(run, whole, got, weight, iterations, at)
+    return fit
+
+
+def _left(got: Floats, came: Floats, weight: Floats) -> float:
+    return float(np.linalg.norm(np.nan_to_num((got - came) * weight)))
 
 
 def simple(value: float) -> Iterator[tuple[float, float]]:
@@ -147,9 +174,10 @@ def _gauss_newton(
 
     Starts from ``values``, which give ``known``, if anybody knows. Done where, with the slopes as they were, another
     step would be none: one step is enough where the effect is linear. Given up where two steps have not halved what is
-    left.
+    left. Behind a ReLU a step can lead away: what has come nearest counts.
     """
     errors, at = np.full(len(values), np.inf), run(values) if known is None else known
+    best = values, at
 
     def residual() -> Floats:
         return np.nan_to_num((got - at) * weight)
@@ -169,7 +197,8 @@ def _gauss_newton(
             return values, np.full(len(values), np.inf), at
         values, at = further, run(further)
         left.append(float(np.linalg.norm(residual())))
+        best = (values, at) if left[-1] <= min(left) else best
         another = np.linalg.solve(normal, jacobian.T @ residual()[good])
         if (np.abs(another) <= 1e-2 * errors).all() or not left[-1] <= left[-3] / 2:
             break
-    return values, errors, at
+    return best[0], errors, best[1]

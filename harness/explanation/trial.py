@@ -10,16 +10,24 @@ import numpy as np
 
 from isograd.changes.catalogue.parameters import InitialLost
 from isograd.changes.catalogue.told import WeightsToldEarly
-from isograd.changes.change import Change
+from isograd.changes.change import Change, Circumstances
+from isograd.changes.reading import parameters_of
 from isograd.dtypes import FORMATS
+from isograd.explanation.loaded import Loaded
 from isograd.explanation.localise import Place, local_errors
 from isograd.explanation.own import Own
-from isograd.explanation.rerun import Rerun, Steps
+from isograd.explanation.replay import Steps
+from isograd.explanation.rerun import Rerun
 from isograd.explanation.solve import Solved, alone, solved_for
-from isograd.judging import FACTOR, NARROW, OF_TWO
+from isograd.inputs import Array
+from isograd.judging import NARROW, OF_TWO
+from isograd.scenario import SAMPLES
 
-FEW_ELEMENTS = 3
-"""Elements up to which those that differ are named."""
+ABOUT = 1e-2
+"""Of the largest number, how far a layer's output may be off so that a change of data is tried."""
+
+AT_FIRST = 4
+"""Steps from which several values are solved for that one step does not tell apart."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +119,8 @@ class Trying:
         """Solve for the change's parameter, if it has one; then compare all quantities, at the step and at others."""
         if not change.reaches(self.place.first):
             return Trial(change, np.inf, (self.place.first, self.place.step))
+        if change.only_of_data and not change.solve and not self._batch_fits(change):
+            return Trial(change, np.inf, (self.place.first, self.place.step))
         if change.precision():
             return self._narrower(change)
         if change.id == InitialLost.id:
@@ -119,10 +129,48 @@ class Trying:
             return self._told_early(change)
         return self.within(change, alone)
 
+    def _batch_fits(self, change: Change) -> bool:
+        """Whether the first layers give, for a change's batch, about what the trace has there; or the loss does.
+
+        A whole step would say no more, and there are hundreds of such changes.
+        """
+        own, step = self.own, int(self.first[0])
+        run = Circumstances(own.scenario, own.inputs)
+        run.step = step
+        given, batch = own.inputs.batch(step), run.batch(change)
+        if not np.array_equal(given.x, batch.x):
+            fed = [layer.name for layer in own.scenario.layers if own.scenario.feeds()[layer.name] == (SAMPLES,)]
+            return all(self._is_near(f"forward/{name}", self._given(name, step, batch.x)) for name in fed)
+        if not np.array_equal(given.y, batch.y):
+            last = f"forward/{own.scenario.layers[-1].name}"
+            if own.fits(last) and len(outputs := own.recorded(last, step)) == len(batch.y):
+                labels = batch.y if own.scenario.loss.labels == "classes" else batch.y.astype(np.float64)
+                with np.errstate(all="ignore"):
+                    return self._is_near("loss", own.scenario.loss.value(outputs, labels))
+        return True
+
+    def _given(self, name: str, step: int, x: Array) -> Array:
+        """What a layer that takes the samples gives for others."""
+        with np.errstate(all="ignore"):
+            layer, p = self.own.scenario.layer(name), parameters_of(name, self.own.state(step))
+            return np.asarray(layer.forward(p, x.astype(np.float64)).a)
+
+    def _is_near(self, name: str, value: Array) -> bool:
+        """Whether a quantity of the first step is about that; of what cannot be compared nothing is known."""
+        if not self.own.fits(name):
+            return True
+        got = self.own.recorded(name, int(self.first[0]))
+        if got.shape != value.shape:
+            return True
+        off = np.nan_to_num(np.abs(got - value), nan=np.inf)
+        return bool((off <= ABOUT * np.abs(got).max(initial=0.0)).all() or not np.isfinite(got).all())
+
     def within(self, change: Change, within: Callable[[Change], Change]) -> Trial:
         """A change as part of what ``within`` makes of it; looked at no longer than it takes to see it is wrong."""
         rerun, first = self.rerun, self.first
         change, solved = solved_for(rerun, change, rerun.names, first, within)
+        if len(solved) > 1 and not all(np.isfinite(value.error) for value in solved.values()):
+            change, solved = solved_for(rerun, change, rerun.names, rerun.steps[:AT_FIRST], within)
         trial = Trial(within(change), np.inf, (self.place.first, self.place.step), solved)
         return self._compared(trial, change, within) if trial.tells else trial  # what moves nothing there is no cause
 
@@ -141,91 +189,25 @@ class Trying:
     def _other_values(self, change: Change) -> Trial:
         """Other parameters than were loaded account for a trace that follows from those that it must have had.
 
-        They are told by the update: w = w′ − Δw. That they are the given ones but for those named is part of it.
+        That they are the given ones but for those named is part of it.
         """
         nothing = Trial(change, np.inf, (self.place.first, self.place.step))
-        if not self.place.first.startswith("forward/") or not self._updates_are_recorded():
+        if not self.place.first.startswith("forward/") or not self._loaded.is_told:
             return nothing  # what comes before the loss is right, and so were the values
-        at, differs = getattr(change, "at", ""), list(self._had[1])
+        at, differs = getattr(change, "at", ""), self._loaded.differs
         if differs != [at] and not (at == "" and (len(differs) > 1 or len(differs) == len(self.own.parameters))):
             return nothing
-        ratio, where = Rerun(self._had[0], self.rerun.steps).compare(Change(), self.rerun.steps)
-        named = "every parameter" if len(differs) == len(self.own.parameters) > 1 else " and ".join(differs)
-        words = f"the values of {named} are not those that were loaded" + self._which_elements(differs)
-        if self.own.trace.manifest.mode == "free" and self.place.step:
-            words = f"a step starts from other values of {named} than the step before has told"
+        ratio, where = self._loaded.compared()
         # what an update tells of a value has the update's rounding besides
-        return Trial(change, ratio / 2, where, words=words)
-
-    def _which_elements(self, differs: list[str]) -> str:
-        """What they are, if that is simple: nothing, another parameter's, or of one parameter few other elements."""
-        if other := self._what_they_are(differs):
-            return other
-        if len(differs) != 1:
-            return ""
-        name, step = f"weight/{differs[0]}", int(self.rerun.steps[0])
-        had, given = (own.states[name][step].astype(np.float64) for own in (self._had[0], self.own))
-        turned = given.T if given.ndim == 2 and given.shape[0] == given.shape[1] else given
-        near = np.abs(had - given).max() / 1e3
-        if (np.abs(had - turned) <= near).all():
-            return ": they are those, transposed"
-        times = float((had * given).sum() / (given * given).sum()) if given.any() else 0.0
-        if times and (np.abs(had - times * given) <= near).all():
-            return f": they are {times:.6g} times those"
-        where = np.argwhere(np.abs(had - given) > np.abs(had - given).max() / 1e3)
-        if not 0 < len(where) <= FEW_ELEMENTS:
-            return ""
-        told = [f"element {list(map(int, at))} by {(had - given)[tuple(at)]:.3g}" for at in where]
-        return f": they differ in {' and '.join(told)} only"
-
-    def _what_they_are(self, differs: list[str]) -> str:
-        """That they are all 0, or those of other parameters; else ""."""
-        step, others = int(self.rerun.steps[0]), []
-        given = {key: self.own.states[f"weight/{key}"][step].astype(np.float64) for key in self.own.parameters}
-        for key in differs:
-            had = self._had[0].states[f"weight/{key}"][step].astype(np.float64)
-            near = np.abs(had - given[key]).max() / 1e3
-            zero = {"0": np.zeros(had.shape)}
-            alike = {other: value for other, value in given.items() if other != key and value.shape == had.shape}
-            others.append(next((of for of, v in (zero | alike).items() if (np.abs(had - v) <= near).all()), ""))
-        if set(others) == {"0"}:
-            return ": they are 0"
-        return f": they are those of {' and '.join(others)}" if others and all(others) and "0" not in others else ""
+        return Trial(change, ratio / 2, where, words=self._loaded.words(self.place.step))
 
     @cached_property
-    def _had(self) -> tuple[Own, tuple[str, ...]]:
-        """The trace with the values that it must have had, w = w′ − Δw; and the parameters of which they differ."""
-        own, states = self.own, {name: np.array(column) for name, column in self.own.states.items()}
-        differs: list[str] = []
-        for step in self.rerun.steps.tolist():
-            moved = self.rerun.moved(step)
-            for key in own.parameters:
-                after, column = own.recorded(f"weight/{key}", step), states[f"weight/{key}"]
-                had = after - moved[key]
-                size = np.abs(had) + np.abs(column[step].astype(np.float64)) + np.abs(moved[key])
-                ulp = FORMATS[own.scenario.dtype].spacing(size)
-                if not (np.abs(had - column[step]) <= FACTOR * ulp).all():
-                    differs += [key] if key not in differs else []
-                    column[step] = had
-        return replace(own, states=states), tuple(key for key in own.parameters if key in differs)
+    def _loaded(self) -> Loaded:
+        return Loaded(self.own, self.rerun)
 
     def _told_early(self, change: Change) -> Trial:
         """What a free run tells as the weights after a step are those that it had before it."""
-        own = self.own
-        if not all(own.fits(f"weight/{key}") for key in own.parameters):
-            return Trial(change, np.inf, (self.place.first, self.place.step))
-        states = {name: np.array(column) for name, column in own.states.items()}
-        for key in own.parameters:
-            states[f"weight/{key}"][own.trace.steps] = own.trace.columns[f"weight/{key}"]
-        steps = own.steps[own.steps >= self.place.step][: len(self.rerun.steps)]
-        ratio, where = Rerun(replace(own, states=states), steps).compare(change, steps)
-        still = len(steps) > 1 and any(
-            (states[f"weight/{key}"][steps[0]] != states[f"weight/{key}"][steps[-1]]).any() for key in own.parameters
-        )
-        return Trial(change, ratio if still else np.inf, where)
-
-    def _updates_are_recorded(self) -> bool:
-        return all(self.own.fits(f"{kind}/{key}") for key in self.own.parameters for kind in ("grad", "weight"))
+        return Trial(change, *self._loaded.told_early(change, self.place))
 
     def _narrower(self, change: Change) -> Trial:
         """A precision accounts for a trace whose errors are within its rounding, and look like it."""
@@ -233,8 +215,16 @@ class Trying:
         looks = self._products_are_rounded() if getattr(change, "name", "") == "tf32" else self._has_few_digits(dtype)
         if not looks:
             return Trial(change, np.inf, (self.place.first, self.place.step))
-        noise = self.rerun.noise(6, dtype, products)
-        return Trial(change, *self.rerun.compare(Change(), self.rerun.steps, noise=noise, stop=True))
+        noise, names = self.rerun.noise(6, dtype, products), self.rerun.told
+        if dtype and self._rate_is_narrow(dtype):
+            names = [name for name in names if name != "lr"]
+        return Trial(change, *self.rerun.compare(Change(), self.rerun.steps, names, noise=noise, stop=True))
+
+    def _rate_is_narrow(self, dtype: str) -> bool:
+        """Whether the learning rate is told in a narrower dtype: it goes with it, and is rounded once and for all."""
+        own, kind = self.own, FORMATS[dtype].dtype.type
+        steps = self.rerun.steps.tolist() if own.fits("lr") else []
+        return bool(steps) and all(float(own.recorded("lr", at)) == float(kind(own.inputs.lr[at])) for at in steps)
 
     def _has_few_digits(self, dtype: str) -> bool:
         """Whether nearly all numbers are those of a narrower dtype, as far as the scenario's rounding lets one see."""

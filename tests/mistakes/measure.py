@@ -14,12 +14,12 @@ from fnmatch import fnmatchcase
 
 from isograd import run
 from isograd.assess import Cell
-from tests.mistakes import fourth, further, kinds, third
+from tests.mistakes import fifth, fourth, further, kinds, sixth, third
 from tests.mistakes.kinds import Kind
 
 EVERY = {
     f"{module.__name__}:{name}": kind
-    for module in (kinds, further, third, fourth)
+    for module in (kinds, further, third, fourth, fifth, sixth)
     for name, kind in module.KINDS.items()
 }
 TOGETHER = 6  # kinds of one run: what was said of them is seen before the next ones are started

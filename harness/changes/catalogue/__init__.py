@@ -39,4 +39,8 @@ def make_change(name: str, options: Mapping[str, str]) -> Change:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"])) or "options"
         raise ValueError(f"fault={name}: {key}: {first['msg'].lower()}; got {first.get('input')!r}") from None
+    for option, table in change.tables.items():
+        if (value := getattr(change, option)) and value not in table:
+            like = ", ".join(get_close_matches(value, table, n=3, cutoff=0.0))
+            raise ValueError(f"fault={name}: {option}: expected one of {len(table)}, such as {like}; got {value!r}")
     return change

@@ -20,6 +20,8 @@ How = Literal[
     "it is 1 − the output (its factor a is missing)",
     "it is taken twice",
     "it is tanh's (1 − a²)",
+    "it is taken as z (1 − z) of its input and not as a (1 − a) of its output",
+    "it is taken as 1 − z² of its input and not as 1 − a² of its output",
 ]
 
 
@@ -30,7 +32,7 @@ NOTHING = {"leaky_relu": 1.0, "hard_shrink": 0.0, "soft_shrink": 0.0}
 """The number with which a kind hands on what it is given: then it is left out, which is another change."""
 
 
-def _elementwise() -> Iterator[tuple[str, type[Layer]]]:
+def elementwise() -> Iterator[tuple[str, type[Layer]]]:
     """Functions of each number: layers of one input that have no parameters and take any shape."""
     for kind, op in LAYERS.items():
         plain = op.parameters is Layer.parameters and op.buffers is Layer.buffers and op.shape is Layer.shape
@@ -73,7 +75,7 @@ class _ByKind(AtLayer):
     @classmethod
     def kinds(cls, place: str, scenario: Scenario) -> Iterator[str]:
         """What may stand at a place."""
-        yield from (kind for kind, _ in _elementwise())
+        yield from (kind for kind, _ in elementwise())
 
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
@@ -119,7 +121,7 @@ class OtherLayer(_ByKind, AtActivation):
     def kinds(cls, place: str, scenario: Scenario) -> Iterator[str]:
         """All but what stands there."""
         there = {layer.kind for layer in scenario.layers if place in ("", layer.name)}
-        yield from (kind for kind, _ in _elementwise() if place == "" or kind not in there)
+        yield from (kind for kind, _ in elementwise() if place == "" or kind not in there)
 
     def says(self) -> str:
         """Which stands where."""
@@ -242,6 +244,10 @@ class DerivativeAtOutput(AtActivation):
                 return Back(d * (1 - out.a))
             if self.how == HOWS[4]:
                 return Back(d * (1 - out.a * out.a))
+            if self.how == HOWS[5]:
+                return Back(d * z * (1 - z))
+            if self.how == HOWS[6]:
+                return Back(d * (1 - z * z))
             return op.backward(p, out, op.backward(p, out, d, z).inputs[0], z)
 
         return instead(op, backward=backward)

@@ -10,8 +10,8 @@ from typing import Literal, Self
 import numpy as np
 
 from isograd.changes.change import Change, Circumstances, Evidence, Rows
-from isograd.changes.places import AtPartialBatch, layer_of, of_loss
-from isograd.changes.reading import MOST, distances, listed, nearest
+from isograd.changes.places import AtPartialBatch, of_loss
+from isograd.changes.reading import MOST, distances, listed, nearest, parameters_of
 from isograd.inputs import Inputs
 from isograd.scenario import Scenario
 
@@ -26,16 +26,39 @@ class SamplesReordered(Change):
     origin = "shuffle=True, another seed, a sampler of its own"
 
     orders: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    alone: bool = False
+
+    @property
+    def where(self) -> str:
+        """Whether the labels stay."""
+        return "alone" if self.alone else ""
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """With their labels, and without."""
+        yield from (cls(), cls(alone=True))
 
     def says(self) -> str:
         """With the samples of the first step."""
+        said = self.sentence + (", and the labels do not: they belong to other samples" if self.alone else "")
         if not self.orders:
-            return self.sentence
+            return said
         step, order = self.orders[0]
-        again = "; some come twice" if len(set(order)) < len(order) else ""
-        window = all(b - a == 1 for a, b in pairwise(order)) and len(order) > 1
-        begins = f" (a window that is off: it begins at sample {order[0]})" if window else ""
-        return f"{self.sentence}: at step {step} {listed(order)}{begins}{again}"
+        return f"{said}: at step {step} {listed(order)}{self._pattern()}"
+
+    def _pattern(self) -> str:
+        """What the order looks like, where that is simple."""
+        step, order = self.orders[0]
+        apart = {b - a for a, b in pairwise(order)}
+        stuck = len(self.orders) > 1 and all(of == order for _, of in self.orders)
+        if stuck:
+            return f" (from step {step} on the same batch comes again and again)"
+        if apart == {1}:
+            return f" (a window that is off: it begins at sample {order[0]})"
+        if len(apart) == 1 and (by := min(apart)) not in (0, 1):
+            words = {2: "every second sample only", -1: "backwards"}
+            return f" ({words.get(by, f'every {by}th sample only' if by > 0 else f'backwards, every {-by}th')})"
+        return "; some come twice" if len(set(order)) < len(order) else ""
 
     def fitted(self, evidence: Evidence) -> Iterator[Self]:
         """Each row of a batch is the sample whose output of the first layer is nearest to what the trace has there."""
@@ -47,8 +70,10 @@ class SamplesReordered(Change):
                 return
             if (rows != inputs.samples(step)).any():
                 found.append((step, tuple(rows.tolist())))
+            elif not found:
+                return  # what is wrong first has another reason
         if found:
-            yield type(self)(orders=tuple(found))
+            yield type(self)(orders=tuple(found), alone=self.alone)
 
     @property
     def vague(self) -> bool:
@@ -63,6 +88,10 @@ class SamplesReordered(Change):
         backwards: Rows = run.inputs.order[epoch][::-1][start : start + run.inputs.batch_size]
         return backwards
 
+    def labels(self, run: Circumstances, rows: Rows) -> Rows:
+        """Those of the samples, or those that the step should have."""
+        return run.inputs.samples(run.step) if self.alone else rows
+
 
 def _nearest(evidence: Evidence, step: int) -> Rows | None:
     """The samples whose output of the first layer is nearest; where it is as near, the one that it should be."""
@@ -70,12 +99,7 @@ def _nearest(evidence: Evidence, step: int) -> Rows | None:
     recorded = evidence.recorded(f"forward/{first.name}", step)
     if recorded is None or recorded.size * len(inputs.x) > MOST:
         return None
-    state = {
-        name.partition(".")[2]: v
-        for name, v in evidence.state(step).items()
-        if layer_of(name) in (f"weight/{first.name}", f"buffer/{first.name}")
-    }
-    p = {key: np.asarray(value, np.float64) for key, value in state.items()}
+    p = parameters_of(first.name, evidence.state(step))
     outputs = first.forward(p, inputs.x.astype(np.float64)).a
     right, flat = inputs.samples(step), (len(recorded), -1)
     far_off = distances(recorded.reshape(flat), outputs.reshape(len(outputs), -1))

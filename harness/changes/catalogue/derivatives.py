@@ -214,6 +214,7 @@ class InputStale(AtLayer):
     origin = "an input that is saved once, a buffer that is filled too late, a hand-written backward pass"
     every = "every layer with parameters"
     remembers = True
+    back = 1
 
     @classmethod
     def places(cls, scenario: Scenario) -> list[str]:
@@ -230,11 +231,10 @@ class InputStale(AtLayer):
         """What goes back to the layers before is right."""
         if not (isinstance(op, Layer) and self.here(op) and op.name in self.places(run.scenario)):
             return op
-        memory, key = run.memory, f"input of {op.name}"
+        key = f"input of {op.name}"
 
         def forward(p: Any, x: Any) -> Out:
-            before = memory.get(key)
-            memory[key] = run.plain(x)
+            before, run.memory[key] = run.memory.get(key), run.plain(x)
             out = op.forward(p, x)
             old = run.held(before, x) if before is not None and before.shape[-x.ndim :] == x.shape else x
             return Out(out.a, (out, old), out.buffers)

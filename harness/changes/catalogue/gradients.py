@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 import numpy as np
 
-from isograd.changes.change import Change, Circumstances, Evidence, Values
+from isograd.changes.change import Change, Circumstances, Evidence, Told, Values
 from isograd.changes.places import AtParameter, layer_of
+from isograd.dtypes import FORMATS
 from isograd.inputs import Array
 from isograd.scenario import Scenario
 
@@ -26,8 +27,13 @@ class GradientsNotCleared(Change):
     formula = "g_t ← g_t «+ g_(t−1)»"
     origin = "zero_grad() or clear_grad() is missing, or is called for some layers only"
     remembers = True
+    back = 0
 
     layer: str = ""
+
+    def recall(self, run: Circumstances, told: Told) -> None:
+        """What they came to at the step before."""
+        run.memory = _told(_of(self.layer, run.inputs.weights), told)
 
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
@@ -58,9 +64,9 @@ class GradientsClearedEarly(Change):
     """Gradients are cleared before the update has used them."""
 
     id = "gradients_cleared_early"
-    sentence = "gradients are cleared before the update: no parameter changes"
+    sentence = "no update is made: all parameters stay as they are (zero_grad before the step, an optimizer of copies)"
     formula = "w ← w − η · «0»"
-    origin = "zero_grad() between loss.backward() and optimizer.step(), an optimizer of other parameters"
+    origin = "an optimizer of copies of the parameters, zero_grad() between loss.backward() and optimizer.step()"
 
     def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:
         """As it was."""
@@ -76,6 +82,7 @@ class GradientsStale(Change):
     formula = "w ← w − η g_«(t−1)»"
     origin = "optimizer.step() before loss.backward()"
     remembers = True
+    back = 1
 
     def used(self, run: Circumstances, key: str, w: Any, g: Any) -> Any:
         """The gradient before; at first none."""
@@ -98,6 +105,7 @@ class GradientsClipped(Change):
     at_most: float = 0.0
     told: bool = True
     layer: str = ""
+    epsilon: bool = False
 
     @property
     def solve(self) -> Mapping[str, float]:  # type: ignore[override]  # with a limit
@@ -107,11 +115,12 @@ class GradientsClipped(Change):
     @property
     def where(self) -> str:
         """Which way."""
-        return self.how.removesuffix(" of").removesuffix(" at")
+        return self.how.removesuffix(" of").removesuffix(" at") + (" by PyTorch" if self.epsilon else "")
 
     def says(self) -> str:
         """Also whether it is told."""
-        says = super().says() + ("" if self.told else ", in the update only")
+        says = super().says() + (", over ‖g‖ + 10⁻⁶ as in PyTorch" if self.epsilon else "")
+        says += "" if self.told else ", in the update only"
         return says.replace("gradients", f"the gradients of {self.layer}", 1) if self.layer else says
 
     def fitted(self, evidence: Evidence) -> Iterator[Self]:
@@ -138,7 +147,9 @@ class GradientsClipped(Change):
         for layer in dict.fromkeys(("", alone)):
             limit = self._limit([*_of(layer, came).values()])
             if np.isfinite(limit) and limit > 0 and any((came[key] != g).any() for key, g in gradients.items()):
-                yield replace(self, at_most=float(f"{limit:.6g}"), layer=layer)
+                tells = 1e-6 / _norm([*_of(layer, gradients).values()]) > FORMATS[evidence.scenario.dtype].roundoff / 4
+                for epsilon in (False, True) if self.how == "to a norm of" and tells else (False,):
+                    yield replace(self, at_most=float(f"{limit:.6g}"), layer=layer, epsilon=epsilon)
 
     def _limit(self, came: list[Array]) -> float:
         if self.how == "to a norm of":
@@ -159,7 +170,9 @@ class GradientsClipped(Change):
         if self.how == "by value at":
             return {key: np.clip(value, -self.at_most, self.at_most) for key, value in g.items()}
         common = self.how == "to a norm of"
-        return shrunk(run, g, common, lambda norm: np.minimum(1.0, self.at_most / np.maximum(norm, TINY)))
+        return shrunk(
+            run, g, common, lambda norm: np.minimum(1.0, self.at_most / np.maximum(norm + 1e-6 * self.epsilon, TINY))
+        )
 
 
 @dataclass(frozen=True)
@@ -197,6 +210,12 @@ def shrunk(run: Circumstances, g: Values, common: bool, share: Callable[[Any], A
 def _of(layer: str, g: Mapping[str, Any]) -> Values:
     """The gradients of a layer's parameters; of all for none."""
     return {key: value for key, value in g.items() if not layer or layer_of(key) == layer}
+
+
+def _told(keys: Iterable[str], told: Told) -> Values:
+    """The gradients of the step before, of those that are told."""
+    found = {key: told(f"grad/{key}", 1) for key in keys}
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _norm(values: list[Array]) -> float:
@@ -247,6 +266,11 @@ class NotInOptimizer(AtParameter):
     formula = "w ← «w», g_t ← g_t «+ g_(t−1)»"
     origin = "an optimizer that is made of the parameters of another module, or before a layer is put in"
     remembers = True
+    back = 0
+
+    def recall(self, run: Circumstances, told: Told) -> None:
+        """What they came to at the step before."""
+        run.memory = _told(filter(self.here, run.inputs.weights), told)
 
     def gradients(self, run: Circumstances, g: Values) -> Values:
         """Added to those before."""

@@ -4,103 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 import numpy as np
 
 from isograd.changes.change import Change, Circumstances, Evidence
+from isograd.changes.ways import WAYS
 from isograd.dtypes import FORMATS
 from isograd.inputs import Array, Batch
 from isograd.scenario import Scenario
 
-What = Literal["samples", "labels"]
-
-
-def _or_one(values: Array) -> Array:
-    return np.where(values == 0, 1.0, values)
-
-
-def _of_n_less_1(whole: Array) -> Array:
-    return np.asarray(whole.std(axis=0) * np.sqrt(len(whole) / max(len(whole) - 1, 1)))
-
-
-def _cast(dtype: str) -> Callable[[Array, Array], Array]:
-    return lambda v, whole: v.astype(FORMATS[dtype].dtype).astype(np.float64)
-
-
-WAYS: Mapping[str, tuple[Callable[[Array, Array], Array], str]] = {
-    "centred": (lambda v, whole: v - whole.mean(axis=0), "centred: each column less its mean"),
-    "standardised": (
-        lambda v, whole: (v - whole.mean(axis=0)) / _or_one(whole.std(axis=0)),
-        "normalised: each column less its mean, over its standard deviation",
-    ),
-    "standardised by n − 1": (
-        lambda v, whole: (v - whole.mean(axis=0)) / _or_one(_of_n_less_1(whole)),
-        "normalised: each column less its mean, over its standard deviation (of n − 1)",
-    ),
-    "standardised in all": (
-        lambda v, whole: (v - whole.mean()) / (whole.std() or 1.0),
-        "normalised: less the mean of all, over their standard deviation",
-    ),
-    "ranged": (
-        lambda v, whole: (v - whole.min(axis=0)) / _or_one(np.ptp(whole, axis=0)),
-        "normalised: each column brought between 0 and 1",
-    ),
-    "ranged to ±1": (
-        lambda v, whole: 2 * (v - whole.min(axis=0)) / _or_one(np.ptp(whole, axis=0)) - 1,
-        "normalised: each column brought between −1 and 1",
-    ),
-    "of unit length": (
-        lambda v, whole: v / _or_one(np.linalg.norm(v.reshape(len(v), -1), axis=1)).reshape(-1, *[1] * (v.ndim - 1)),
-        "normalised: each over its length",
-    ),
-    "truncated": (lambda v, whole: np.trunc(v), "cut off to whole numbers, as a cast to int does"),
-    "rounded": (lambda v, whole: np.rint(v), "rounded to whole numbers"),
-    "float32": (_cast("float32"), "cast to float32"),
-    "float16": (_cast("float16"), "cast to float16"),
-    "bfloat16": (_cast("bfloat16"), "cast to bfloat16"),
-    "reversed": (lambda v, whole: v[..., ::-1], "in columns from the last to the first"),
-    "rotated": (lambda v, whole: np.roll(v, 1, axis=-1), "in columns that are shifted by one"),
-    "clipped": (lambda v, whole: np.clip(v, -1.0, 1.0), "clipped to ±1"),
-    "binary": (lambda v, whole: (v > 0).astype(np.float64), "made binary: 1 where they are positive, and 0 elsewhere"),
-    "binary at ½": (lambda v, whole: (v > 0.5).astype(np.float64), "made binary: 1 above ½, and 0 elsewhere"),
-    "signs": (lambda v, whole: np.sign(v), "their signs only"),
-    "not negative": (lambda v, whole: np.maximum(v, 0.0), "cut off at 0: what is negative is 0"),
-    "reshaped": (
-        lambda v, whole: v.T.reshape(v.shape) if v.ndim > 1 else v,
-        "reshaped where they should be transposed: rows stand for columns",
-    ),
-    "squared": (lambda v, whole: v * v, "squared"),
-    "logarithms": (lambda v, whole: np.sign(v) * np.log1p(np.abs(v)), "taken as logarithms, of 1 more"),
-    "within 0 and 1": (lambda v, whole: np.clip(v, 0.0, 1.0), "clipped to what lies between 0 and 1"),
-    "over the largest": (
-        lambda v, whole: v / (np.abs(whole).max() or 1.0),
-        "normalised: over the largest absolute value of all",
-    ),
-    "standardised by the batch": (
-        lambda v, whole: (v - v.mean(axis=0)) / _or_one(v.std(axis=0)),
-        "normalised by the batch: each column less its mean, over its standard deviation",
-    ),
-    "centred by the batch": (lambda v, whole: v - v.mean(axis=0), "centred by the batch: each column less its mean"),
-    "standardised each": (
-        lambda v, whole: (v - v.mean(axis=-1, keepdims=True)) / _or_one(v.std(axis=-1, keepdims=True)),
-        "normalised one by one: each less its own mean, over its own standard deviation",
-    ),
-    "absolute": (lambda v, whole: np.abs(v), "without their sign"),
-}
-"""What becomes of some rows, where the whole data are those; and how it is said."""
+What = Literal["samples", "labels", "samples and labels"]
 
 
 def of_batch(batch: Batch, what: str, change: Callable[[Array], Array]) -> Batch:
-    """A batch with its samples or its labels changed, in the dtype that they had."""
-    some = batch.x if what == "samples" else batch.y
-    changed = change(some.astype(np.float64)).astype(some.dtype)
-    return batch._replace(x=changed) if what == "samples" else batch._replace(y=changed)
+    """A batch with its samples, its labels or both changed, in the dtypes that they had."""
+
+    def changed(some: Array) -> Array:
+        return np.asarray(change(some.astype(np.float64)).astype(some.dtype))
+
+    batch = batch._replace(x=changed(batch.x)) if "samples" in what else batch
+    return batch._replace(y=changed(batch.y)) if "labels" in what else batch
 
 
 def kinds(scenario: Scenario) -> tuple[What, ...]:
-    """Samples, and labels that are numbers."""
-    return ("samples", "labels") if scenario.loss.labels == "values" else ("samples",)
+    """Samples; and labels that are numbers, alone and with the samples."""
+    return get_args(What) if scenario.loss.labels == "values" else ("samples",)
 
 
 @dataclass(frozen=True)
@@ -114,6 +43,7 @@ class DataChanged(Change):
 
     what: What = "samples"
     way: str = "standardised"
+    often: Often = "once"
 
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
@@ -122,19 +52,60 @@ class DataChanged(Change):
         ways = [way for way in WAYS if way not in FORMATS or FORMATS[way].digits < digits]
         yield from (cls(what, way) for what in kinds(scenario) for way in ways)
 
+    def fitted(self, evidence: Evidence) -> Iterator[Self]:
+        """Also once more each epoch, where that makes something else of them."""
+        batch, inputs = evidence.inputs.batch(evidence.steps[0]), evidence.inputs
+        some, whole = ((of.x if "samples" in self.what else of.y).astype(np.float64) for of in (batch, inputs))
+        with np.errstate(all="ignore"):
+            once = WAYS[self.way][0](some, whole)
+            if not np.array_equal(WAYS[self.way][0](once, whole), once, equal_nan=True):
+                yield from (replace(self, often=often) for often in oftener(evidence))
+
     @property
     def where(self) -> str:
         """Whose, and how."""
-        return f"{self.what}: {self.way}"
+        return f"{self.what}: {self.way}" + ("" if self.often == "once" else f", {self.often}")
 
     def says(self) -> str:
         """What they are."""
-        return f"the {self.what} are {WAYS[self.way][1]}"
+        return f"the {self.what} are {WAYS[self.way][1]}{SAID[self.often]}"
 
     def data(self, run: Circumstances, batch: Batch) -> Batch:
         """The batch, changed by what the whole data are."""
-        whole = (run.inputs.x if self.what == "samples" else run.inputs.y).astype(np.float64)
-        return of_batch(batch, self.what, lambda some: WAYS[self.way][0](some, whole))
+        number = min(times(run, self.often), MANY)
+
+        def changed(some: Array, whole: Array) -> Array:
+            for _ in range(number):
+                some = WAYS[self.way][0](some, whole.astype(np.float64))
+            return some
+
+        if "samples" in self.what:
+            batch = of_batch(batch, "samples", lambda some: changed(some, run.inputs.x))
+        return of_batch(batch, "labels", lambda some: changed(some, run.inputs.y)) if "labels" in self.what else batch
+
+
+Often = Literal["once", "each epoch", "after each epoch"]
+
+SAID: Mapping[Often, str] = {
+    "once": "",
+    "each epoch": ", and once more each epoch: they are changed in place",
+    "after each epoch": ", once more after each epoch: they are changed in place",
+}
+
+MANY = 100
+"""How often data are changed at most: what has not ended by then has become all zeros, or infinite."""
+
+
+def times(run: Circumstances, often: Often) -> int:
+    """How often data have been changed by a step."""
+    epoch = run.step // run.inputs.steps_per_epoch
+    return {"once": 1, "each epoch": epoch + 1, "after each epoch": epoch}[often]
+
+
+def oftener(evidence: Evidence) -> Iterator[Often]:
+    """How often data may have been changed, but for once, by the first wrong step."""
+    if evidence.scenario.epochs > 1:
+        yield "after each epoch" if evidence.steps[0] >= evidence.inputs.steps_per_epoch else "each epoch"
 
 
 @dataclass(frozen=True)
@@ -145,8 +116,9 @@ class _OfData(Change):
 
     @property
     def where(self) -> str:
-        """Whose."""
-        return self.what
+        """Whose; how often, where that is more than once."""
+        often = getattr(self, "often", "once")
+        return self.what + ("" if often == "once" else f", {often}")
 
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
@@ -166,10 +138,19 @@ class DataScaled(_OfData):
 
     what: What = "samples"
     by: float = 0.5
+    often: Often = "once"
+
+    def fitted(self, evidence: Evidence) -> Iterator[Self]:
+        """Also once more each epoch."""
+        yield from (replace(self, often=often) for often in oftener(evidence))
+
+    def says(self) -> str:
+        """By how much, and how often."""
+        return super().says() + SAID[self.often]
 
     def data(self, run: Circumstances, batch: Batch) -> Batch:
         """K times."""
-        return of_batch(batch, self.what, lambda some: self.by * some)
+        return of_batch(batch, self.what, lambda some: np.float64(self.by) ** times(run, self.often) * some)
 
 
 @dataclass(frozen=True)
@@ -184,10 +165,19 @@ class DataShifted(_OfData):
 
     what: What = "labels"
     by: float = 1.0
+    often: Often = "once"
+
+    def fitted(self, evidence: Evidence) -> Iterator[Self]:
+        """Also once more each epoch."""
+        yield from (replace(self, often=often) for often in oftener(evidence))
+
+    def says(self) -> str:
+        """By how much, and how often."""
+        return super().says() + SAID[self.often]
 
     def data(self, run: Circumstances, batch: Batch) -> Batch:
         """With the constant."""
-        return of_batch(batch, self.what, lambda some: some + self.by)
+        return of_batch(batch, self.what, lambda some: some + times(run, self.often) * self.by)
 
 
 @dataclass(frozen=True)
@@ -207,7 +197,7 @@ class DataClipped(_OfData):
     def fitted(self, evidence: Evidence) -> Iterator[Self]:
         """From a bound just under the largest number of the first wrong step."""
         batch = evidence.inputs.batch(evidence.steps[0])
-        sizes = np.unique(np.abs((batch.x if self.what == "samples" else batch.y).astype(np.float64)))
+        sizes = np.unique(np.abs((batch.x if "samples" in self.what else batch.y).astype(np.float64)))
         for least, most in zip(sizes[:-1][-CLIPPED:], sizes[1:][-CLIPPED:], strict=True):
             yield replace(self, by=float(least + most) / 2)
         if len(sizes) == 1 and sizes[0]:
@@ -244,3 +234,42 @@ class DataAffine(_OfData):
     def data(self, run: Circumstances, batch: Batch) -> Batch:
         """K times, and c more."""
         return of_batch(batch, self.what, lambda some: self.by * some + self.plus)
+
+
+MIXED: Mapping[str, Callable[[Array], Array]] = {
+    "the one before": lambda v: np.roll(v, 1, axis=0),
+    "the one after": lambda v: np.roll(v, -1, axis=0),
+    "the one as far from the end": lambda v: v[::-1],
+    "the mean of all": lambda v: np.broadcast_to(v.mean(axis=0), v.shape),
+}
+"""With which of its batch a sample may be mixed."""
+
+
+@dataclass(frozen=True)
+class DataMixed(_OfData):
+    """Samples of a batch are mixed with one another."""
+
+    id = "data_mixed"
+    sentence = "the {what} are mixed within their batch (mixup): each has {by:.6g} of {other}, and the rest of itself"
+    formula = "x_i ← «(1 − λ)» x_i «+ λ x_π(i)»"
+    origin = "mixup, a smoothing over the batch, labels that are shared"
+    solve = {"by": 0.0}  # noqa: RUF012
+
+    what: What = "samples"
+    by: float = 0.2
+    other: str = "the one before"
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """With each other one, of batches of two samples or more."""
+        if scenario.batch_size > 1:
+            yield from (cls(what=what, other=other) for what in kinds(scenario) for other in MIXED)
+
+    @property
+    def where(self) -> str:
+        """Whose, and with what."""
+        return f"{self.what}: {self.other}"
+
+    def data(self, run: Circumstances, batch: Batch) -> Batch:
+        """So much of the other one."""
+        return of_batch(batch, self.what, lambda some: (1 - self.by) * some + self.by * MIXED[self.other](some))

@@ -98,7 +98,7 @@ class CellOff(Change):
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
         """Of samples that are flat, and of labels that are numbers; where is read off a trace."""
-        yield from (cls(what) for what in kinds(scenario) if len(scenario.shapes()["x"]) == 1)
+        yield from (cls(what) for what in kinds(scenario)[:2] if len(scenario.shapes()["x"]) == 1)
 
     @property
     def where(self) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from isograd.arithmetic.numbers import Exact
-from isograd.arithmetic.words import concat, one_hot, pick, reshape, sqrt
+from isograd.arithmetic.words import concat, one_hot, pick, reshape
 from isograd.arithmetic.words import max as largest
 from isograd.arithmetic.words import sum as total
 from isograd.changes.change import Change, Circumstances, Values
@@ -198,24 +198,6 @@ class Penalty(Change):
     def returned(self, run: Circumstances, seen: Values) -> Values:
         """The loss with the term, if it is told so."""
         return seen | {"loss": seen["loss"] + self.by * run.memory["term"]} if self.told else seen
-
-
-@dataclass(frozen=True)
-class RootOfLoss(OfLoss):
-    """The root of the loss is what is made small."""
-
-    id = "root_of_loss"
-    sentence = "the loss is the root of what it should be"
-    formula = "L ← «√»L, and so ∂L/∂ŷ ← ∂L/∂ŷ «/ (2 √L)»"
-    origin = "the root of the mean squared error, where that itself was asked for"
-
-    def loss(self, run: Circumstances, op: Loss) -> Any:
-        """The root, and its derivative."""
-        return instead(
-            op,
-            value=lambda yhat, y: sqrt(op.value(yhat, y)),
-            gradient=lambda yhat, y: op.gradient(yhat, y) / (2 * sqrt(op.value(yhat, y))),
-        )
 
 
 def scaled(op: Loss, k: Scale) -> Any:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 import numpy as np
 
@@ -49,7 +50,7 @@ class ScheduleOtherwise(Change):
     origin = "scheduler.step() in the loop over epochs, or none"
     choices = ("how",)
 
-    how: Literal["once an epoch", "never"] = "once an epoch"
+    how: Literal["once an epoch", "never", "twice a step", "every second step"] = "once an epoch"
 
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
@@ -60,7 +61,71 @@ class ScheduleOtherwise(Change):
         """The rate of as many steps as there were epochs; or the optimizer's own."""
         if self.how == "never":
             return float(run.scenario.optimizer.lr)
-        return rate_of(run, run.step // run.inputs.steps_per_epoch)
+        steps = {"twice a step": 2 * run.step, "every second step": run.step // 2}
+        return rate_of(run, steps.get(self.how, run.step // run.inputs.steps_per_epoch))
+
+
+Until = Literal["steps", "steps less 1", "epochs"]
+
+SHAPES: Mapping[str, tuple[Callable[[float], float], str]] = {
+    "quarter cosine": (lambda u: math.cos(math.pi * u / 2), "a quarter of a cosine wave, cos(π t / 2T)"),
+    "whole cosine": (lambda u: 0.5 * (1 + math.cos(2 * math.pi * u)), "a whole cosine wave, ½ (1 + cos(2π t / T))"),
+    "cosine": (lambda u: 0.5 * (1 + math.cos(math.pi * u)), "half a cosine wave, ½ (1 + cos(π t / T))"),
+    "plain cosine": (lambda u: math.cos(math.pi * u), "cos(π t / T), without 1 + and ½"),
+    "cosine up": (lambda u: 0.5 * (1 - math.cos(math.pi * u)), "half a cosine wave upwards, ½ (1 − cos(π t / T))"),
+    "linear": (lambda u: 1 - u, "a line, 1 − t / T"),
+    "linear up": (lambda u: u, "a line upwards, t / T"),
+    "square": (lambda u: (1 - u) ** 2, "a polynomial of power 2, (1 − t / T)²"),
+    "power 0.9": (lambda u: max(1 - u, 0.0) ** 0.9, "a polynomial of power 0.9, (1 − t / T)^0.9"),
+    "root": (lambda u: max(1 - u, 0.0) ** 0.5, "a polynomial of power ½, √(1 − t / T)"),
+}
+"""Shapes of schedules: the share of the rate at a share u of the run."""
+
+
+@dataclass(frozen=True)
+class ScheduleOfShape(Change):
+    """The schedule has another shape."""
+
+    id = "schedule_of_shape"
+    sentence = "the schedule of the learning rate has another shape"
+    formula = "η_t = «η f(t / T)»"
+    origin = "a schedule written by hand, one of another name, another definition of its last step"
+
+    of: str = "quarter cosine"
+    until: Until = "steps"
+    floor: bool = True
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Every shape, over the steps, or the steps but one; and with the schedule's floor or without."""
+        floors = (True, False) if getattr(scenario.schedule, "floor", 0.0) else (True,)
+        for floor in floors if scenario.schedule else ():
+            for until in get_args(Until):
+                yield from (cls(of, until, floor) for of in SHAPES)
+
+    @property
+    def where(self) -> str:
+        """Which, over what."""
+        return f"{self.of} over {self.until}" + ("" if self.floor else ", without floor")
+
+    def says(self) -> str:
+        """Which."""
+        until = {"steps": "", "steps less 1": ", with T less by 1", "epochs": ", a step each epoch"}[self.until]
+        floor = "" if self.floor else ", without its floor"
+        return f"the schedule of the learning rate is {SHAPES[self.of][1]}{until}{floor}"
+
+    def rate(self, run: Circumstances, lr: float) -> float:
+        """The shape's share of the optimizer's rate."""
+        schedule, inputs = run.scenario.schedule, run.inputs
+        steps, warmup = getattr(schedule, "steps", None) or inputs.steps, getattr(schedule, "warmup", 0)
+        if run.step < warmup:
+            return lr
+        t, whole = float(run.step - warmup), float(steps - warmup)
+        if self.until == "epochs":
+            t, whole = float(run.step // inputs.steps_per_epoch), max(steps / inputs.steps_per_epoch, 1.0)
+        whole = max(whole - (self.until == "steps less 1"), 1.0)
+        floor = float(getattr(schedule, "floor", 0.0)) if self.floor else 0.0
+        return floor + (run.scenario.optimizer.lr - floor) * SHAPES[self.of][0](min(t / whole, 1.0))
 
 
 @dataclass(frozen=True)

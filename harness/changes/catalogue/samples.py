@@ -8,10 +8,9 @@ from typing import Any, Literal, Self
 
 from isograd.arithmetic.words import concat, where
 from isograd.arithmetic.words import sum as total
-from isograd.changes.change import Change, Circumstances
+from isograd.changes.change import Circumstances
 from isograd.changes.instead import instead
 from isograd.changes.places import OfLoss
-from isograd.inputs import Batch
 from isograd.ops.op import Array, Loss
 from isograd.scenario import Scenario
 
@@ -158,36 +157,3 @@ class LabelsMasked(OfLoss):
             return times(op.gradient(yhat, where(counts, y, yhat)), counts, y)
 
         return instead(op, value=value, gradient=gradient)
-
-
-COLUMNS = 8
-"""Features at either end that are tried as labels."""
-
-
-@dataclass(frozen=True)
-class LabelsAreFeature(Change):
-    """A feature is learned in the label's place."""
-
-    id = "labels_are_feature"
-    sentence = "the labels are the samples' own feature {index}"
-    formula = "y_i ← «x_ij»"
-    origin = "a label column that is counted from another end, or by another name"
-
-    index: int = 0
-
-    @classmethod
-    def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """The first features and the last ones, where labels are numbers."""
-        if scenario.loss.labels == "values" and len(scenario.data.sample) == 1:
-            n = scenario.data.sample[0]
-            yield from (cls(index) for index in sorted({*range(n)[:COLUMNS], *range(n)[-COLUMNS:]}))
-
-    @property
-    def where(self) -> str:
-        """Which."""
-        return f"feature {self.index}"
-
-    def data(self, run: Circumstances, batch: Batch) -> Batch:
-        """The feature in each label's place."""
-        labels = batch.x[:, [self.index] * batch.y.shape[1]]
-        return batch._replace(y=labels.astype(batch.y.dtype))

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from isograd.changes.change import Change, Circumstances, Values
+from isograd.changes.change import Change, Circumstances, Told, Values
 from isograd.changes.places import AtLayer, is_activation
 from isograd.scenario import Scenario
 
@@ -51,7 +51,14 @@ class RunningLoss(Change):
     formula = "L̄ = «(1/t) Σ» L"
     origin = "a meter that is not reset, or a progress bar's average"
     remembers = True
+    back = 0
     choices = ("since",)
+
+    def recall(self, run: Circumstances, told: Told) -> None:
+        """The sum, from the mean that was told and the number of steps."""
+        number = run.step if self.since == "since the start" else run.step % run.inputs.steps_per_epoch
+        if number and (mean := told("loss", 1)) is not None:
+            run.memory["sum"] = number * mean, number
 
     since: Literal["since the start", "since the epoch's start"] = "since the start"
 
@@ -75,8 +82,14 @@ class RunningMean(Change):
     between = {"by": (0.0, 1.0)}  # noqa: RUF012
     solve = {"by": 0.0}  # noqa: RUF012
     remembers = True
+    back = 0
 
     by: float = 0.9
+
+    def recall(self, run: Circumstances, told: Told) -> None:
+        """The mean that was told."""
+        if (mean := told("loss", 1)) is not None:
+            run.memory["mean"] = mean
 
     def returned(self, run: Circumstances, seen: Values) -> Values:
         """The mean; at first the loss itself."""
@@ -117,8 +130,14 @@ class WeightsToldAveraged(Change):
     solve = {"by": 0.0}  # noqa: RUF012
     between = {"by": (0.0, 1.0)}  # noqa: RUF012
     remembers = True
+    back = 0
 
     by: float = 0.9
+
+    def recall(self, run: Circumstances, told: Told) -> None:
+        """The averages that were told."""
+        names = [f"weight/{key}" for key in run.inputs.weights]
+        run.memory = {name: value for name in names if (value := told(name, 1)) is not None}
 
     def returned(self, run: Circumstances, seen: Values) -> Values:
         """The average; it begins with the initial weights."""
@@ -229,6 +248,7 @@ class LossToldLate(Change):
     formula = "told: «L_(t−1)»   (not L_t)"
     origin = "a log that is written before the step, a value that comes back asynchronously"
     remembers = True
+    back = 1
     choices = ("at_first",)
 
     at_first: Literal["0", "its own"] = "0"

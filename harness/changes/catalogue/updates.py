@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
+from pydantic import Field
 
 from isograd.changes.change import Change, Circumstances, Evidence, Values
 from isograd.changes.places import AtParameter
@@ -144,68 +145,6 @@ class DecayToStart(AtParameter):
 
 
 @dataclass(frozen=True)
-class Momentum(Change):
-    """Momentum, though none was asked for."""
-
-    id = "momentum"
-    sentence = "a momentum of {by:.9g} is present"
-    formula = "v ← «μ v +» g, w ← w − η v"
-    origin = "an optimizer's default"
-    between = {"by": (-1.0, 1.0)}  # noqa: RUF012
-    solve = {"by": 0.0}  # noqa: RUF012
-    remembers = True
-
-    by: float = 0.9
-
-    def used(self, run: Circumstances, key: str, w: Any, g: Any) -> Any:
-        """V for g."""
-        run.memory[key] = self.by * run.memory.get(key, 0) + g
-        return run.memory[key]
-
-
-@dataclass(frozen=True)
-class Nesterov(Change):
-    """Nesterov's momentum, though none was asked for."""
-
-    id = "nesterov"
-    sentence = "a Nesterov momentum of {by:.9g} is present"
-    formula = "v ← μ v + g, w ← w − η (g «+ μ v»)"
-    origin = "nesterov=True"
-    between = {"by": (0.0, 1.0)}  # noqa: RUF012
-    solve = {"by": 0.0}  # noqa: RUF012
-    remembers = True
-
-    by: float = 0.9
-
-    def used(self, run: Circumstances, key: str, w: Any, g: Any) -> Any:
-        """A gradient, and momentum ahead of it."""
-        run.memory[key] = self.by * run.memory.get(key, 0) + g
-        return g + self.by * run.memory[key]
-
-
-@dataclass(frozen=True)
-class Dampened(Change):
-    """Momentum with dampening, though none was asked for."""
-
-    id = "dampened"
-    sentence = "a momentum of {by:.9g} with a dampening of {dampening:.9g} is present"
-    formula = "v ← μ v + «(1 − τ)» g, v_1 = g, w ← w − η v"
-    origin = "PyTorch's SGD with dampening"
-    between = {"by": (0.0, 1.0), "dampening": (0.0, 1.0)}  # noqa: RUF012
-    solve = {"by": 0.0, "dampening": 0.0}  # noqa: RUF012
-    remembers = True
-
-    by: float = 0.9
-    dampening: float = 0.5
-
-    def used(self, run: Circumstances, key: str, w: Any, g: Any) -> Any:
-        """V for g."""
-        before = run.memory.get(key)
-        run.memory[key] = g if before is None else self.by * before + (1 - self.dampening) * g
-        return run.memory[key]
-
-
-@dataclass(frozen=True)
 class WeightOff(AtParameter):
     """One element of a weight is off by a few units in the last place, once."""
 
@@ -277,3 +216,64 @@ class UpdateSkippedEachEpoch(Change):
         """Nothing, once an epoch."""
         batches = run.inputs.steps_per_epoch
         return w if run.step % batches == (0 if self.which == "first" else batches - 1) else after
+
+
+@dataclass(frozen=True)
+class UpdatedEverySoMany(Change):
+    """There is an update every few steps, and the gradients of those between are lost."""
+
+    id = "updated_every_so_many"
+    sentence = "only every {every_so_many}. step updates anything: the updates of the steps between are skipped"
+    formula = "w ← w − η g «at every k-th step only»"
+    origin = "an update every second batch whose gradients are cleared at each, two optimizers that take turns"
+
+    every_so_many: Annotated[int, Field(ge=1)] = 2
+    first: int = 0
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Two to four steps, from each of them."""
+        yield from (cls(k, first) for k in (2, 3, 4) for first in range(k))
+
+    @property
+    def where(self) -> str:
+        """How many, from which."""
+        return f"{self.every_so_many} from {self.first}"
+
+    def says(self) -> str:
+        """In words where there is one."""
+        said = super().says()
+        return said.replace("every 2. step", "every second step").replace("every 3. step", "every third step")
+
+    def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:
+        """Only at those steps."""
+        return after if run.step % self.every_so_many == self.first else w
+
+
+@dataclass(frozen=True)
+class WeightsAveraged(Change):
+    """The weights become the mean of those that they have been."""
+
+    id = "weights_averaged"
+    sentence = "the weights become the average of all that they have been {since}: {when}"
+    formula = "w ← «(1/k) Σ» w_t"
+    origin = "stochastic weight averaging (SWA), Polyak averaging, a swap that is not taken back"
+    remembers = True
+    choices = ("since", "when")
+
+    since: Literal["since the epoch's start", "since the start"] = "since the epoch's start"
+    when: Literal["at each epoch's end", "after each update"] = "at each epoch's end"
+
+    @property
+    def where(self) -> str:
+        """When, since when."""
+        return f"{self.when} {self.since}"
+
+    def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:
+        """The mean, when it is time."""
+        starts = run.step % run.inputs.steps_per_epoch == 0 and self.since != "since the start"
+        total, number = (0.0, 0) if starts else run.memory.get(key, (0.0, 0))
+        total, number = total + after, number + 1
+        ends = (run.step + 1) % run.inputs.steps_per_epoch == 0
+        run.memory[key] = total, number
+        return total / number if ends or self.when == "after each update" else after

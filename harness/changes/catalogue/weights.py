@@ -40,7 +40,7 @@ class RowsLimited(AtParameter):
     """Rows of a weight are no longer than a bound after each update."""
 
     id = "rows_limited"
-    sentence = "every row of {at} is kept no longer than {by:.9g} after each update"
+    sentence = "every row of {at} is kept to a norm of at most {by:.9g} after each update"
     formula = "w_i ← w_i «min(1, c / ‖w_i‖)»"
     origin = "a maximum-norm constraint, renormalised embeddings"
     needs = ("by",)

@@ -1,0 +1,67 @@
+"""At which other parameters are gradients taken?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from isograd.changes.catalogue.gradients import TINY, shrunk
+from isograd.changes.change import Change, Circumstances, Values
+
+
+@dataclass(frozen=True)
+class GradientsElsewhere(Change):
+    """Gradients are taken at other parameters than those of the forward pass that is told."""
+
+    id = "gradients_elsewhere"
+    sentence = "gradients are taken at perturbed weights: {by:.9g} times {along} away"
+    formula = "g = ∇L(w «+ c δ»)   (not ∇L(w))"
+    origin = "sharpness-aware minimisation (SAM), an extragradient or midpoint step, Nesterov's momentum by its paper"
+    solve = {"by": 0.0}  # noqa: RUF012
+    between = {"by": (-10.0, 10.0)}  # noqa: RUF012
+    choices = ("along", "told")
+    remembers = True
+    back = 1
+
+    along: Literal[
+        "the gradient over its norm uphill (SAM: sharpness)", "the update", "the update of the step before"
+    ] = "the gradient over its norm uphill (SAM: sharpness)"
+    told: bool = True
+    by: float = 0.01
+
+    @property
+    def vague(self) -> bool:
+        """Of few numbers, some way along some direction gives any gradient."""
+        return True
+
+    @property
+    def where(self) -> str:
+        """Where to."""
+        return self.along.partition(" (")[0] + ("" if self.told else ": in the update only")
+
+    def says(self) -> str:
+        """Also whether it is told."""
+        return super().says() + ("" if self.told else ", in the update only")
+
+    def gradients(self, run: Circumstances, g: Values) -> Values:
+        """Those at the other parameters."""
+        w = {key: run.plain(run.parameter(key)) for key in g}
+        before = run.memory.get("before", w)
+        if self.along == "the update":
+            away = {
+                key: run.plain(run.update(key, run.parameter(key), run.held(g[key], run.parameter(key)))) - w[key]
+                for key in g
+            }
+        elif self.along == "the update of the step before":
+            away = {key: w[key] - before[key] for key in g}
+        else:
+            away = shrunk(run, g, common=True, share=lambda norm: 1 / np.maximum(norm, TINY))
+        found = run.elsewhere({key: w[key] + self.by * away[key] for key in g})
+        run.memory = {"before": w, "found": found}
+        return found if self.told else g
+
+    def used(self, run: Circumstances, key: str, w: Any, g: Any) -> Any:
+        """What is not told is used all the same."""
+        return g if self.told else run.memory["found"][key]

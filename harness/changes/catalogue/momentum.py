@@ -1,0 +1,110 @@
+"""Which momentum is present, though none was asked for?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from isograd.changes.change import START, Change, Circumstances, Told, Values
+from isograd.scenario import Scenario
+
+
+@dataclass(frozen=True)
+class Momentum(Change):
+    """Momentum, though none was asked for."""
+
+    id = "momentum"
+    sentence = "a momentum of {by:.9g} is present"
+    formula = "v ← «μ v +» g, w ← w − η v"
+    origin = "an optimizer's default"
+    between = {"by": (-1.0, 1.0)}  # noqa: RUF012
+    solve = {"by": 0.0}  # noqa: RUF012
+    remembers = True
+
+    by: float = 0.9
+
+    def back_in(self, scenario: Scenario) -> int | None:
+        """Of gradient descent the parameters tell it; of others it is led through all steps."""
+        return back_of(scenario)
+
+    def recall(self, run: Circumstances, told: Told) -> None:
+        """V, by which the parameters have moved."""
+        run.memory = moved_by(run, told)
+
+    def used(self, run: Circumstances, key: str, w: Any, g: Any) -> Any:
+        """V for g."""
+        run.memory[key] = self.by * run.memory.get(key, 0) + g
+        return run.memory[key]
+
+
+def back_of(scenario: Scenario) -> int | None:
+    """That what parameters have moved by tells all that a momentum remembers; None where it does not."""
+    return 0 if scenario.optimizer.kind == "sgd" else None
+
+
+def moved_by(run: Circumstances, told: Told) -> Values:
+    """What each parameter's gradient must have been for the update of the step before, by plain gradient descent."""
+    plain = run.scenario.optimizer.kind == "sgd"
+    lr = float(run.inputs.lr[run.step - 1]) if run.step and plain else 0.0
+    sides = {key: (told(f"{START}weight/{key}", 1), told(f"weight/{key}", 1)) for key in run.inputs.weights if lr}
+    return {key: (w - after) / lr for key, (w, after) in sides.items() if w is not None and after is not None}
+
+
+@dataclass(frozen=True)
+class Nesterov(Change):
+    """Nesterov's momentum, though none was asked for."""
+
+    id = "nesterov"
+    sentence = "a Nesterov momentum of {by:.9g} is present"
+    formula = "v ← μ v + g, w ← w − η (g «+ μ v»)"
+    origin = "nesterov=True"
+    between = {"by": (0.0, 1.0)}  # noqa: RUF012
+    solve = {"by": 0.0}  # noqa: RUF012
+    remembers = True
+
+    by: float = 0.9
+
+    def back_in(self, scenario: Scenario) -> int | None:
+        """Of gradient descent the parameters tell it; of others it is led through all steps."""
+        return back_of(scenario)
+
+    def recall(self, run: Circumstances, told: Told) -> None:
+        """μ v: by what the parameters have moved beside their gradients."""
+        gradients = {key: told(f"grad/{key}", 1) for key in run.inputs.weights}
+        moved = moved_by(run, told)
+        run.memory = {key: moved[key] - g for key, g in gradients.items() if g is not None and key in moved}
+
+    def used(self, run: Circumstances, key: str, w: Any, g: Any) -> Any:
+        """A gradient, and momentum ahead of it; what is remembered is μ v."""
+        run.memory[key] = self.by * (run.memory.get(key, 0) + g)
+        return g + run.memory[key]
+
+
+@dataclass(frozen=True)
+class Dampened(Change):
+    """Momentum with dampening, though none was asked for."""
+
+    id = "dampened"
+    sentence = "a momentum of {by:.9g} with a dampening of {dampening:.9g} is present"
+    formula = "v ← μ v + «(1 − τ)» g, v_1 = g, w ← w − η v"
+    origin = "PyTorch's SGD with dampening"
+    between = {"by": (0.0, 1.0), "dampening": (0.0, 1.0)}  # noqa: RUF012
+    solve = {"by": 0.0, "dampening": 0.0}  # noqa: RUF012
+    remembers = True
+
+    by: float = 0.9
+    dampening: float = 0.5
+
+    def back_in(self, scenario: Scenario) -> int | None:
+        """Of gradient descent the parameters tell it; of others it is led through all steps."""
+        return back_of(scenario)
+
+    def recall(self, run: Circumstances, told: Told) -> None:
+        """V, by which the parameters have moved."""
+        run.memory = moved_by(run, told)
+
+    def used(self, run: Circumstances, key: str, w: Any, g: Any) -> Any:
+        """V for g."""
+        before = run.memory.get(key)
+        run.memory[key] = g if before is None else self.by * before + (1 - self.dampening) * g
+        return run.memory[key]
