@@ -15,8 +15,8 @@ from tests.mistakes.loops import FRAMEWORKS
 TRIED = {
     f"{module.__name__}:{name}": module.KINDS[name]
     for module, names in (
-        (kinds, ("AdamForSgd", "ClippedByNorm", "L1Term", "DropoutLeftOn", "InputsNormalised", "ActivationInHalf")),
-        (further, ("SlopeAtOutput", "WarmUp", "LabelsClipped")),
+        (kinds, ("L1Term", "DropoutLeftOn", "InputsNormalised", "ActivationInHalf")),
+        (further, ("SlopeAtOutput", "LabelsClipped")),
         (sixth, ("InputsShuffledAlone", "WeightNotTransposed")),
     )
     for name in names

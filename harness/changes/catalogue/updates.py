@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from isograd.changes.change import Change, Circumstances, Evidence, Values
+from isograd.changes.change import Change, Circumstances, Evidence, Told, Values
 from isograd.changes.places import AtParameter
 from isograd.dtypes import FORMATS
 from isograd.scenario import Scenario
@@ -263,6 +263,18 @@ class WeightsAveraged(Change):
 
     since: Literal["since the epoch's start", "since the start"] = "since the epoch's start"
     when: Literal["at each epoch's end", "after each update"] = "at each epoch's end"
+
+    def back_in(self, scenario: Scenario) -> int | None:
+        """Where each update ends with the mean, that is told; else it is led through all steps."""
+        return 0 if self.when == "after each update" else None
+
+    def recall(self, run: Circumstances, told: Told) -> None:
+        """The sum, from the mean that was told and the number of steps."""
+        number = run.step if self.since == "since the start" else run.step % run.inputs.steps_per_epoch
+        found = {
+            key: told(f"weight/{key}", 1) for key in run.inputs.weights if number and self.when != "at each epoch's end"
+        }
+        run.memory = {key: (number * mean, number) for key, mean in found.items() if mean is not None}
 
     @property
     def where(self) -> str:
