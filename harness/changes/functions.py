@@ -30,17 +30,19 @@ def _by(of: Callable[[Any], Any], slope: Callable[[Any], Any], said: str) -> Fun
     return Function(of, lambda z, a, d: d * slope(z), said)
 
 
-def _softmax(z: Any, axis: int) -> Any:
+def softmax(z: Any, axis: int) -> Any:
+    """e^z over its sum along an axis, both over e to the largest, so that nothing overflows."""
     e = exp(z - largest(z, axis, keepdims=True))
     return e / total(e, axis, keepdims=True)
 
 
 def _of_softmax(axis: int, said: str) -> Function:
-    return Function(lambda z: _softmax(z, axis), lambda z, a, d: a * (d - total(d * a, axis, keepdims=True)), said)
+    return Function(lambda z: softmax(z, axis), lambda z, a, d: a * (d - total(d * a, axis, keepdims=True)), said)
 
 
-def _of_length(z: Any) -> Any:
-    return sqrt(total(z * z, -1, keepdims=True) + 1e-30)
+def length(v: Any, axis: Any) -> Any:
+    """The Euclidean length along axes (None: of all), which is no divisor of 0."""
+    return sqrt(total(v * v, axis, keepdims=True) + 1e-30)
 
 
 MORE: Mapping[str, Function] = {
@@ -100,8 +102,8 @@ MORE: Mapping[str, Function] = {
         "log softmax over the features",
     ),
     "unit length": Function(
-        lambda z: z / _of_length(z),
-        lambda z, a, d: (d - a * total(d * a, -1, keepdims=True)) / _of_length(z),
+        lambda z: z / length(z, -1),
+        lambda z, a, d: (d - a * total(d * a, -1, keepdims=True)) / length(z, -1),
         "a division by each sample's length (l2 normalisation)",
     ),
     "less its mean": Function(

@@ -7,8 +7,8 @@ from math import prod
 from typing import Any, NamedTuple
 
 from isograd.arithmetic.words import exp, log, maximum, one_hot, reshape, sign, sqrt, tanh, where
-from isograd.arithmetic.words import max as largest
 from isograd.arithmetic.words import sum as total
+from isograd.changes.functions import length, softmax
 
 SMALL = 1e-8
 """What keeps a logarithm or a division finite."""
@@ -36,21 +36,12 @@ def _softplus(z: Any) -> Any:
     return maximum(z, 0) + log(1 + exp(-abs(z)))
 
 
-def _softmax(z: Any) -> Any:
-    e = exp(z - largest(z, 1, keepdims=True))
-    return e / total(e, 1, keepdims=True)
-
-
 def _hot(y: Any, yhat: Any) -> Any:
     return one_hot(y, yhat.shape[1], yhat)
 
 
 def _over(y: Any) -> Any:
     return maximum(abs(y), SMALL)
-
-
-def _length(r: Any) -> Any:
-    return sqrt(total(r * r, 1, keepdims=True) + 1e-30)
 
 
 def _of_residual(value: Callable[[Any], Any], slope: Callable[[Any], Any], said: str) -> Written:
@@ -89,8 +80,8 @@ VALUES: Mapping[str, Written] = {
     ),
     "exponentials": _of_residual(exp, exp, "the exponential of the error"),
     "euclid": Written(
-        lambda yhat, y: _length(yhat - y),
-        lambda yhat, y: (yhat - y) / _length(yhat - y),
+        lambda yhat, y: length(yhat - y, 1),
+        lambda yhat, y: (yhat - y) / length(yhat - y, 1),
         "the Euclidean length of each sample's error, not squared",
     ),
     "relative squares": Written(
@@ -217,8 +208,8 @@ VALUES: Mapping[str, Written] = {
         "the variance of the errors (less their mean)",
     ),
     "norm": Written(
-        lambda yhat, y: _each_of(yhat, _norm(yhat - y)),
-        lambda yhat, y: (yhat - y) / _norm(yhat - y) * prod(yhat.shape),
+        lambda yhat, y: _each_of(yhat, length(yhat - y, None)),
+        lambda yhat, y: (yhat - y) / length(yhat - y, None) * prod(yhat.shape),
         "the Euclidean norm of all errors together, not squared",
     ),
     "over the labels' variance": Written(
@@ -265,7 +256,7 @@ VALUES: Mapping[str, Written] = {
         lambda yhat, y: -1 * (_unit(yhat) * _unit(y)),
         lambda yhat, y: -1
         * (_unit(y) - _unit(yhat) * total(_unit(yhat) * _unit(y), 1, keepdims=True))
-        / _length(yhat),
+        / length(yhat, 1),
         "the negative cosine of each sample's outputs and labels",
     ),
 }  # fmt: skip
@@ -281,12 +272,8 @@ def _each_of(like: Any, of_all: Any) -> Any:
     return 0 * like + of_all
 
 
-def _norm(r: Any) -> Any:
-    return sqrt(total(r * r, keepdims=True) + 1e-30)
-
-
 def _unit(v: Any) -> Any:
-    return v / _length(v)
+    return v / length(v, 1)
 
 
 def _variance(y: Any, less: int = 0) -> Any:
@@ -306,9 +293,9 @@ def _of_half(yhat: Any, y: Any, *, largest_ones: bool) -> Any:
 
 def _correlation(yhat: Any, y: Any) -> tuple[Any, Any]:
     a, b = yhat - _mean(yhat), y - _mean(y)
-    size = _norm(a) * _norm(b)
+    size = length(a, None) * length(b, None)
     value = total(a * b, keepdims=True) / size
-    return value, b / size - value * a / (_norm(a) * _norm(a))
+    return value, b / size - value * a / (length(a, None) * length(a, None))
 
 
 def _within(yhat: Any) -> Any:
@@ -319,7 +306,7 @@ def _each(of: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     """A loss of probabilities, by the chain rule of softmax: from ∂/∂p what ∂/∂ŷ is."""
 
     def slope(yhat: Any, y: Any) -> Any:
-        p, d = _softmax(yhat), of(_softmax(yhat), _hot(y, yhat))
+        p, d = softmax(yhat, 1), of(softmax(yhat, 1), _hot(y, yhat))
         return p * (d - total(d * p, 1, keepdims=True))
 
     return slope
@@ -332,12 +319,12 @@ def _nll(p: Any, hot: Any) -> Any:
 
 CLASSES: Mapping[str, Written] = {
     "cross entropy": Written(
-        lambda yhat, y: _nll(_softmax(yhat), _hot(y, yhat)),
-        lambda yhat, y: _softmax(yhat) - _hot(y, yhat),
+        lambda yhat, y: _nll(softmax(yhat, 1), _hot(y, yhat)),
+        lambda yhat, y: softmax(yhat, 1) - _hot(y, yhat),
         "cross-entropy",
     ),
     "squares of probabilities": Written(
-        lambda yhat, y: (_softmax(yhat) - _hot(y, yhat)) * (_softmax(yhat) - _hot(y, yhat)),
+        lambda yhat, y: (softmax(yhat, 1) - _hot(y, yhat)) * (softmax(yhat, 1) - _hot(y, yhat)),
         _each(lambda p, hot: 2 * (p - hot)),
         "the squared error of probabilities (Brier) against one-hot classes",
     ),
@@ -352,13 +339,13 @@ CLASSES: Mapping[str, Written] = {
         "the negative log likelihood of the outputs as they are, without a (log) softmax",
     ),
     "probabilities for logarithms": Written(
-        lambda yhat, y: -1 * _softmax(yhat) * _hot(y, yhat),
+        lambda yhat, y: -1 * softmax(yhat, 1) * _hot(y, yhat),
         _each(lambda p, hot: -1 * hot),
         "the negative probability of the class, without its logarithm",
     ),
     "twice softmax": Written(
-        lambda yhat, y: _nll(_softmax(_softmax(yhat)), _hot(y, yhat)),
-        lambda yhat, y: _each(lambda p, hot: _softmax(p) - hot)(yhat, y),
+        lambda yhat, y: _nll(softmax(softmax(yhat, 1), 1), _hot(y, yhat)),
+        lambda yhat, y: _each(lambda p, hot: softmax(p, 1) - hot)(yhat, y),
         "cross-entropy after a softmax, which is applied twice",
     ),
     "each class alone": Written(
@@ -370,12 +357,12 @@ CLASSES: Mapping[str, Written] = {
         lambda yhat, y: _focal(yhat, y)[0], lambda yhat, y: _focal(yhat, y)[1], "the focal loss with γ = 2"
     ),
     "entropy": Written(
-        lambda yhat, y: -1 * _softmax(yhat) * log(maximum(_softmax(yhat), 1e-30)),
+        lambda yhat, y: -1 * softmax(yhat, 1) * log(maximum(softmax(yhat, 1), 1e-30)),
         _each(lambda p, hot: -1 * log(maximum(p, 1e-30)) - 1),
         "the entropy of the probabilities",
     ),
     "all classes": Written(
-        lambda yhat, y: -1 * log(maximum(_softmax(yhat), 1e-30)),
+        lambda yhat, y: -1 * log(maximum(softmax(yhat, 1), 1e-30)),
         _each(lambda p, hot: -1 / maximum(p, 1e-30)),
         "the negative log probability of all classes (label smoothing)",
     ),
@@ -387,7 +374,7 @@ WRITTEN = {**VALUES, **CLASSES}
 
 
 def _focal(yhat: Any, y: Any) -> tuple[Any, Any]:
-    hot, p = _hot(y, yhat), _softmax(yhat)
+    hot, p = _hot(y, yhat), softmax(yhat, 1)
     of = total(p * hot, 1, keepdims=True)
     value = -1 * (1 - of) * (1 - of) * log(of)
     slope = 2 * (1 - of) * log(of) - (1 - of) * (1 - of) / of

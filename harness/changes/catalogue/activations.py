@@ -193,10 +193,7 @@ class OtherDerivative(_ByKind, AtActivation):
         """All but what stands there."""
         yield from OtherLayer.kinds(place, scenario)
 
-    @property
-    def vague(self) -> bool:
-        """Of numbers that are all large, or all of one sign, many functions have one derivative."""
-        return True
+    vague = True  # of numbers that are all large, or all of one sign, many functions have one derivative
 
     def says(self) -> str:
         """Whose derivative stands where."""

@@ -259,10 +259,7 @@ class FlowScaled(PathDetached):
 
     by: float = 0.5
 
-    @property
-    def vague(self) -> bool:
-        """Of few numbers any other derivative is a factor."""
-        return True
+    vague = True  # of few numbers any other derivative is a factor
 
     def op(self, run: Circumstances, op: Op) -> Any:
         """∂L/∂x, k times; the layer's own parameters have the gradients that they should have."""

@@ -14,6 +14,7 @@ from isograd.arithmetic.words import Marked, exp, sign
 from isograd.arithmetic.words import sqrt as root
 from isograd.arithmetic.words import sum as total
 from isograd.changes.change import Circumstances, Evidence
+from isograd.changes.functions import length
 from isograd.changes.instead import instead
 from isograd.changes.places import AtLayer
 from isograd.changes.reading import met, near
@@ -55,14 +56,11 @@ def _all_axes(w: Any) -> tuple[int, ...]:
 
 
 def _over_length(axes: Callable[[Any], tuple[int, ...]], said: str) -> Way:
-    def length(w: Any) -> Any:
-        return root(total(w * w, axes(w), keepdims=True) + 1e-30)
-
     def back(w: Any, g: Any) -> Any:
-        unit = w / length(w)
-        return (g - unit * total(unit * g, axes(w), keepdims=True)) / length(w)
+        size = length(w, axes(w))
+        return (g - w / size * total(w / size * g, axes(w), keepdims=True)) / size
 
-    return Way(lambda w: w / length(w), back, said)
+    return Way(lambda w: w / length(w, axes(w)), back, said)
 
 
 def _mean(v: Any) -> Any:

@@ -31,10 +31,7 @@ class GradientsElsewhere(Change):
     told: bool = True
     by: float = 0.01
 
-    @property
-    def vague(self) -> bool:
-        """Of few numbers, some way along some direction gives any gradient."""
-        return True
+    vague = True  # of few numbers, some way along some direction gives any gradient
 
     @property
     def where(self) -> str:

@@ -140,10 +140,7 @@ class FamilyLoss(OfLoss):
         """The factor, and the constant."""
         return {"by": float("inf"), "c": float("inf")} if self.of else {}
 
-    @property
-    def vague(self) -> bool:
-        """A loss without a constant says more."""
-        return True
+    vague = True  # a loss without a constant says more
 
     @property
     def where(self) -> str:

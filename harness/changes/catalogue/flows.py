@@ -9,9 +9,10 @@ from typing import Any, Self
 import numpy as np
 
 from isograd.arithmetic.numbers import Exact
-from isograd.arithmetic.words import maximum, minimum, sign, sqrt
+from isograd.arithmetic.words import maximum, minimum, sign
 from isograd.arithmetic.words import sum as total
 from isograd.changes.change import Circumstances, Evidence
+from isograd.changes.functions import length
 from isograd.changes.instead import instead
 from isograd.changes.places import AtLayer
 from isograd.changes.reading import near
@@ -19,10 +20,6 @@ from isograd.dtypes import FORMATS
 from isograd.inputs import Array
 from isograd.ops.op import Back, Layer, Loss, Op
 from isograd.scenario import Scenario
-
-
-def _length(d: Any, axes: Any) -> Any:
-    return sqrt(total(d * d, axes, keepdims=True) + 1e-30)
 
 
 def _features(d: Any) -> tuple[int, ...]:
@@ -39,16 +36,16 @@ def _over(d: Any, axes: tuple[int, ...]) -> int:
 FLOWS: Mapping[str, tuple[Callable[[Any, Any], Any], str]] = {
     "clamped": (lambda d, c: minimum(maximum(d, -c), c), "clamped to ±{by:.6g}"),
     "clipped to a norm": (
-        lambda d, c: d * minimum(c / _length(d, None), 1),
+        lambda d, c: d * minimum(c / length(d, None), 1),
         "clipped to a norm of {by:.6g}",
     ),
     "clipped to a norm each": (
-        lambda d, c: d * minimum(c / _length(d, _features(d)), 1),
+        lambda d, c: d * minimum(c / length(d, _features(d)), 1),
         "clipped to a norm of {by:.6g} for each sample",
     ),
-    "over its norm": (lambda d, c: d / _length(d, None), "normalised: divided by its norm"),
+    "over its norm": (lambda d, c: d / length(d, None), "normalised: divided by its norm"),
     "over its norm each": (
-        lambda d, c: d / _length(d, _features(d)),
+        lambda d, c: d / length(d, _features(d)),
         "normalised: divided by the norm of each sample's",
     ),
     "its sign": (lambda d, c: sign(d), "taken as its sign only"),
@@ -103,10 +100,7 @@ class FlowChanged(AtLayer):
         """The limit."""
         return {"by": float("inf")} if self.how in WITH_A_LIMIT else {}
 
-    @property
-    def vague(self) -> bool:
-        """A change with a name says more."""
-        return True
+    vague = True  # a change with a name says more
 
     @property
     def idle(self) -> bool:

@@ -71,10 +71,7 @@ class OtherFunction(AtLayer):
         """The constants that are not 1: any is another function."""
         return {name: float("inf") for name in ("times", "by") if getattr(self, name) != 1.0}
 
-    @property
-    def vague(self) -> bool:
-        """A change with a name says more."""
-        return True
+    vague = True  # a change with a name says more
 
     @property
     def where(self) -> str:

@@ -226,10 +226,7 @@ class DataAffine(_OfData):
     by: float = 0.9
     plus: float = 0.05
 
-    @property
-    def vague(self) -> bool:
-        """A factor or a constant alone says more."""
-        return True
+    vague = True  # a factor or a constant alone says more
 
     def data(self, run: Circumstances, batch: Batch) -> Batch:
         """K times, and c more."""

@@ -84,10 +84,7 @@ class LossTimes(OfLoss):
 
     by: float = 3.0
 
-    @property
-    def vague(self) -> bool:
-        """A constant that has a reason is the better account."""
-        return True
+    vague = True  # a constant that has a reason is the better account
 
     def loss(self, run: Circumstances, op: Loss) -> Any:
         """Value and gradient of the loss, k times."""

@@ -207,10 +207,7 @@ class WrittenOptimizer(Change):
 
     by: str = "nadam"
 
-    @property
-    def vague(self) -> bool:
-        """At a first step many are alike: one that a scenario can ask for says more."""
-        return True
+    vague = True  # at a first step many are alike: one that a scenario can ask for says more
 
     @property
     def where(self) -> str:

@@ -143,10 +143,7 @@ class InitialLost(AtParameter):
         """Several, and each: which several they are is read off."""
         yield from (change for change in super().variants(scenario) if "*" not in change.at)
 
-    @property
-    def vague(self) -> bool:
-        """Any other values: there may be a reason for just these."""
-        return True
+    vague = True  # any other values: there may be a reason for just these
 
     def loaded(self, run: Circumstances, state: Mapping[str, Array]) -> Mapping[str, Array]:
         """Drawn as PyTorch's Linear does."""

@@ -226,10 +226,7 @@ class RateOfItsOwn(Change):
 
     rates: tuple[tuple[int, float], ...] = ()
 
-    @property
-    def vague(self) -> bool:
-        """A rule that says the same is the better account."""
-        return True
+    vague = True  # a rule that says the same is the better account
 
     def says(self) -> str:
         """What it is at first."""

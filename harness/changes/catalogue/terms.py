@@ -8,13 +8,13 @@ from typing import Any, Literal, NamedTuple, Self, get_args
 
 import numpy as np
 
+from isograd.changes.catalogue.gradients import TINY
 from isograd.changes.change import Circumstances, Evidence, Told, Values
 from isograd.changes.places import AtParameter
 from isograd.dtypes import FORMATS
 from isograd.inputs import Array
 from isograd.scenario import Scenario
 
-TINY = 1e-30
 NEAR = 1e-2
 """Of what is wrong, how much a term may leave over to be tried: rounding of the parameter that it was added to."""
 
@@ -134,10 +134,7 @@ class TermAdded(AtParameter):
         found = {key: told(f"grad/{key}", 1) for key in run.inputs.weights if self.to == "the gradient"}
         run.memory = {key: (value, value) for key, value in found.items() if value is not None}
 
-    @property
-    def vague(self) -> bool:
-        """A change with a name says more."""
-        return True
+    vague = True  # a change with a name says more
 
     @property
     def where(self) -> str:

@@ -73,10 +73,7 @@ class WrittenLoss(OfLoss):
         """Without a loss."""
         return not (self.of and self.by)
 
-    @property
-    def vague(self) -> bool:
-        """A change with a name says more."""
-        return True
+    vague = True  # a change with a name says more
 
     @property
     def where(self) -> str:
