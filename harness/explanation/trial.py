@@ -19,11 +19,9 @@ from isograd.explanation.own import Own
 from isograd.explanation.replay import Steps
 from isograd.explanation.rerun import Rerun
 from isograd.explanation.solve import Solved, alone, solved_for
-from isograd.inputs import Array, Batch
+from isograd.inputs import Array
 from isograd.judging import NARROW, OF_TWO
 from isograd.scenario import SAMPLES
-
-BOTH = "samples and labels"
 
 ABOUT = 1e-2
 """Of the largest number, how far a layer's output may be off so that a change of data is tried."""
@@ -140,8 +138,6 @@ class Trying:
         run = Circumstances(own.scenario, own.inputs)
         run.step = step
         given, batch = own.inputs.batch(step), run.batch(change)
-        if getattr(change, "what", "") == BOTH and np.array_equal(own.inputs.y, self._whole(change, run).y):
-            return False  # of the samples alone it says as much
         if not np.array_equal(given.x, batch.x):
             fed = [layer.name for layer in own.scenario.layers if own.scenario.feeds()[layer.name] == (SAMPLES,)]
             return all(self._is_near(f"forward/{name}", self._given(name, step, batch.x)) for name in fed)
@@ -152,10 +148,6 @@ class Trying:
                 with np.errstate(all="ignore"):
                     return self._is_near("loss", own.scenario.loss.value(outputs, labels))
         return True
-
-    def _whole(self, change: Change, run: Circumstances) -> Batch:
-        """What becomes of all data."""
-        return change.data(run, Batch(self.own.inputs.x, self.own.inputs.y))
 
     def _given(self, name: str, step: int, x: Array) -> Array:
         """What a layer that takes the samples gives for others."""

@@ -47,13 +47,21 @@ class DataChanged(Change):
 
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """Each way, of samples and of labels that are numbers."""
+        """Each way, of samples and of labels that are numbers; of both, where it makes others of the labels too."""
         digits = FORMATS[scenario.dtype].digits
         ways = [way for way in WAYS if way not in FORMATS or FORMATS[way].digits < digits]
-        yield from (cls(what, way) for what in kinds(scenario) for way in ways)
+        yield from (cls(what, way) for what in kinds(scenario)[:2] for way in ways)
 
     def fitted(self, evidence: Evidence) -> Iterator[Self]:
-        """Also once more each epoch, where that makes something else of them."""
+        """Also of both, and once more each epoch, where that makes something else of them."""
+        y = evidence.inputs.y.astype(np.float64)
+        if self.what == "samples" and len(kinds(evidence.scenario)) > 1:
+            both = replace(self, what="samples and labels")
+            with np.errstate(all="ignore"):
+                alone = np.array_equal(WAYS[self.way][0](y, y), y)
+            if not alone:
+                yield both
+                yield from both.fitted(evidence)
         batch, inputs = evidence.inputs.batch(evidence.steps[0]), evidence.inputs
         some, whole = ((of.x if "samples" in self.what else of.y).astype(np.float64) for of in (batch, inputs))
         with np.errstate(all="ignore"):
