@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -241,6 +242,22 @@ def test_a_run_that_fails_without_a_trace_leaves_nothing(tmp_path: Path) -> None
         put(run.open() / "summary.csv")
         raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_end_while_it_tidies_up_leaves_what_the_next_one_sweeps(tmp_path: Path, monkeypatch: Any) -> None:
+    publish(tmp_path / "out", "one")
+
+    def ended(folder: Path, **_: object) -> None:
+        first = min(path for path in folder.rglob("*") if path.is_file())
+        first.unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(staging.shutil, "rmtree", ended)
+        publish(tmp_path / "out", "two")
+    assert hidden(tmp_path)
+    publish(tmp_path / "out", "three")
+    assert hidden(tmp_path) == []
 
 
 def test_a_run_that_died_before_it_said_a_word_is_swept_when_it_is_sure_to_be_dead(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ class Staging:
             old = self.home / "old"
             displaced = [*([] if self._is_new() else [self.home / "new"]), *([old] if old.exists() else [])]
             if not any(_reason_to_keep(folder) for folder in displaced):
-                shutil.rmtree(self.home, ignore_errors=True)
+                _remove(self.home)
         if self.lock:
             self.lock.close()  # and only now may others see a dead run in it
 
@@ -282,4 +282,11 @@ def _sweep(home: Path) -> None:
     ours = {"lock", *(f"{part.name}/{name}" for part in parts for name in ("", *contents(part)))}
     known = {name.rstrip("/") for name in ours}
     if set(contents(home)) <= known and all(unmarked(part) or not foreign(part) for part in parts):
-        shutil.rmtree(home, ignore_errors=True)
+        _remove(home)
+
+
+def _remove(home: Path) -> None:
+    """Remove a staging folder, its lock last: whoever is killed over it leaves one that still says whose it is."""
+    for name in ("new", "old"):
+        shutil.rmtree(home / name, ignore_errors=True)
+    shutil.rmtree(home, ignore_errors=True)
