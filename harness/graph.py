@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 from isograd.arithmetic.numbers import Arithmetic
@@ -77,6 +77,13 @@ class Graph:
         )
 
 
+@lru_cache(maxsize=2**14)
+def _names(key: str) -> tuple[str, str, str, str]:
+    """A parameter's layer, its name there, and its gradient's and its own quantity."""
+    layer, _, param = key.partition(".")
+    return layer, param, f"grad/{key}", f"weight/{key}"
+
+
 @remembered
 def _graph(scenario: Scenario) -> Graph:
     return Graph(scenario.layers, scenario.feeds(), scenario.loss, scenario.optimizer, scenario.evaluate)
@@ -146,27 +153,24 @@ class Training:
             steps: as for `load`.
         """
         gradients: Values = {}
-        outs: dict[str, Out] = {}
-        yield from self.gradients(batch, lr, gradients, outs, steps)
-        yield from self.update(gradients, lr, t, outs)
+        buffers: dict[str, Values] = {}
+        rate, see = self.arithmetic.scalar(lr), self.hooks.see
+        yield "lr", see("lr", rate) if see else rate
+        yield from self.gradients(batch, gradients, buffers, steps)
+        yield from self.update(gradients, rate, t, buffers)
         if self.graph.evaluates:
             yield from self.evaluated(batch, steps)
 
-    def _taken(self, batch: Batch, steps: bool) -> Batch:
-        return Batch(self.arithmetic.array(batch.x, steps), self.arithmetic.array(batch.y, steps))
-
-    def gradients(self, batch: Batch, lr: Any, gradients: Values, outs: dict[str, Out], steps: bool = False) -> Walk:
-        """The step up to its gradients, which are put into ``gradients``, and each layer's output into ``outs``.
+    def gradients(self, batch: Batch, gradients: Values, buffers: dict[str, Values], steps: bool = False) -> Walk:
+        """Forward and backward; each parameter's gradient is put into ``gradients``, each layer's new buffers likewise.
 
         ∂loss/∂ each layer's output is summed over those that take it, the last of them first.
         """
-        x, y = self._taken(batch, steps)
-        see, params, nodes = self.hooks.see, self.params, self.graph.nodes
-        rate = self.arithmetic.scalar(lr)
-        yield "lr", see("lr", rate) if see else rate
-        values: Values = {SAMPLES: x}
+        y, values = self.arithmetic.array(batch.y, steps), {SAMPLES: self.arithmetic.array(batch.x, steps)}
+        see, params, nodes, value_of = self.hooks.see, self.params, self.graph.nodes, values.__getitem__
+        outs: dict[str, Out] = {}
         for layer, name, feeds, forward, _ in nodes:
-            out = outs[name] = layer.forward(params[name], *[values[feed] for feed in feeds])
+            out = outs[name] = layer.forward(params[name], *map(value_of, feeds))
             a = out.a
             if see and (seen := see(forward, a)) is not a:
                 outs[name], a = out._replace(a=seen), seen
@@ -181,27 +185,35 @@ class Training:
             if see:
                 d = see(backward, d)
             yield backward, d
-            out = outs[name]
-            back = layer.backward(params[name], out, d, *[values[feed] for feed in feeds])
+            out = outs.pop(name)
+            back = layer.backward(params[name], out, d, *map(value_of, feeds))
             for feed, dx in zip(feeds, back.inputs, strict=True):
                 if feed != SAMPLES:
                     above[feed] = above[feed] + dx if feed in above else dx
             for param, g in back.params.items():
                 gradients[f"{name}.{param}"] = g
+            if out.buffers:
+                buffers[name] = dict(out.buffers)
             del values[name]  # those that take it come after it, and are done
-            outs[name] = Out(None, None, out.buffers)
 
-    def update(self, gradients: Values, lr: Any, t: Any, outs: Mapping[str, Out]) -> Walk:
-        """The end of a training step: gradients, and what becomes of slots, parameters and buffers."""
-        rate, count = self.arithmetic.scalar(lr), self.arithmetic.count(t + 1)
+    def update(self, gradients: Values, rate: Any, t: Any, buffers: Mapping[str, Values]) -> Walk:
+        """The end of a training step: gradients, and what becomes of slots, parameters and buffers.
+
+        Args:
+            gradients: of each parameter; none is left there.
+            rate: the learning rate, in the arithmetic.
+            t: the number of the step, counted from 0.
+            buffers: each layer's new ones.
+        """
+        count = self.arithmetic.count(t + 1)
         hooks, see, update = self.hooks, self.hooks.see, self.graph.optimizer.update
         gradients = hooks.gradients(gradients) if hooks.gradients else gradients
         for key in list(gradients):
-            layer, _, param = key.partition(".")
-            g, name = gradients.pop(key), f"grad/{key}"
+            layer, param, gradient, name = _names(key)
+            g = gradients.pop(key)
             if see:
-                g = see(name, g)
-            yield name, g
+                g = see(gradient, g)
+            yield gradient, g
             params = self.params[layer]
             w, kept = params[param], self.slots.get(key, {})
             after, slots = update(w, hooks.used(key, w, g) if hooks.used else g, kept, rate, count)
@@ -210,11 +222,10 @@ class Training:
             for slot, value in slots.items():
                 kept[slot] = see(f"state/{key}.{slot}", value) if see else value
                 yield f"state/{key}.{slot}", kept[slot]
-            name = f"weight/{key}"
-            params[param] = see(name, after) if see else after
-            yield name, params[param]
-        for layer, out in outs.items():
-            for buffer, value in out.buffers.items():
+            after = params[param] = see(name, after) if see else after
+            yield name, after
+        for layer, new in buffers.items():
+            for buffer, value in new.items():
                 name = f"buffer/{layer}.{buffer}"
                 self.params[layer][buffer] = see(name, value) if see else value
                 yield name, self.params[layer][buffer]
@@ -231,24 +242,22 @@ class Training:
 
     def again(self, batch: Batch) -> Walk:
         """Outputs and loss of a batch by the parameters as they are, without consequences."""
-        x, y = self._taken(batch, False)
-        values: Values = {SAMPLES: x}
+        values: Values = {SAMPLES: self.arithmetic.array(batch.x)}
         for layer, name, feeds, forward, _ in self.graph.nodes:
             values[name] = layer.forward(self.params[name], *[values[feed] for feed in feeds]).a
             yield forward, values[name]
-        yield "loss", self.graph.loss.value(values[self.graph.last], y)
+        yield "loss", self.graph.loss.value(values[self.graph.last], self.arithmetic.array(batch.y))
 
     def evaluated(self, batch: Batch, steps: bool = False) -> Walk:
         """The batch in evaluation mode, with what the update has left; nothing, where that was not asked for."""
         if not self.graph.evaluates:
             return
-        x, y = self._taken(batch, steps)
-        values, see = {SAMPLES: x}, self.hooks.see
+        values, see = {SAMPLES: self.arithmetic.array(batch.x, steps)}, self.hooks.see
         for layer, name, feeds, _, _ in self.graph.nodes:
             a = layer.evaluate(self.params[name], *[values[feed] for feed in feeds])
             values[name] = see(f"eval/{name}", a) if see else a
             yield f"eval/{name}", values[name]
-        loss = self.graph.loss.value(values[self.graph.last], y)
+        loss = self.graph.loss.value(values[self.graph.last], self.arithmetic.array(batch.y, steps))
         yield "eval_loss", see("eval_loss", loss) if see else loss
 
 

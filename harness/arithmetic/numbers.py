@@ -310,8 +310,8 @@ class Native(Held):
         return values if values.dtype.kind in "iu" else values.astype(self.dtype, copy=False)
 
     def scalar(self, value: Any) -> Any:
-        """NumPy's own."""
-        return self.dtype.type(value)
+        """NumPy's own; an array without axes is quicker to compute with than a scalar."""
+        return np.array(value, self.dtype)
 
     def count(self, value: Any) -> Any:
         """NumPy's own."""

@@ -130,7 +130,7 @@ def sign(z: Array) -> Any:
 
 def where(mask: Array, a: Array, b: Array) -> Any:
     """``a`` where the mask holds, elsewhere ``b``."""
-    if not (isinstance(mask, Marked) or isinstance(a, Marked) or isinstance(b, Marked)):
+    if not isinstance(mask, Marked):  # nor are the others: a mask of plain numbers
         return np.where(mask, a, b)
     arithmetic = _arithmetic(mask, a, b)
     condition, x, y = numbers.operands(arithmetic, mask, a, b)
@@ -171,9 +171,9 @@ def max(x: Array, axis: Axis = None, keepdims: bool = False) -> Any:
 
 
 def _reduced(ufunc: Any, x: Array, axis: Axis, keepdims: bool) -> Any:
-    axes = tuple(range(x.ndim)) if axis is None else (axis,) if isinstance(axis, int) else axis
     if not isinstance(x, Marked):
-        return ufunc.reduce(x, axis=axes, keepdims=keepdims)
+        return ufunc.reduce(x, axis=axis, keepdims=keepdims)
+    axes = tuple(range(x.ndim)) if axis is None else (axis,) if isinstance(axis, int) else axis
     options = {"axis": tuple(x.a.hidden + i % x.ndim for i in axes), "keepdims": keepdims}
     return numbers.Numbers(x.a.operate(ufunc, "reduce", [x.v], options), x.a)
 

@@ -16,7 +16,6 @@ from isograd.changes.change import Change, Circumstances, Values
 from isograd.dtypes import FORMATS
 from isograd.graph import Graph, Hooks, Training, narrows
 from isograd.inputs import Array, Batch, Inputs
-from isograd.ops.op import Out
 from isograd.rules import Rules
 from isograd.scenario import Scenario
 
@@ -28,12 +27,12 @@ class Known:
     Attributes:
         seen: its quantities so far.
         gradients: of each parameter.
-        outs: of each layer.
+        buffers: each layer's new ones.
     """
 
     seen: Mapping[str, Array]
     gradients: Mapping[str, Any]
-    outs: Mapping[str, Out]
+    buffers: Mapping[str, Values]
 
 
 class ChangedSession(Session):
@@ -128,16 +127,17 @@ class ChangedSession(Session):
         run, training = self.run, self.training
         run.update, run.lr, run.plain, run.held = training.updating(lr, t), lr, self._plain, self._held
         run.parameter, run.again = training.parameter, lambda: dict(training.again(batch))
-        run.elsewhere = lambda params: self._elsewhere(params, batch, lr, t)
+        run.elsewhere = lambda params: self._elsewhere(params, batch)
         if self.known is None:
             yield from self.training.step(batch, lr, t)
             return
-        yield "lr", self.training.arithmetic.scalar(lr)
+        rate = training.arithmetic.scalar(lr)
+        yield "lr", rate
         yield from self.known.seen.items()
-        yield from self.training.update(dict(self.known.gradients), lr, t, self.known.outs)
-        yield from self.training.evaluated(batch)
+        yield from training.update(dict(self.known.gradients), rate, t, self.known.buffers)
+        yield from training.evaluated(batch)
 
-    def _elsewhere(self, params: Values, batch: Batch, lr: float, t: int) -> Values:
+    def _elsewhere(self, params: Values, batch: Batch) -> Values:
         """The gradients at other parameters; the training goes on from its own."""
         training, plain = self.training, self.training.arithmetic.plain
         own = training.params
@@ -147,7 +147,7 @@ class ChangedSession(Session):
             for key, value in params.items():
                 layer, _, param = key.partition(".")
                 training.params[layer][param] = self._held(value, own[layer][param])
-            for _ in training.gradients(batch, lr, gradients, {}):
+            for _ in training.gradients(batch, gradients, {}):
                 pass
         finally:
             training.params = own
@@ -168,13 +168,13 @@ def _of_rank(value: Any, like: Array) -> Array:
     return values.reshape((1,) * (like.ndim - values.ndim) + values.shape)
 
 
-def known(training: Training, batch: Batch, lr: float, t: int) -> Known:
+def known(training: Training, batch: Batch) -> Known:
     """One step by the rules, up to its gradients."""
-    kept: dict[str, Any] = {}
-    outs: dict[str, Out] = {}
+    kept: Values = {}
+    buffers: dict[str, Values] = {}
     plain = training.arithmetic.plain
-    seen = {name: plain(value) for name, value in training.gradients(batch, lr, kept, outs) if name != "lr"}
-    return Known(seen, kept, outs)
+    seen = {name: plain(value) for name, value in training.gradients(batch, kept, buffers)}
+    return Known(seen, kept, buffers)
 
 
 class ChangedBackend(Rules):

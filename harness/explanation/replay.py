@@ -100,7 +100,7 @@ class Replay:
         if found is None:
             own = self.own
             training = self._training(step)
-            found = known(training, own.inputs.batch(step), own.inputs.lr[step], step)
+            found = known(training, own.inputs.batch(step))
             if len(self._knowns) * own.effort.numbers < HELD:
                 self._knowns[step] = found
         return found

@@ -80,7 +80,7 @@ class Relu(Layer):
 
     def backward(self, p: Params, out: Out, d: Array, z: Array) -> Back:
         """The derivative is 1 above 0, and 0 below and at 0; at NaN d is passed on, as a is NaN too and not 0."""
-        return Back(where(~(z <= 0), d, 0))
+        return Back(where(z <= 0, 0, d))
 
 
 class LeakyRelu(Layer):
