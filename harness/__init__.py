@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from isograd.api import compare, explain, judge, record, run
     from isograd.backend import Backend, Session
-    from isograd.catalogue import load_scenario
     from isograd.errors import IsogradError
     from isograd.judging import Verdict
+    from isograd.loading import load_scenario
     from isograd.pool import warm
     from isograd.pytest_plugin import assert_equivalent
     from isograd.report import Report
@@ -32,7 +32,7 @@ _WHERE = {
     "compare": "api",
     "explain": "api",
     "judge": "api",
-    "load_scenario": "catalogue",
+    "load_scenario": "loading",
     "load_trace": "trace",
     "record": "api",
     "run": "api",

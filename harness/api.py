@@ -12,7 +12,6 @@ from typing import Any
 
 from isograd.assess import Cell, between
 from isograd.backend import backend_names, find_backend
-from isograd.catalogue import find_scenarios, parse_scenario
 from isograd.describe import describe
 from isograd.envelope import RUNS
 from isograd.errors import BackendError, IsogradError
@@ -20,6 +19,7 @@ from isograd.estimate import check_size
 from isograd.findings import check_source
 from isograd.inputs import fingerprint
 from isograd.judging import FACTOR, Verdict
+from isograd.loading import find_scenarios, parse_scenario
 from isograd.plan import Plan, Progress
 from isograd.quantities import quantity_shapes
 from isograd.rejudge import assessor_of, rejudge
@@ -49,7 +49,7 @@ def run(
     causes: bool = True,
     traces: str | Path | Callable[[], Path] | None = None,
     progress: Progress | None = None,
-    told: Callable[[str], object] | None = None,
+    advise: Callable[[str], object] | None = None,
 ) -> Report:
     """Run scenarios on backends, compare everything with the reference, and judge it.
 
@@ -70,7 +70,7 @@ def run(
         traces: a folder to keep the trace files in, or a function that makes one once the request has been checked;
             None: they are not kept.
         progress: told of each job that is done.
-        told: given a line on how large the run will be, where it is large, before it starts.
+        advise: given a line on how large the run will be, where it is large, before it starts.
 
     Returns:
         The report; nothing is written until its `write`.
@@ -88,8 +88,8 @@ def run(
     _check(chosen, every, quantities, jobs, timeout)
     _check_judging(repeat, noise, factor)
     large = check_size(chosen, modes, every, quantities, present)
-    if large and told:
-        told(large)
+    if large and advise:
+        advise(large)
     judging: dict[str, Any] = {"repeat": repeat, "noise": noise, "factor": factor, "causes": causes}
     started = time.time()
     with scratch() as folder:

@@ -18,7 +18,7 @@ from isograd.errors import TraceError
 from isograd.findings import BROKEN, HOLDS, NOTED, RED, Row, findings, published_trace
 from isograd.identity import mean_of_sample_gradients
 from isograd.inputs import Inputs, make_inputs
-from isograd.judging import FACTOR, Judgement, OwnSteps, Verdict, drifts, excused, judge, settle
+from isograd.judging import FACTOR, Judgement, LocalSteps, Verdict, drifts, excused, judge, settle
 from isograd.quantities import quantity_shapes
 from isograd.recorder import record_here, recorded_steps
 from isograd.reference import Reference
@@ -189,13 +189,13 @@ class Assessor:
     def beside(self, free: Cell, resync: Cell) -> Cell:
         """A free run's cell, judged once more beside the same backend's resync run: does it drift?"""
 
-        def own() -> OwnSteps:
-            from isograd.explanation import own_steps  # where nothing diverges nobody asks why
+        def local() -> LocalSteps:
+            from isograd.explanation import local_steps  # where nothing diverges nobody asks why
 
             assert free.trace is not None  # it was judged
-            return own_steps(self.scenario, self.inputs, in_memory(free.trace), self.factor)
+            return local_steps(self.scenario, self.inputs, in_memory(free.trace), self.factor)
 
-        return replace(free, judgement=drifts(free.judgement, resync.judgement, own))
+        return replace(free, judgement=drifts(free.judgement, resync.judgement, local))
 
     def account(self, cell: Cell) -> Account | None:
         """Why a cell diverges; where a source's printed numbers are the truth, why they do."""

@@ -7,13 +7,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points, version
+from importlib.metadata import EntryPoint, PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from isograd.errors import BackendError, BackendUnavailableError
 from isograd.lazy import LazyModule
+from isograd.registered import ours, registered
 from isograd.words import said_of
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ __all__ = [
     "worded",
 ]
 
-OURS = "isograd"  # the distribution whose own backends may be imported anywhere
 GROUP = "isograd.backends"
 WRAPPERS = "isograd.wrappers"  # option name → function of a backend and all options, which gives a backend
 TABLES = ("layers", "losses", "optimizers", "schedules", "dtypes")  # what a Backend says that it has
@@ -177,7 +177,7 @@ def split_names(text: str) -> list[str]:
 
 def backend_names() -> list[str]:
     """Names of all registered backends, in alphabetical order; no backend is imported."""
-    return sorted({point.name for point in entry_points(group=GROUP)})
+    return sorted({point.name for point in registered(GROUP)})
 
 
 @dataclass(frozen=True)
@@ -204,28 +204,20 @@ def find_backend(name: str) -> Target:
     base = parse_name(name).base
     target = base
     if ":" not in base:
-        found = [point.value for point in entry_points(group=GROUP) if point.name == base]
+        found = [point.value for point in registered(GROUP) if point.name == base]
         if not found:
             raise BackendError(f"backend {base!r}: expected one of {', '.join(backend_names())}, or module:Class")
-        target = next((value for value in found if value in _own(GROUP)), found[0])
+        target = next((value for value in found if value in ours(GROUP)), found[0])
     wrapper = _wrapper(name)
-    own = target in _own(GROUP) and (wrapper is None or wrapper.value in _own(WRAPPERS))
+    own = target in ours(GROUP) and (wrapper is None or wrapper.value in ours(WRAPPERS))
     return Target(target, True) if own else Target(target, False, _folder(base, target))
-
-
-def _own(group: str) -> set[str]:
-    """What isograd itself has registered in a group."""
-    try:
-        return {point.value for point in distribution(OURS).entry_points if point.group == group}
-    except PackageNotFoundError:  # not installed, and so nothing is registered
-        return set()
 
 
 def _wrapper(name: str) -> EntryPoint | None:
     """The wrapper that an option of the name asks for; isograd's own before another of its name."""
     options = parse_name(name).options
-    points = [point for point in entry_points(group=WRAPPERS) if point.name in options]
-    return next((point for point in points if point.value in _own(WRAPPERS)), points[0] if points else None)
+    points = [point for point in registered(WRAPPERS) if point.name in options]
+    return next((point for point in points if point.value in ours(WRAPPERS)), points[0] if points else None)
 
 
 def _folder(base: str, target: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from isograd.catalogue import parse_scenario
+from isograd.loading import parse_scenario
 from isograd.ops import LAYERS, LOSSES, OPTIMIZERS, SCHEDULES
 from isograd.ops.op import Layer, Op
 from isograd.scenario import Scenario

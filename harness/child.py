@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from isograd.backend import TABLES, Backend, backend_class, installed_version, make_backend
-from isograd.catalogue import parse_scenario
 from isograd.errors import BackendError, BackendUnavailableError, IsogradError
 from isograd.inputs import Inputs
+from isograd.loading import parse_scenario
 from isograd.recorder import environment_of, record_here
 from isograd.trace import first_difference, load_arrays, save_trace
 from isograd.words import LONG, clean, clipped, said_of

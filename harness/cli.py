@@ -83,8 +83,13 @@ def run(
     options |= {"repeat": repeat, "quantities": quantities} | _given(noise=noise, factor=factor)
     names = split_names(backends) if backends is not None else None
     with _staging(out_folder) as staging:
-        with _progress() as told:
-            options |= {"backends": names, "progress": told, "traces": staging and staging.traces, "told": _advise}
+        with _progress() as progress:
+            options |= {
+                "backends": names,
+                "progress": progress,
+                "traces": staging and staging.traces,
+                "advise": _advise,
+            }
             report = run_scenarios(scenarios or (), **options)
         try:
             remarks = publish(report, staging) if staging else []
@@ -107,7 +112,7 @@ def schema() -> None:
     """
     import json
 
-    from isograd.catalogue import json_schema
+    from isograd.loading import json_schema
 
     out.print(json.dumps(json_schema(), indent=1, ensure_ascii=False), markup=False, highlight=False, soft_wrap=True)
 
@@ -232,14 +237,14 @@ def calibrate(
     if out_folder:
         check_replaceable(out_folder)
     names = {"backends": backends and split_names(backends), "dtypes": dtypes and split_names(dtypes)}
-    told = {"told": err.print}
+    progress = {"progress": err.print}
     if causes:
         of_causes = calibrate_causes(
-            seed=seed, **_given(jobs=jobs, count=scenarios, backends=names["backends"], **told)
+            seed=seed, **_given(jobs=jobs, count=scenarios, backends=names["backends"], **progress)
         )
         goals, green, written = of_causes.goals, of_causes.green, partial(write_causes, of_causes)
     else:
-        found = run_calibration(seed=seed, **_given(factor=factor, jobs=jobs, count=scenarios, **names, **told))
+        found = run_calibration(seed=seed, **_given(factor=factor, jobs=jobs, count=scenarios, **names, **progress))
         goals, green, written = found.goals, found.green, partial(write, found)
     out.print(goals_table(goals), soft_wrap=True)
     if out_folder:

@@ -27,10 +27,10 @@ from isograd.api import run
 from isograd.assess import Cell
 from isograd.backend import parse_name, worded
 from isograd.cases import BATCH, EPOCHS, SAMPLES, Case, cases, scenario_of
-from isograd.catalogue import parse_scenario
 from isograd.describe import Description, describe
 from isograd.judging import Verdict
 from isograd.listing import support_rows
+from isograd.loading import parse_scenario
 from isograd.pytest_plugin import asked_for
 from isograd.quantities import quantity_shapes
 from isograd.report import Report

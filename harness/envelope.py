@@ -71,7 +71,7 @@ def make_envelope(
     runs: int = RUNS,
     factor: float,
     seed: int = 0,
-    told: Callable[[float], None] = lambda share: None,
+    progress: Callable[[float], None] = lambda share: None,
 ) -> dict[str, Floats]:
     """The largest distance to the truth of noisy runs, and of the rules in the dtype itself; floored.
 
@@ -88,7 +88,7 @@ def make_envelope(
         runs: how many noisy runs of each kind, where tensors are not large.
         factor: how many envelopes an element may be off.
         seed: of the noise, with the scenario's name.
-        told: told of each share of the work that is done, 1 in all; from several threads, one at a time.
+        progress: told of each share of the work that is done, 1 in all; from several threads, one at a time.
     """
     factor = min(factor, LOUDEST)
     runs, mode = how_many(scenario, inputs, runs), truth.manifest.mode
@@ -96,24 +96,24 @@ def make_envelope(
     apart = (Kind.FIRST, Kind.SECOND)
     kinds = [(Kind.BOTH,)] if 2 * size <= BLOCK else [apart] if 8 * size <= CROWDED else [(kind,) for kind in apart]
     number = len(truth.steps) * sum(map(len, kinds))
-    strays = Strays(truth, factor, lambda steps: told(steps / number))
+    spread = Spread(truth, factor, lambda steps: progress(steps / number))
     walks = partial(noisy_walks, scenario, inputs, mode, states, runs=runs, factor=factor, seed=seed)
     for together in kinds:
-        strays.look(walks, together)
-    return strays.envelope(twin, scenario)
+        spread.look(walks, together)
+    return spread.envelope(twin, scenario)
 
 
-class Strays:
+class Spread:
     """How far runs are from the truth, at most, as they come; each may be of some steps only.
 
     Args:
         truth: the reference's trace of every step.
         factor: how many envelopes an element may be off.
-        told: told of each number of steps that is done; one at a time.
+        progress: told of each number of steps that is done; one at a time.
     """
 
-    def __init__(self, truth: Trace, factor: float, told: Callable[[int], None]) -> None:
-        self.truth, self.factor, self.told = truth, factor, told
+    def __init__(self, truth: Trace, factor: float, progress: Callable[[int], None]) -> None:
+        self.truth, self.factor, self.progress = truth, factor, progress
         self.columns = {name: np.zeros(column.shape) for name, column in truth.columns.items()}
         self.lock, self.stopped = threading.Lock(), threading.Event()
 
@@ -140,14 +140,14 @@ class Strays:
                     return
                 self._keep(self.columns[name], at, runs, self.truth.columns[name][at], kind)
             with self.lock:
-                self.told(at.stop - at.start if isinstance(at, slice) else len(at))
+                self.progress(at.stop - at.start if isinstance(at, slice) else len(at))
 
     def _keep(self, column: Floats, at: Any, runs: Array, truth: Array, kind: Kind) -> None:
         """Take the rows ``at`` in; a smaller batch has some of their rows only."""
         if len(runs) == 1:
             return
         part = at if runs.shape[2:] == column.shape[1:] else (at, slice(runs.shape[2]))
-        off = strayed(runs, truth if part is at else truth[:, : runs.shape[2]], self.factor, kind)
+        off = spread_of(runs, truth if part is at else truth[:, : runs.shape[2]], self.factor, kind)
         with self.lock:
             column[part] = np.maximum(column[part], off)
 
@@ -188,7 +188,7 @@ def rows(column: Array) -> Iterator[slice]:
     return (slice(start, start + at_once) for start in range(0, len(column), at_once))
 
 
-def strayed(runs: Array, truth: Array, factor: float, kind: Kind = Kind.BOTH) -> Floats:
+def spread_of(runs: Array, truth: Array, factor: float, kind: Kind = Kind.BOTH) -> Floats:
     """The largest distance of noisy runs to the truth; those with more noise than rounding has count so much less.
 
     Args:
@@ -199,14 +199,14 @@ def strayed(runs: Array, truth: Array, factor: float, kind: Kind = Kind.BOTH) ->
     """
     scales = np.concatenate(kind.scales(kind.each(len(runs) - 1), factor))
     if runs.size > BLOCK:
-        return _strayed_far(runs, truth, scales)
+        return _far_apart(runs, truth, scales)
     off = np.abs(runs[1:] - truth)
     off[~np.isfinite(off)] = 0.0  # a run that overflows says nothing about rounding
     off /= scales.reshape(-1, *[1] * (off.ndim - 1))
     return np.asarray(off.max(axis=0))
 
 
-def _strayed_far(runs: Array, truth: Array, scales: Floats) -> Floats:
+def _far_apart(runs: Array, truth: Array, scales: Floats) -> Floats:
     """The same, piece by piece and run by run."""
     largest = np.zeros(truth.shape)
     flat, right, out = runs.reshape(len(runs), -1), truth.reshape(-1), largest.reshape(-1)

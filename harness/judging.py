@@ -272,7 +272,7 @@ def excused(
 
 
 @dataclass(frozen=True)
-class OwnSteps:
+class LocalSteps:
     """A free run's steps, each judged from the state that the run itself had before it.
 
     Attributes:
@@ -288,7 +288,7 @@ class OwnSteps:
     unchecked: str = ""
 
 
-def drifts(free: Judgement, resync: Judgement, own: Callable[[], OwnSteps] = OwnSteps) -> Judgement:
+def drifts(free: Judgement, resync: Judgement, local: Callable[[], LocalSteps] = LocalSteps) -> Judgement:
     """A free run that is outside its bound although each step of it is inside: the same rules, amplified rounding.
 
     A step must be inside from the state that was given, in resync, and from the state that the free run itself had:
@@ -297,12 +297,12 @@ def drifts(free: Judgement, resync: Judgement, own: Callable[[], OwnSteps] = Own
     Args:
         free: of the free run.
         resync: of the same backend's resync run.
-        own: gives the free run's steps from its own states; asked only where it could drift.
+        local: gives the free run's steps from its own states; asked only where it could drift.
     """
     numbers = free.verdict is Verdict.DIVERGES and not free.structural
     if not (numbers and resync.verdict in (Verdict.IDENTICAL, Verdict.EQUIVALENT)):
         return free
-    steps = own()
+    steps = local()
     if steps.first:
         return replace(free, first=steps.first, step=steps.step, message=steps.message)
     message = "; ".join(filter(None, [free.message, steps.unchecked]))

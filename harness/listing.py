@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, entry_points, version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from rich.text import Text
 import isograd.static as static
 from isograd.errors import IsogradError
 from isograd.files import catalogue_names, read_scenario
+from isograd.registered import registered
 
 GROUP = "isograd.backends"
 SCENARIO, SPEC, OPS = f"{__package__}.scenario", f"{__package__}.spec", f"{__package__}.ops"
@@ -108,7 +109,7 @@ def _titled(title: str) -> Table:
 
 
 def _registered() -> dict[str, str]:
-    return {point.name: point.value for point in entry_points(group=GROUP)}
+    return {point.name: point.value for point in registered(GROUP)}
 
 
 def about(name: str, target: str) -> About:
@@ -194,7 +195,7 @@ def _slices(module: str, node: ast.expr | None) -> list[str]:
 
 def faults() -> list[Fault]:
     """The changes that the wrapper ``fault`` knows, from their sources where these say it."""
-    target = next((point.value for point in entry_points(group=FAULTS) if point.name == "fault"), "")
+    target = next((point.value for point in registered(FAULTS) if point.name == "fault"), "")
     package = f"{target.partition(':')[0].rpartition('.')[0]}.catalogue"
     try:
         return [fault for module in _modules(package) for spec in static.classes(module) for fault in _fault(spec)]

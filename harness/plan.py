@@ -177,7 +177,7 @@ class Plan:
         inputs = self.inputs[scenario.name]
         options: dict[str, Any] = {"runs": self.noise, "factor": self.factor}
         if progress:
-            options["told"] = partial(progress.oracle, scenario.name)
+            options["progress"] = partial(progress.oracle, scenario.name)
         folder, ready = self.folder / f"reference-{i}", self.states[scenario.name].set_result
         reference = make_reference(scenario, inputs, self.modes, ready=ready, folder=folder, **options)
         self.references[scenario.name].set_result(reference)

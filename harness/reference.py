@@ -72,7 +72,7 @@ def make_reference(
     runs: int = RUNS,
     ready: Callable[[States], None] = lambda states: None,
     folder: Path | None = None,
-    told: Callable[[Mode, float], None] = lambda mode, share: None,
+    progress: Callable[[Mode, float], None] = lambda mode, share: None,
 ) -> Reference:
     """Run the reference, in this process: it needs NumPy only.
 
@@ -84,7 +84,7 @@ def make_reference(
         runs: how many noisy runs of each kind make the envelope.
         ready: told of resync's states as soon as they are known, long before the envelope is.
         folder: where to put what is large, an empty folder; None: all is kept in memory.
-        told: told of each share of a mode's work that is done, 1 in all.
+        progress: told of each share of a mode's work that is done, 1 in all.
     """
     parts: dict[Mode, Any] = {}
     with threadpool_limits(1, "blas"):  # as in a child: no sum may depend on how many processors there are
@@ -97,7 +97,11 @@ def make_reference(
                 ready(states)
             else:
                 truth = record_here(wide, "reference", scenario, inputs)
-            options: dict[str, Any] = {"runs": runs, "factor": min(factor, LOUDEST), "told": partial(told, mode)}
+            options: dict[str, Any] = {
+                "runs": runs,
+                "factor": min(factor, LOUDEST),
+                "progress": partial(progress, mode),
+            }
             parts[mode] = _with_twin_and_envelope(truth, scenario, inputs, states, folder, options)
             del truth  # it may be on disk now
     truths, twins, envelopes = ({mode: parts[mode][i] for mode in modes} for i in range(3))

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from isograd.assess import Assessor, Cell
-from isograd.catalogue import parse_scenario
 from isograd.dtypes import FORMATS
 from isograd.envelope import RUNS
 from isograd.errors import ScenarioError, TraceError
 from isograd.findings import check_source
 from isograd.inputs import Inputs, fingerprint, state_of
 from isograd.judging import FACTOR
+from isograd.loading import parse_scenario
 from isograd.reference import make_reference
 from isograd.scenario import Scenario
 from isograd.trace import FORMAT, Mode, Trace

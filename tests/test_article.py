@@ -12,9 +12,9 @@ import pytest
 from isograd import Report, run
 from isograd.assess import Cell, ScenarioResult
 from isograd.backend import backend_class
-from isograd.catalogue import catalogue_names
 from isograd.contract import modules_of
 from isograd.judging import FACTOR
+from isograd.loading import catalogue_names
 from isograd.quantities import quantity_shapes
 from isograd.trace import MODES, Mode
 from tests.conftest import REFERENCE, Catalogue

@@ -21,7 +21,6 @@ from isograd.calibration.scenarios import SCALES, random_scenarios
 from isograd.calibration.tables import table_scenarios
 from isograd.calibration.tools import assert_close, mean_difference, means
 from isograd.calibration.wide import wide_scenarios
-from isograd.catalogue import parse_scenario
 from isograd.changes.catalogue import make_change
 from isograd.changes.changed import ChangedBackend
 from isograd.dtypes import FORMATS
@@ -31,6 +30,7 @@ from isograd.explanation.solve import Solved
 from isograd.explanation.trial import Trial
 from isograd.inputs import make_inputs
 from isograd.judging import FACTOR, FALSE_ALARMS, factor_of
+from isograd.loading import parse_scenario
 from isograd.recorder import record_here
 from tests.conftest import REFERENCE
 from tests.test_overflow import BLOWS_UP

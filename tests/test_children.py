@@ -206,7 +206,7 @@ def test_what_nobody_asked_for_is_listed_and_stays_green(
         ("broken", BROKEN[1][0]),
     ]
     points = [EntryPoint(name, value, GROUP) for name, value in registered]
-    monkeypatch.setattr("isograd.backend.entry_points", lambda group: points)
+    monkeypatch.setattr("isograd.backend.registered", lambda group: points)
     report = run(scenarios[0], mode="free")
     assert report.green
     assert list(report.summary.backend) == [REFERENCE]

@@ -18,9 +18,9 @@ from safetensors.numpy import save_file
 
 from isograd import Trace, load_trace, save_trace
 from isograd.backend import backend_class, backend_names
-from isograd.catalogue import catalogue_names
 from isograd.contract import modules_of
 from isograd.envelope import RUNS
+from isograd.loading import catalogue_names
 from isograd.ops import LAYERS
 from isograd.plan import trace_name
 from isograd.trace import MODES

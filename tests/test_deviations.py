@@ -8,10 +8,10 @@ import pytest
 from isograd import Verdict, judge
 from isograd.assess import Cell
 from isograd.backend import Backend, Deviation, Session
-from isograd.catalogue import parse_scenario
 from isograd.changes.catalogue import make_change
 from isograd.changes.sabotage import Sabotaged
 from isograd.inputs import Inputs, make_inputs
+from isograd.loading import parse_scenario
 from isograd.recorder import record_here
 from isograd.rules import Rules
 from isograd.scenario import Scenario

@@ -20,12 +20,12 @@ from isograd.arithmetic.numbers import Numbers
 from isograd.arithmetic.sizes import ACCURACY, LONG
 from isograd.arithmetic.words import exp, maximum, minimum, where
 from isograd.arithmetic.words import sum as total
-from isograd.catalogue import parse_scenario
 from isograd.comparison import compare_traces
 from isograd.dtypes import FORMATS
-from isograd.envelope import how_many, make_envelope, noisy_runs, strayed
+from isograd.envelope import how_many, make_envelope, noisy_runs, spread_of
 from isograd.inputs import make_inputs
 from isograd.judging import FACTOR, judge
+from isograd.loading import parse_scenario
 from isograd.ops import LAYERS
 from isograd.recorder import record_here
 from isograd.reference import Reference, make_reference
@@ -56,7 +56,7 @@ RNG = np.random.default_rng(0)
 A, B = RNG.uniform(1, 4, (3, 5, 8)), RNG.uniform(-0.9, -0.1, (3, 5, 8))
 
 
-def strays(operation: Operation, dtype: str, *operands: np.ndarray, **options: Any) -> tuple[np.ndarray, np.ndarray]:
+def spread(operation: Operation, dtype: str, *operands: np.ndarray, **options: Any) -> tuple[np.ndarray, np.ndarray]:
     """How far the runs of each kind are off the one without noise, at most."""
     arithmetic = noisy(dtype, RUNS, 1.0, 0, **options)
     runs = told(operation(*map(arithmetic.array, operands)))
@@ -66,7 +66,7 @@ def strays(operation: Operation, dtype: str, *operands: np.ndarray, **options: A
 
 def check_noise(operation: Operation, dtype: str, size: np.ndarray, *operands: np.ndarray, **options: Any) -> None:
     """All noise is within ``size`` and the number that holds it, and some of it is at least half as large."""
-    seen = strays(operation, dtype, *operands, **options)[0]
+    seen = spread(operation, dtype, *operands, **options)[0]
     own = np.abs(operation(*operands)) * 2.0**-53 + FORMATS[dtype].smallest  # float64's, and an underflow
     assert (seen <= 1.001 * size + own).all()
     assert (seen >= 0.5 * size).all()
@@ -95,7 +95,7 @@ def test_a_basic_operation_is_off_by_half_a_unit_of_its_result(name: str, dtype:
 def test_float64_is_off_by_one_unit_or_none(name: str) -> None:
     """Its noise is put into float64 itself, which holds no halves of its units."""
     result = BASIC[name](A, B)
-    seen = strays(BASIC[name], "float64", A, B)[0]
+    seen = spread(BASIC[name], "float64", A, B)[0]
     assert (seen <= FORMATS["float64"].spacing(result)).all()
     assert (seen >= FORMATS["float64"].roundoff * np.abs(result) / 2).mean() > 0.9
 
@@ -126,7 +126,7 @@ def test_products_of_matrices_may_have_a_precision_of_their_own(dtype: str) -> N
 @pytest.mark.parametrize("name", SUMS)
 def test_a_sum_is_off_by_the_root_of_its_terms_times_their_absolute_sum(name: str, dtype: str) -> None:
     operation, absolute = SUMS[name]
-    seen = strays(operation, dtype, A - 2)[0]  # of either sign
+    seen = spread(operation, dtype, A - 2)[0]  # of either sign
     size = FORMATS[dtype].roundoff * absolute(np.abs(A - 2))
     quotient = FORMATS[dtype].roundoff * np.abs(operation(A - 2))  # the mean's own
     assert (seen <= 1.001 * size + quotient + 2 * FORMATS[dtype].smallest).all()
@@ -179,7 +179,7 @@ def test_what_is_exactly_zero_stays_so_in_every_run(operation: Operation, dtype:
 def test_an_underflow_costs_the_smallest_number(dtype: str) -> None:
     smallest = FORMATS[dtype].smallest
     tiny = np.full((1, 50), np.sqrt(smallest) / 8)
-    seen = strays(lambda a, b: a * b, dtype, tiny, tiny)[0]
+    seen = spread(lambda a, b: a * b, dtype, tiny, tiny)[0]
     assert smallest / 2 < seen.max() <= smallest * 1.01
 
 
@@ -233,7 +233,7 @@ def test_in_the_second_kind_an_update_of_less_than_half_a_unit_is_lost() -> None
     ids=["exp", "product of matrices", "sum"],
 )
 def test_in_the_second_kind_there_is_noise_where_libraries_go_their_own_ways(operation: Operation, dtype: str) -> None:
-    first, second = strays(operation, dtype, A)
+    first, second = spread(operation, dtype, A)
     assert (second >= 0.5 * first).all()
     ulp = FORMATS[dtype].spacing(operation(A))
     assert (second <= 1.1 * first + ulp).all()
@@ -546,13 +546,13 @@ def test_an_infinity_stays_what_it_is_in_every_run() -> None:
 def test_the_farthest_run_counts_and_one_with_more_noise_so_much_less() -> None:
     truth = np.array([1.0, 1.0])
     runs = 1 + np.array([[9, 9], [3, 1], [8, -20], [-2.5, 1], [1, 2]])  # none, scale 1, scale 4, and two as they are
-    assert strayed(runs, truth, 4.0).tolist() == [3.0, 5.0]
+    assert spread_of(runs, truth, 4.0).tolist() == [3.0, 5.0]
 
 
 def test_a_run_that_overflows_shows_nothing() -> None:
     runs = np.array([[1.0], [np.inf], [np.nan], [-np.inf], [1.5]])
-    assert strayed(runs, np.array([1.0]), 1.0).tolist() == [0.5]
-    assert strayed(runs, np.array([np.nan]), 1.0).tolist() == [0.0]
+    assert spread_of(runs, np.array([1.0]), 1.0).tolist() == [0.5]
+    assert spread_of(runs, np.array([np.nan]), 1.0).tolist() == [0.0]
 
 
 # ---------------------------------------------------------------- of a scenario

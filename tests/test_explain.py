@@ -13,12 +13,12 @@ import pytest
 
 from isograd import Report, explain, explanation, record, run, save_trace
 from isograd.calibration.strangers import STRANGERS
-from isograd.catalogue import parse_scenario
 from isograd.dtypes import FORMATS
 from isograd.explanation import Account, apart
+from isograd.explanation.local import make_local
 from isograd.explanation.localise import localise
-from isograd.explanation.own import own_states
 from isograd.inputs import make_inputs
+from isograd.loading import parse_scenario
 from isograd.quantities import quantity_shapes
 from isograd.recorder import record_here
 from isograd.rules import Rules
@@ -67,7 +67,7 @@ FAULTS = {
 MORE: list[tuple[dict[str, Any], str, set[str]]] = [
     (MIXED, "updated_too_early", {"updated_too_early"}),
     (MIXED, "gradients_exchanged", {"gradients_exchanged(first.weight ⇄ second.weight)"}),
-    (MIXED, "gradients_cleared_early", {"gradients_cleared_early", "weights_told_early", "update_scale"}),
+    (MIXED, "gradients_cleared_early", {"gradients_cleared_early", "weights_reported_early", "update_scale"}),
     (MIXED, "labels_broadcast", {"labels_broadcast"}),
     (MIXED, "partial_batch_scaled", {"partial_batch_scaled"}),
     (MIXED, "partial_batch_dropped", {"partial_batch_dropped"}),
@@ -214,8 +214,8 @@ def test_weights_that_are_kept_with_fewer_digits_than_they_are_told_do_not_drift
     rows = report.summary.set_index("mode")
     assert dict(rows.verdict) == {"free": "DIVERGES", "resync": "IDENTICAL"}
     assert (rows["first"]["free"], rows.step["free"]) == ("forward/hidden", 1)
-    told = "a step starts from other values of every parameter than the step before has told"
-    assert sentence(report) == told
+    present = "a step starts from other values of every parameter than the step before has left"
+    assert sentence(report) == present
 
 
 @pytest.mark.parametrize("options", [{"every": 4}, {"quantities": "loss,grad/*"}], ids=str)
@@ -233,7 +233,7 @@ def test_a_search_that_fails_leaves_a_run_that_drifts(monkeypatch: pytest.Monkey
         raise IndexError("oh")
 
     monkeypatch.setattr(explanation, "LOUD", False)
-    monkeypatch.setattr(explanation, "own_states", fail)
+    monkeypatch.setattr(explanation, "make_local", fail)
     report = run(parse_scenario(SQUARE), backends=[named("ForgetsVelocity")], repeat=1)
     row = report.summary.set_index("mode").loc["free"]
     assert row.verdict == "DRIFTS"
@@ -311,7 +311,7 @@ def test_a_right_run_has_no_place(mode: Mode) -> None:
     result = report.results[0]
     trace = result.cells[REFERENCE, mode].trace
     assert trace is not None
-    assert localise(own_states(scenario, result.inputs, trace, result.reference.states)) is None
+    assert localise(make_local(scenario, result.inputs, trace, result.reference.states)) is None
     assert set(report.summary.cause) == {""}
 
 

@@ -13,13 +13,13 @@ import pytest
 
 from isograd import Report, run
 from isograd.calibration.faults import fault_name
-from isograd.catalogue import load_scenario, parse_scenario
 from isograd.changes.catalogue import CATALOGUE
 from isograd.changes.changed import ChangedBackend
 from isograd.changes.sabotage import Sabotaged
 from isograd.describe import describe
 from isograd.inputs import make_inputs
 from isograd.judging import FACTOR
+from isograd.loading import load_scenario, parse_scenario
 from isograd.pytest_plugin import asked_for
 from isograd.recorder import record_here
 from isograd.rules import Rules
@@ -271,7 +271,7 @@ READ_OFF: dict[str, Any] = {  # what is read off a trace, as it could have been
     "family_loss": {"of": "power", "c": 3.0},
     "flow_changed": {"at": "hidden", "how": "its sign"},
     "term_added": {"by": 0.1},
-    "told_of_other": {"at": "forward/hidden", "other": "forward/hidden_act"},
+    "reported_of_other": {"at": "forward/hidden", "other": "forward/hidden_act"},
     "weight_used_as": {"how": "squared"},
     "weights_clamped": {"by": 0.01},
     "written_loss": {"of": "distances", "by": 1.0},

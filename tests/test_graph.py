@@ -10,10 +10,10 @@ import pytest
 
 from isograd import Scenario
 from isograd.arithmetic import make_arithmetic
-from isograd.catalogue import parse_scenario
 from isograd.errors import ScenarioError
 from isograd.graph import Hooks, Training, training
 from isograd.inputs import Inputs, make_inputs
+from isograd.loading import parse_scenario
 
 DRAW = {"draw": "normal", "scale": 0.5}
 X = [[0.5, -1.0, 0.3], [1.0, 2.0, -0.7], [-0.25, 0.75, 1.1], [0.4, -0.3, 0.9]]

@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 
 from isograd import Scenario, load_scenario
-from isograd.catalogue import parse_scenario
 from isograd.dtypes import FORMATS
 from isograd.errors import ScenarioError
 from isograd.inputs import Inputs, fingerprint, make_inputs
+from isograd.loading import parse_scenario
 from tests.conftest import SMALL
 
 LAYER = {"name": "output", "kind": "linear", "outputs": 1, "weight": {"draw": "normal", "scale": 0.5}}

@@ -12,8 +12,8 @@ import pytest
 
 from isograd import listing, static
 from isograd.backend import GROUP, backend_class, backend_names
-from isograd.catalogue import find_scenarios
 from isograd.changes.catalogue import CATALOGUE as CHANGES
+from isograd.loading import find_scenarios
 from isograd.ops import LAYERS, LOSSES, OPTIMIZERS, SCHEDULES
 from isograd.spec import DType
 

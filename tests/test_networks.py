@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from isograd import Verdict, run
-from isograd.catalogue import catalogue_names, load_scenario, parse_scenario
 from isograd.describe import describe
+from isograd.loading import catalogue_names, load_scenario, parse_scenario
 from isograd.pytest_plugin import asked_for
 from tests.conftest import REFERENCE
 from tests.test_faults import NORMED

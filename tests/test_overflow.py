@@ -13,12 +13,12 @@ from isograd.arithmetic.rounded import Narrow
 from isograd.arithmetic.words import sum as total
 from isograd.backends.numpy_manual import NumpyBackend
 from isograd.calibration.overflows import overflowing_scenarios
-from isograd.catalogue import parse_scenario
 from isograd.comparison import compare_traces
 from isograd.dtypes import FORMATS
 from isograd.graph import Hooks
 from isograd.inputs import make_inputs
 from isograd.judging import FACTOR, judge
+from isograd.loading import parse_scenario
 from isograd.overflow import is_near, late, left_open
 from isograd.recorder import record_here
 from isograd.reference import make_reference

@@ -88,7 +88,7 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Calla
         monkeypatch.setenv("CI", ci)
         if registered is not None:
             points = [EntryPoint(name, value, GROUP) for name, value in registered.items()]
-            monkeypatch.setattr("isograd.backend.entry_points", lambda group: points)
+            monkeypatch.setattr("isograd.backend.registered", lambda group: points)
         pytester.makepyfile(TEST)
         return pytester.runpytest_inprocess("-rA", "-p", "no:hypothesispytest", "-p", "no:cacheprovider", *options)
 

@@ -230,7 +230,7 @@ def test_this_process_imports_nobody_elses_backend(
 def test_what_another_distribution_wraps_around_our_backend_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     points = {group: list(entry_points(group=group)) for group in (GROUP, WRAPPERS)}
     points[WRAPPERS] += [EntryPoint(name, "isograd_test_exits:wrap", WRAPPERS) for name in ("theirs", "fault")]
-    monkeypatch.setattr("isograd.backend.entry_points", lambda group: points[group])
+    monkeypatch.setattr("isograd.backend.registered", lambda group: points[group])
     assert find_backend(f"{REFERENCE}[fault=labels_shifted]").own
     assert not find_backend(f"{REFERENCE}[theirs=1]").own
 

@@ -10,11 +10,11 @@ import pytest
 from isograd import Scenario, load_scenario
 from isograd.assess import identical
 from isograd.backends.numpy_manual import NumpyBackend
-from isograd.catalogue import parse_scenario
 from isograd.dtypes import FORMATS
 from isograd.identity import mean_of_sample_gradients
 from isograd.inputs import Inputs, make_inputs
 from isograd.judging import FACTOR
+from isograd.loading import parse_scenario
 from isograd.quantities import quantity_shapes
 from isograd.recorder import record_here
 from isograd.reference import EXACT, WIDER, Reference, make_reference, truth_arithmetic

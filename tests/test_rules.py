@@ -18,9 +18,9 @@ from isograd.arithmetic.noisy import noisy
 from isograd.arithmetic.numbers import Arithmetic, Numbers
 from isograd.arithmetic.words import exp, sum
 from isograd.backends.numpy_manual import NumpyBackend
-from isograd.catalogue import parse_scenario
 from isograd.changes.instead import instead
 from isograd.inputs import Batch, make_inputs
+from isograd.loading import parse_scenario
 from isograd.ops import LAYERS as CLASSES
 from isograd.ops import LOSSES as OF_LOSSES
 from isograd.ops import OPTIMIZERS

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from isograd import Report, Scenario, Trace, compare, load_trace, record, run, save_trace
-from isograd.catalogue import parse_scenario
 from isograd.contract import chaos
+from isograd.loading import parse_scenario
 from isograd.trace import MODES, Mode
 from tests.conftest import REFERENCE
 from tests.saboteurs import LATE, SOON

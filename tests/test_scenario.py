@@ -11,8 +11,8 @@ import pytest
 from pydantic import ValidationError
 
 from isograd import Scenario, load_scenario
-from isograd.catalogue import CATALOGUE, catalogue_names, find_scenarios, parse_scenario
 from isograd.errors import ScenarioError
+from isograd.loading import CATALOGUE, catalogue_names, find_scenarios, parse_scenario
 from isograd.spec import Spec
 
 BASE = tomllib.loads((CATALOGUE / "article/worked_backprop.toml").read_text("utf-8")) | {"name": "mine"}

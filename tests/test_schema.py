@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from isograd.catalogue import json_schema
+from isograd.loading import json_schema
 from isograd.ops import LAYERS, LOSSES, OPTIMIZERS, SCHEDULES
 
 ROOT = Path(__file__).parent.parent

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from isograd.backends.numpy_manual import NumpyBackend
-from isograd.catalogue import parse_scenario
 from isograd.changes.catalogue import CATALOGUE
 from isograd.changes.catalogue.losses import OF_SQUARES
 from isograd.changes.change import Both
@@ -19,12 +18,13 @@ from isograd.changes.reading import distances, nearest
 from isograd.changes.sabotage import wrap
 from isograd.explanation import Account, explain
 from isograd.explanation.effort import effort_of
+from isograd.explanation.local import make_local
 from isograd.explanation.localise import localise
 from isograd.explanation.looks import Look, _has_rank_one, _looks
-from isograd.explanation.own import own_states
 from isograd.explanation.rerun import Rerun
 from isograd.explanation.search import Search
 from isograd.inputs import make_inputs
+from isograd.loading import parse_scenario
 from isograd.recorder import record_here
 from isograd.reference import resync
 from isograd.rules import Rules
@@ -127,7 +127,7 @@ def test_every_change_of_a_layer_can_be_seeded_in_all_of_them() -> None:
 
 def test_a_second_change_that_does_nothing_changes_no_bit_and_no_envelope() -> None:
     scenario, inputs, trace, states = faulty(SQUARE, "weight_decay,by=0.05")
-    rerun = Rerun(own_states(scenario, inputs, trace, states), np.arange(3))
+    rerun = Rerun(make_local(scenario, inputs, trace, states), np.arange(3))
     decay = CATALOGUE["weight_decay"](by=0.05)  # type: ignore[call-arg]
     idle = [CATALOGUE["nan_to_zero"](), CATALOGUE["update_skipped"](step=99), CATALOGUE["gradient_scale"](by=1.0)]  # type: ignore[call-arg]
     for other in idle:
@@ -140,10 +140,10 @@ def test_a_second_change_that_does_nothing_changes_no_bit_and_no_envelope() -> N
 
 def test_two_changes_together_have_no_more_rounding_than_one() -> None:
     scenario, inputs, trace, states = faulty(SQUARE, "weight_decay,by=0.05")
-    rerun = Rerun(own_states(scenario, inputs, trace, states), np.arange(1))
+    rerun = Rerun(make_local(scenario, inputs, trace, states), np.arange(1))
     one, other = CATALOGUE["weight_decay"](by=0.05), CATALOGUE["update_scale"](by=1.0)  # type: ignore[call-arg]
     for both in (Both(one, other), Both(other, one)):
-        (_, alone), (_, together) = (next(rerun._strays(c, rerun.steps, rerun.noise(4))) for c in (one, both))
+        (_, alone), (_, together) = (next(rerun._spreads(c, rerun.steps, rerun.noise(4))) for c in (one, both))
         for name in rerun.names:
             assert together[name][1].max() <= 1.5 * alone[name][1].max(), name
 
@@ -179,10 +179,10 @@ def test_labels_that_broadcast_are_what_all_pairs_come_to(kind: str) -> None:
 def test_no_change_takes_much_more_memory_than_the_step_itself() -> None:
     for raw in (TALL, WIDE):
         scenario, inputs, trace, states = faulty(raw, "gradient_scale")
-        own = own_states(scenario, inputs, trace, states)
-        place = localise(own)
+        local = make_local(scenario, inputs, trace, states)
+        place = localise(local)
         assert place is not None
-        search = Search(own, place)
+        search = Search(local, place)
         search.rerun.weights(search.rerun.names, search.rerun.steps)
         right = peak(
             lambda rerun=search.rerun: list(rerun.run(CATALOGUE["gradient_scale"](by=1), rerun.steps[:1], "float64"))
@@ -194,13 +194,13 @@ def test_no_change_takes_much_more_memory_than_the_step_itself() -> None:
 
 def test_reading_options_off_and_looking_take_no_squares_of_the_batch() -> None:
     scenario, inputs, trace, states = faulty(TALL, "samples_reordered")
-    own = own_states(scenario, inputs, trace, states)
-    place = localise(own)
+    local = make_local(scenario, inputs, trace, states)
+    place = localise(local)
     assert place is not None
-    search = Search(own, place)
+    search = Search(local, place)
     search.rerun.weights(search.rerun.names, search.rerun.steps)
     assert peak(lambda: list(search.candidates())) < 60_000_000
-    assert peak(lambda: list(_looks(own, place, search.rerun))) < 60_000_000
+    assert peak(lambda: list(_looks(local, place, search.rerun))) < 60_000_000
 
 
 def peak(what: Any) -> int:

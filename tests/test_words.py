@@ -83,8 +83,8 @@ def test_runs_and_steps_are_hidden_and_rounding_is_covered(name: str, dtype: str
     assert seen.shape[1:] == (2, *own.shape)
     np.testing.assert_array_equal(seen[0, 0], seen[0, 1])
     rounded = {"float32": 2.0**-24, "bfloat16": 2.0**-8}[dtype]
-    stray = np.abs(seen[1:] - seen[:1]).max(axis=(0, 1), initial=0.0) + 4 * rounded * np.abs(right) + 1e-30
-    assert (np.abs(own.astype(np.float64) - right) <= 6 * stray).all()
+    spread = np.abs(seen[1:] - seen[:1]).max(axis=(0, 1), initial=0.0) + 4 * rounded * np.abs(right) + 1e-30
+    assert (np.abs(own.astype(np.float64) - right) <= 6 * spread).all()
 
 
 def test_every_function_has_an_accuracy_of_its_own() -> None:

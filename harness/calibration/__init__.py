@@ -130,8 +130,8 @@ def share(flags: NDArray[np.bool_]) -> tuple[float, float, float]:
     if not n:
         return math.nan, 0.0, 1.0
     p = float(np.mean(flags))
-    middle, spread = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return p, max(0.0, (middle - spread) / (1 + z * z / n)), min(1.0, (middle + spread) / (1 + z * z / n))
+    middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return p, max(0.0, (middle - half) / (1 + z * z / n)), min(1.0, (middle + half) / (1 + z * z / n))
 
 
 def calibrate(
@@ -143,7 +143,7 @@ def calibrate(
     factor: float = FACTOR,
     jobs: int | None = None,
     operations: int | None = None,
-    told: Callable[[str], None] = lambda text: None,
+    progress: Callable[[str], None] = lambda text: None,
 ) -> Calibration:
     """Run right runs and seeded faults on every backend, and judge them.
 
@@ -155,7 +155,7 @@ def calibrate(
         factor: how many envelopes an element may be off.
         jobs: child processes at once.
         operations: likewise, scenarios that try an operation each; None: as many.
-        told: is told how far it is.
+        progress: is told how far it is.
     """
     operations = count if operations is None else operations
     names = list(backends if backends is not None else installed())
@@ -167,10 +167,10 @@ def calibrate(
             part = scenarios[start : start + CHUNK]
             report = run(part, backends=names, repeat=1, factor=factor, jobs=jobs)
             clean.append(clean_cells(report.results))
-            told(f"{dtype}: {start + len(part)} of {len(scenarios)} scenarios")
+            progress(f"{dtype}: {start + len(part)} of {len(scenarios)} scenarios")
     seeded = _scenarios_for_faults(count, operations, dtypes, seed)
-    faults = [_seed(name, part, names, options, told) for name, part in seeded.items() if part]
-    outside = calibrate_outside(count, names, dtypes, seed, options, told)
+    faults = [_seed(name, part, names, options, progress) for name, part in seeded.items() if part]
+    outside = calibrate_outside(count, names, dtypes, seed, options, progress)
     request = {"scenarios": count, "backends": names, "dtypes": list(dtypes), "seed": seed}
     cells, seeded_cells = (pd.concat(rows, ignore_index=True) for rows in (clean, faults))
     return Calibration(cells, seeded_cells, factor, request, outside)
@@ -193,9 +193,13 @@ def _scenarios_for_faults(count: int, operations: int, dtypes: Sequence[str], se
 
 
 def _seed(
-    name: str, scenarios: list[Scenario], backends: list[str], options: dict[str, object], told: Callable[[str], None]
+    name: str,
+    scenarios: list[Scenario],
+    backends: list[str],
+    options: dict[str, object],
+    progress: Callable[[str], None],
 ) -> pd.DataFrame:
     right = run(scenarios, backends=backends, repeat=1, **options)  # type: ignore[arg-type]
-    told(f"{name}: faults in {len(scenarios)} scenarios")
+    progress(f"{name}: faults in {len(scenarios)} scenarios")
     faults = {scenario.name: faults_of(scenario) for scenario in scenarios}
     return fault_cells(right.results, faults, backends, **options)

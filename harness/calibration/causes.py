@@ -23,7 +23,7 @@ from isograd.calibration.strangers import STRANGERS
 from isograd.changes.catalogue import CATALOGUE
 from isograd.changes.change import Both, Change
 from isograd.explanation import Account, explain
-from isograd.explanation.own import own_states
+from isograd.explanation.local import make_local
 from isograd.explanation.rerun import Rerun
 from isograd.explanation.trial import Trial
 from isograd.judging import Verdict
@@ -93,7 +93,7 @@ def calibrate_causes(
     backends: Sequence[str] | None = None,
     seed: int = 0,
     jobs: int | None = None,
-    told: Callable[[str], None] = lambda text: None,
+    progress: Callable[[str], None] = lambda text: None,
 ) -> Causes:
     """Seed faults into every backend, explain what came of each, and compare with what was seeded.
 
@@ -102,25 +102,25 @@ def calibrate_causes(
         backends: names; None: all that are installed.
         seed: other scenarios for another one.
         jobs: child processes at once.
-        told: is told how far it is.
+        progress: is told how far it is.
     """
     names = list(backends if backends is not None else installed())
     numbers = {"float32": count, "float64": -(-count // 3)}
     scenarios = [s for dtype in DTYPES for s in random_scenarios(dtype, numbers[dtype], seed + 2, FAULT_STEPS)]
     right = run(scenarios, backends=names, repeat=1, jobs=jobs)
     clean = [_clean_row(result, cell) for result in right.results for cell in result.cells.values()]
-    told("right runs")
+    progress("right runs")
     seeded = {s.name: dict(_singles(s)) for s in scenarios}
-    single = pd.DataFrame(_seeded(right.results, seeded, names, jobs, lambda text: told(f"faults, {text}")))
+    single = pd.DataFrame(_seeded(right.results, seeded, names, jobs, lambda text: progress(f"faults, {text}")))
     alone = single[single.above_rounding]
     visible = {s.name: set(alone[alone.scenario == s.name].fault) for s in scenarios}
     couples = {
         s.name: dict(_couples(s, {f: c for f, c in seeded[s.name].items() if f in visible[s.name]})) for s in scenarios
     }
-    pairs = pd.DataFrame(_seeded(right.results, couples, names, jobs, lambda text: told(f"pairs, {text}")))
+    pairs = pd.DataFrame(_seeded(right.results, couples, names, jobs, lambda text: progress(f"pairs, {text}")))
     strange = run(scenarios, backends=STRANGERS, mode="resync", repeat=1, causes=False, jobs=jobs)
     strangers = [row for result in strange.results for cell in result.cells.values() for row in _strange(result, cell)]
-    told("faults of no catalogue")
+    progress("faults of no catalogue")
     seconds = pd.DataFrame(_article(jobs))
     request = {"scenarios": count, "backends": names, "seed": seed}
     return Causes(single, pairs, pd.DataFrame(strangers), pd.DataFrame(clean), seconds, request)
@@ -163,7 +163,7 @@ def _seeded(
     seeded: Mapping[str, Mapping[str, Change]],
     backends: Sequence[str],
     jobs: int | None,
-    told: Callable[[str], None],
+    progress: Callable[[str], None],
 ) -> Iterator[dict[str, Any]]:
     for clean in right:
         faults = seeded[clean.scenario.name]
@@ -176,7 +176,7 @@ def _seeded(
                 cell = result.cells[f"{backend}[{fault}]", "resync"]
                 if cell.verdict is Verdict.DIVERGES:
                     yield _seeded_row(result, cell, backend, fault, change) | {"above_rounding": alone.above_rounding}
-        told(clean.scenario.name)
+        progress(clean.scenario.name)
 
 
 def _seeded_row(result: ScenarioResult, cell: Cell, backend: str, fault: str, change: Change) -> dict[str, Any]:
@@ -208,7 +208,7 @@ def _seeded_row(result: ScenarioResult, cell: Cell, backend: str, fault: str, ch
 def _is_described(account: Account | None, change: Change) -> bool:
     """Whether the change itself fits, and is proven by too few numbers."""
     tried = account.tried if account else ()
-    return any(trial.fits and not trial.proves and is_seeded(trial, change) for trial in tried)
+    return any(trial.fits and not trial.is_overdetermined and is_seeded(trial, change) for trial in tried)
 
 
 def _reason(account: Account | None, change: Change, strange: Sequence[Trial]) -> str:
@@ -217,12 +217,12 @@ def _reason(account: Account | None, change: Change, strange: Sequence[Trial]) -
         return "from the trace's own states nothing is outside"
     if strange:
         return f"{strange[0].id} is inside everywhere that was looked at, and not equivalent at every step"
-    own = next((trial for trial in account.tried if trial.change.id == change.id), None)
-    if own is None:
+    tried = next((trial for trial in account.tried if trial.change.id == change.id), None)
+    if tried is None:
         return "two changes together: " + ("not all pairs were tried" if account.skipped else "no pair is inside")
-    if np.isinf(own.ratio):
+    if np.isinf(tried.ratio):
         return "the change itself was tried, and does not look like the trace"
-    return f"the change itself comes to {own.ratio:.3g} bounds at {own.worst[0]}, step {own.worst[1]}"
+    return f"the change itself comes to {tried.ratio:.3g} bounds at {tried.worst[0]}, step {tried.worst[1]}"
 
 
 def _strange(result: ScenarioResult, cell: Cell) -> Iterator[dict[str, Any]]:
@@ -242,8 +242,8 @@ def _strange(result: ScenarioResult, cell: Cell) -> Iterator[dict[str, Any]]:
 def _fits_everywhere(result: ScenarioResult, cell: Cell, trial: Trial) -> bool:
     """Whether a cause accounts for every step of the run: then nothing in this scenario speaks against it."""
     assert cell.trace is not None
-    own = own_states(result.scenario, result.inputs, cell.trace, result.reference.states)
-    return trial.change.precision() is None and Rerun(own, own.steps).compare(trial.change, own.steps)[0] <= 1.0
+    local = make_local(result.scenario, result.inputs, cell.trace, result.reference.states)
+    return trial.change.precision() is None and Rerun(local, local.steps).compare(trial.change, local.steps)[0] <= 1.0
 
 
 def _clean_row(result: ScenarioResult, cell: Cell) -> dict[str, Any]:
@@ -254,7 +254,7 @@ def _clean_row(result: ScenarioResult, cell: Cell) -> dict[str, Any]:
 
 def _article(jobs: int | None) -> Iterator[dict[str, Any]]:
     """What explaining costs on a run of a thousand steps."""
-    from isograd.catalogue import load_scenario
+    from isograd.loading import load_scenario
 
     scenario = load_scenario(ARTICLE)
     names = [f"numpy[{fault}]" for fault, _ in _singles(scenario)]

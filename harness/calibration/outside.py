@@ -86,7 +86,7 @@ def calibrate_outside(
     dtypes: Sequence[str],
     seed: int,
     options: Mapping[str, Any],
-    told: Callable[[str], None],
+    progress: Callable[[str], None],
 ) -> Outside:
     """Run right runs on tables and into overflow, and planted faults on tables, and judge them.
 
@@ -96,7 +96,7 @@ def calibrate_outside(
         dtypes: which of the four.
         seed: other scenarios for another one.
         options: for `run`.
-        told: is told how far it is.
+        progress: is told how far it is.
     """
     tables: list[pd.DataFrame] = []
     wide: list[pd.DataFrame] = []
@@ -112,11 +112,11 @@ def calibrate_outside(
                 chosen = right[::PLANTED_IN]
                 faults = {result.scenario.name: PLANTED for result in chosen}
                 planted.append(fault_cells(chosen, faults, backends, **options))
-        told(f"{dtype}: tables and wide layers")
+        progress(f"{dtype}: tables and wide layers")
         for part in _chunks(overflowing_scenarios(dtype, _share(count, OVERFLOWS[dtype]), seed), CHUNK):
             results = run(part, backends=list(backends), repeat=1, causes=False, **options).results
             overflows.append(backend_cells(results))
-        told(f"{dtype}: overflows")
+        progress(f"{dtype}: overflows")
     return Outside(*(pd.concat(rows, ignore_index=True) for rows in (tables, planted, overflows, wide)))
 
 

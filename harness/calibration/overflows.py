@@ -9,9 +9,9 @@ from itertools import pairwise
 import numpy as np
 
 from isograd.calibration.scenarios import random_scenario
-from isograd.catalogue import parse_scenario
 from isograd.errors import ScenarioError
 from isograd.inputs import make_inputs
+from isograd.loading import parse_scenario
 from isograd.recorder import record_here
 from isograd.rules import Rules
 from isograd.scenario import Scenario

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from isograd.cases import cases, scenario_of
-from isograd.catalogue import parse_scenario
 from isograd.dtypes import FORMATS
 from isograd.errors import ScenarioError
 from isograd.inputs import make_inputs
+from isograd.loading import parse_scenario
 from isograd.recorder import record_here
 from isograd.rules import Rules
 from isograd.scenario import Scenario

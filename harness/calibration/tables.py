@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isograd.calibration.scenarios import holds
-from isograd.catalogue import parse_scenario
+from isograd.loading import parse_scenario
 from isograd.scenario import Scenario
 
 Column = NDArray[np.float64]

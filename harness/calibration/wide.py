@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-from isograd.catalogue import parse_scenario
 from isograd.envelope import LARGE
+from isograd.loading import parse_scenario
 from isograd.scenario import Scenario
 
 WIDEST = {"float16": 900, "bfloat16": 900, "float32": 1200, "float64": 420}

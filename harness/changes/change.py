@@ -27,7 +27,7 @@ Values = dict[str, Any]
 """Something for each parameter, by "layer.param"; what a change is given has axes of runs and steps leading."""
 
 
-Told = Callable[[str, int], Array | None]
+Recorded = Callable[[str, int], Array | None]
 """A quantity as a trace has it so many steps before; None if it does not. With `START` before its name, as it was
 before that step's update."""
 
@@ -35,7 +35,7 @@ START = "start of "
 
 
 ORDER = {"lr": 0, "forward": 1, "buffer": 1, "loss": 2, "backward": 3, "grad": 4, "state": 5, "weight": 5}
-"""In which order kinds of quantities are computed; all others are later. A buffer is told last, and comes of the
+"""In which order kinds of quantities are computed; all others are later. A buffer is reported last, and comes of the
 forward pass: what happens to gradients does not reach it."""
 
 BEGINS = {
@@ -118,7 +118,7 @@ class Change:
         between: of options that are solved for, the range outside which they mean nothing.
         needs: options without any of which it changes nothing: a person gives them, or a trace does.
         remembers: what it does at a step depends on steps before.
-        back: of what it remembers, on how many steps before, beside what is told of those (`recall`); None: on all.
+        back: of what it remembers, on how many steps before, beside what is reported of those (`recall`); None: on all.
         is_fact: it says which numbers are other ones; that all the rest is right is what speaks for it.
         choices: options that are varied, each a choice of words or a flag; the first of them says `where`.
         tables: of options that are names, those that there are.
@@ -189,7 +189,7 @@ class Change:
         """How many steps before it needs in a scenario, as `back`."""
         return self.back
 
-    def recall(self, run: Circumstances, told: Told) -> None:
+    def recall(self, run: Circumstances, recorded: Recorded) -> None:
         """Remember what a trace tells of the steps before ``run.step``, where that is what there is to remember."""
 
     @property
@@ -261,11 +261,11 @@ class Change:
         return state
 
     def gradients(self, run: Circumstances, g: Values) -> Values:
-        """The gradients of all parameters, as they are told and the update gets them."""
+        """The gradients of all parameters, as they are reported and the update gets them."""
         return g
 
     def used(self, run: Circumstances, key: str, w: Any, g: Any) -> Any:
-        """A parameter's gradient as the update uses it, where that is not what is told."""
+        """A parameter's gradient as the update uses it, where that is not what is reported."""
         return g
 
     def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:
@@ -273,7 +273,7 @@ class Change:
         return after
 
     def returned(self, run: Circumstances, seen: Values) -> Values:
-        """What is told of a step, without consequences for the training."""
+        """What is reported of a step, without consequences for the training."""
         return seen
 
 

@@ -115,11 +115,14 @@ class ChangedSession(Session):
 
     def step(self, t: int, batch: Batch) -> Mapping[str, Array]:
         """One step, changed; plain arrays, with the axes of runs and steps where the arithmetic has some."""
+        return self.change.returned(self.run, dict(self.walk(t, batch)))
+
+    def walk(self, t: int, batch: Batch) -> Iterator[tuple[str, Array]]:
+        """The same, quantity by quantity, as they are computed."""
         self.run.step = t
         batch = self.run.batch(self.change) if self.alters_batches else batch
         plain = self.training.arithmetic.plain
-        seen = {name: plain(value) for name, value in self._walk(t, batch)}
-        return self.change.returned(self.run, seen)
+        yield from ((name, plain(value)) for name, value in self._walk(t, batch))
 
     def _walk(self, t: int, batch: Batch) -> Iterator[tuple[str, Any]]:
         """One step; where it is known up to its gradients, from there on: a change of updates leaves that as it is."""
@@ -178,7 +181,7 @@ def known(training: Training, batch: Batch) -> Known:
 
 
 class ChangedBackend(Rules):
-    """The rules with a change, in float64 and told so: what the change does alone."""
+    """The rules with a change, in float64, and reported so: what the change does alone."""
 
     def __init__(self, change: Change) -> None:
         super().__init__("float64")

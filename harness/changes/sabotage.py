@@ -99,8 +99,8 @@ class SabotagedSession(Session):
         seen = {name: np.array(value) for name, value in self.inner.step(t, batch).items()}
         right, wrong = self.clean.step(t, batch), self.changed.step(t, batch)
         seen = {name: self._with_fault(name, value, right.get(name), wrong.get(name)) for name, value in seen.items()}
-        told = {name: value for name, value in seen.items() if value.shape == np.shape(right[name])}
-        self._take(t + 1, {name: told.get(name, seen[name].T) for name in self.state})
+        reported = {name: value for name, value in seen.items() if value.shape == np.shape(right[name])}
+        self._take(t + 1, {name: reported.get(name, seen[name].T) for name in self.state})
         return seen
 
     def _take(self, t: int, state: Mapping[str, Array]) -> None:

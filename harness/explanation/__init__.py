@@ -8,13 +8,13 @@ import numpy as np
 
 from isograd.explanation import free
 from isograd.explanation.apart import telling_apart
+from isograd.explanation.local import Local, make_local
 from isograd.explanation.localise import Place, localise
 from isograd.explanation.looks import pattern, worst_elements
-from isograd.explanation.own import Own, own_states
 from isograd.explanation.search import Search
 from isograd.explanation.trial import Trial
 from isograd.inputs import Inputs
-from isograd.judging import OwnSteps
+from isograd.judging import LocalSteps
 from isograd.recorder import States
 from isograd.scenario import Scenario
 from isograd.trace import Trace
@@ -65,10 +65,10 @@ class Account:
         more = f" (not tried: {', '.join(self.skipped)})" if self.skipped else ""
         if not self.causes:
             return self.pattern if self.structural else f"no catalogued cause{more}: {self.pattern}"
-        told = "; or ".join(trial.sentence for trial in self.causes)
+        text = "; or ".join(trial.sentence for trial in self.causes)
         if len(self.causes) > 1:
-            told += "; these cannot be told apart in this scenario"
-        return told + (f"; {self.apart}" if self.apart else "")
+            text += "; these cannot be told apart in this scenario"
+        return text + (f"; {self.apart}" if self.apart else "")
 
 
 @np.errstate(all="ignore")  # a trace that is wrong may hold anything
@@ -85,19 +85,19 @@ def explain(scenario: Scenario, inputs: Inputs, trace: Trace, states: States) ->
     """
     place = Place(int(trace.steps[0]) if len(trace.steps) else 0, {}, "", ())
     try:
-        own = own_states(scenario, inputs, trace, states)
-        found = localise(own) if len(own.steps) else None
+        local = make_local(scenario, inputs, trace, states)
+        found = localise(local) if len(local.steps) else None
         if found is None:
             return None
         place = found
-        return _account(own, place)
+        return _account(local, place)
     except Exception as error:
         if LOUD:
             raise
         return Account(trace.manifest.backend, place, failed=f"{type(error).__name__}: {error}")
 
 
-def own_steps(scenario: Scenario, inputs: Inputs, trace: Trace, factor: float) -> OwnSteps:
+def local_steps(scenario: Scenario, inputs: Inputs, trace: Trace, factor: float) -> LocalSteps:
     """Judge each step of a free run from the state that the run itself had before it.
 
     Args:
@@ -107,25 +107,25 @@ def own_steps(scenario: Scenario, inputs: Inputs, trace: Trace, factor: float) -
         factor: how many envelopes an element may be off.
     """
     try:
-        return free.own_steps(own_states(scenario, inputs, trace, {}), factor)
+        return free.local_steps(make_local(scenario, inputs, trace, {}), factor)
     except Exception as error:
         if LOUD:
             raise
-        return OwnSteps(unchecked=f"judging its steps from its own states failed: {type(error).__name__}: {error}")
+        return LocalSteps(unchecked=f"judging its steps from its own states failed: {type(error).__name__}: {error}")
 
 
-def _account(own: Own, place: Place) -> Account:
+def _account(local: Local, place: Place) -> Account:
     """What accounts for the place where a trace leaves the rules, or what it looks like."""
-    search, of = Search(own, place), own.trace.manifest.backend
-    structural = not own.fits(place.first)
+    search, of = Search(local, place), local.trace.manifest.backend
+    structural = not local.fits(place.first)
     if not search.has_something_to_explain():
-        return Account(of, place, pattern=pattern(own, place, search.rerun), structural=structural)
+        return Account(of, place, pattern=pattern(local, place, search.rerun), structural=structural)
     tried = search.single()
     fitting = [trial for trial in tried if trial.fits] or [trial for trial in search.pairs() if trial.fits]
-    causes = [trial for trial in fitting if trial.proves]
-    looks = "" if causes else _described(fitting) or pattern(own, place, search.rerun)
-    table = tuple(worst_elements(own, place, search.rerun))
-    apart = telling_apart(own, place.step, search.rerun.told, causes) if len(causes) > 1 else ""
+    causes = [trial for trial in fitting if trial.is_overdetermined]
+    looks = "" if causes else _described(fitting) or pattern(local, place, search.rerun)
+    table = tuple(worst_elements(local, place, search.rerun))
+    apart = telling_apart(local, place.step, search.rerun.present, causes) if len(causes) > 1 else ""
     return Account(of, place, tuple(causes), tuple(tried), looks, search.skipped, table, apart, structural)
 
 

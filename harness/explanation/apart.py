@@ -14,7 +14,7 @@ from isograd.changes.changed import ChangedBackend
 from isograd.changes.places import layer_of, matrices
 from isograd.dtypes import FORMATS
 from isograd.explanation.effort import ALTERATIONS, effort_of
-from isograd.explanation.own import Own, own_states
+from isograd.explanation.local import Local, make_local
 from isograd.explanation.rerun import Rerun
 from isograd.explanation.trial import Trial
 from isograd.inputs import Array, Inputs, state_of
@@ -33,22 +33,22 @@ Altered = tuple[str, Scenario, Inputs]
 """What is altered, for people; and what then is to be run."""
 
 
-def telling_apart(own: Own, step: int, names: Sequence[str], causes: Sequence[Trial]) -> str:
+def telling_apart(local: Local, step: int, names: Sequence[str], causes: Sequence[Trial]) -> str:
     """The smallest alteration after which no two of the causes do the same, or that there is none, as a phrase.
 
     "" where it was not looked for: a large scenario, causes that are not run again, or no more trials.
 
     Args:
-        own: the trace, with what was run and its numbers.
+        local: the trace, with what was run and its numbers.
         step: where the causes begin to act.
         names: the quantities that were recorded.
         causes: what cannot be told apart; each is run in place of the rules.
     """
-    changes, scenario, inputs = [trial.change for trial in causes], own.scenario, own.inputs
+    changes, scenario, inputs = [trial.change for trial in causes], local.scenario, local.inputs
     if any(change.precision() or change.vague for change in changes) or _too_large(inputs):
         return ""
     spent = 0.0
-    for text, altered, numbers in alterations(scenario, inputs, set(own.shapes) - set(names)):
+    for text, altered, numbers in alterations(scenario, inputs, set(local.shapes) - set(names)):
         spent += _cost(altered, numbers, step, len(changes))
         if spent > ALTERATIONS:
             return ""
@@ -83,7 +83,7 @@ def _all_differ(scenario: Scenario, inputs: Inputs, step: int, changes: Sequence
     states = {name: _before(value, right[name]) for name, value in short.initial.items()}
     for seen in changes:
         trace = record_here(ChangedBackend(seen), "changed", scenario, short, states=states)
-        rerun = Rerun(own_states(scenario, short, trace, states), steps)
+        rerun = Rerun(make_local(scenario, short, trace, states), steps)
         if any(rerun.compare(other, steps)[0] <= 1.0 for other in changes if other is not seen):
             return False
     return len(steps) > 0
@@ -233,8 +233,8 @@ def _a_row_more(value: Array, rng: np.random.Generator) -> Array:
 
 def _like(values: Array, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
     """New numbers of the same size."""
-    spread = float(np.abs(values.astype(np.float64)).mean()) or 1.0
-    return (rng.standard_normal(shape) * spread).astype(values.dtype)
+    size = float(np.abs(values.astype(np.float64)).mean()) or 1.0
+    return (rng.standard_normal(shape) * size).astype(values.dtype)
 
 
 def _inline(scenario: Scenario, inputs: Inputs) -> InlineData:

@@ -11,7 +11,7 @@ from isograd.scenario import Scenario
 
 
 @dataclass(frozen=True)
-class Told:
+class TraceEvidence:
     """What changes may read their options off (`isograd.changes.change.Evidence`).
 
     Attributes:
@@ -25,12 +25,12 @@ class Told:
     @property
     def scenario(self) -> Scenario:
         """What was run."""
-        return self.rerun.own.scenario
+        return self.rerun.local.scenario
 
     @property
     def inputs(self) -> Inputs:
         """Its numbers."""
-        return self.rerun.own.inputs
+        return self.rerun.local.inputs
 
     @property
     def looked_at(self) -> list[int]:
@@ -44,14 +44,14 @@ class Told:
 
     def state(self, step: int) -> Mapping[str, Array]:
         """The trace's parameters before a step."""
-        return self.rerun.own.state(step)
+        return self.rerun.local.state(step)
 
     def recorded(self, name: str, step: int) -> Array | None:
         """A quantity of the trace, at a step that it has."""
-        own = self.rerun.own
-        row = own.row(step)
-        there = row < len(own.trace.steps) and int(own.trace.steps[row]) == step
-        return own.recorded(name, step) if there and own.fits(name) else None
+        local = self.rerun.local
+        row = local.row(step)
+        there = row < len(local.trace.steps) and int(local.trace.steps[row]) == step
+        return local.recorded(name, step) if there and local.fits(name) else None
 
     def ruled(self, name: str, step: int) -> Array:
         """The same by the rules."""

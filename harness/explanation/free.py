@@ -11,45 +11,45 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from isograd.explanation.local import Local
 from isograd.explanation.localise import first_outside
-from isograd.explanation.own import Own
-from isograd.judging import FACTOR, OwnSteps
+from isograd.judging import FACTOR, LocalSteps
 
 
 @np.errstate(all="ignore")  # a trace that is wrong may hold anything
-def own_steps(own: Own, factor: float) -> OwnSteps:
+def local_steps(local: Local, factor: float) -> LocalSteps:
     """Judge every step of which the trace holds the state before.
 
     Args:
-        own: a free run's trace.
+        local: a free run's trace.
         factor: how many envelopes an element may be off; no less than `FACTOR`, with which causes are looked for.
     """
-    limit = own.limit * max(1.0, factor / FACTOR)
-    own = replace(own, steps=own.steps[_finite(own)])
-    found = first_outside(own, limit) if len(own.steps) else None
+    limit = local.limit * max(1.0, factor / FACTOR)
+    local = replace(local, steps=local.steps[_finite(local)])
+    found = first_outside(local, limit) if len(local.steps) else None
     if found:
-        return OwnSteps(found[1], int(own.steps[found[0]]), _described(own, *found, limit))
-    checked, steps = len(own.steps), own.inputs.steps
+        return LocalSteps(found[1], int(local.steps[found[0]]), _described(local, *found, limit))
+    checked, steps = len(local.steps), local.inputs.steps
     if checked == steps:
-        return OwnSteps()
+        return LocalSteps()
     others = "the others' was not recorded, or they are not finite"
     text = f"{checked} of {steps} steps could be judged from the run's own state ({others})"
-    return OwnSteps(unchecked=text)
+    return LocalSteps(unchecked=text)
 
 
-def _finite(own: Own) -> NDArray[np.bool_]:
+def _finite(local: Local) -> NDArray[np.bool_]:
     """At which steps all that was recorded is a finite number: where something overflows, a state tells no more."""
-    flags = np.ones(len(own.steps), bool)
-    rows = np.searchsorted(own.trace.steps, own.steps)
-    for column in own.trace.columns.values():
+    flags = np.ones(len(local.steps), bool)
+    rows = np.searchsorted(local.trace.steps, local.steps)
+    for column in local.trace.columns.values():
         flags &= np.isfinite(column[rows].astype(np.float64)).reshape(len(rows), -1).all(axis=1)
     return flags
 
 
-def _described(own: Own, row: int, name: str, limit: float) -> str:
+def _described(local: Local, row: int, name: str, limit: float) -> str:
     """The element that is the most envelopes off."""
-    scaled, step = own.scaled[name], int(own.steps[row])
-    shape = own.recorded(name, step).shape
+    scaled, step = local.scaled[name], int(local.steps[row])
+    shape = local.recorded(name, step).shape
     index = [int(i) for i in np.unravel_index(int(scaled.worst[row]), shape)] if shape else ""
     got, expected = float(scaled.value[row]), float(scaled.other[row])
     off = f"off by {abs(got - expected):.3g}, bound {limit * float(scaled.unit[row]):.3g}"

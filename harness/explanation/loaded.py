@@ -9,8 +9,8 @@ import numpy as np
 
 from isograd.changes.change import Change
 from isograd.dtypes import FORMATS
+from isograd.explanation.local import Local
 from isograd.explanation.localise import Place
-from isograd.explanation.own import Own
 from isograd.explanation.rerun import Rerun
 from isograd.judging import FACTOR
 
@@ -23,20 +23,20 @@ class Loaded:
     """The values that a trace started its steps from.
 
     Attributes:
-        own: the trace.
+        local: the trace.
         rerun: the steps that are looked at.
     """
 
-    own: Own
+    local: Local
     rerun: Rerun
 
     @property
-    def is_told(self) -> bool:
+    def is_recorded(self) -> bool:
         """Whether the trace has what it takes: gradients, and parameters after their update."""
-        return all(self.own.fits(f"{kind}/{key}") for key in self.own.parameters for kind in ("grad", "weight"))
+        return all(self.local.fits(f"{kind}/{key}") for key in self.local.parameters for kind in ("grad", "weight"))
 
     @property
-    def had(self) -> Own:
+    def had(self) -> Local:
         """The trace with the values that it must have had."""
         return self._had[0]
 
@@ -52,23 +52,23 @@ class Loaded:
     def words(self, step: int) -> str:
         """What is different, in a sentence; for a free run from a step on."""
         differs = self.differs
-        named = "every parameter" if len(differs) == len(self.own.parameters) > 1 else " and ".join(differs)
-        if self.own.trace.manifest.mode == "free" and step:
-            return f"a step starts from other values of {named} than the step before has told"
+        named = "every parameter" if len(differs) == len(self.local.parameters) > 1 else " and ".join(differs)
+        if self.local.trace.manifest.mode == "free" and step:
+            return f"a step starts from other values of {named} than the step before has left"
         return f"the values of {named} are not those that were loaded" + self._which_elements(differs)
 
-    def told_early(self, change: Change, place: Place) -> tuple[float, tuple[str, int]]:
+    def recorded_early(self, change: Change, place: Place) -> tuple[float, tuple[str, int]]:
         """The same where a free run tells as the weights after a step those that it had before it."""
-        own = self.own
-        if not all(own.fits(f"weight/{key}") for key in own.parameters):
+        local = self.local
+        if not all(local.fits(f"weight/{key}") for key in local.parameters):
             return np.inf, (place.first, place.step)
-        states = {name: np.array(column) for name, column in own.states.items()}
-        for key in own.parameters:
-            states[f"weight/{key}"][own.trace.steps] = own.trace.columns[f"weight/{key}"]
-        steps = own.steps[own.steps >= place.step][: len(self.rerun.steps)]
-        ratio, where = Rerun(replace(own, states=states), steps).compare(change, steps)
+        states = {name: np.array(column) for name, column in local.states.items()}
+        for key in local.parameters:
+            states[f"weight/{key}"][local.trace.steps] = local.trace.columns[f"weight/{key}"]
+        steps = local.steps[local.steps >= place.step][: len(self.rerun.steps)]
+        ratio, where = Rerun(replace(local, states=states), steps).compare(change, steps)
         still = len(steps) > 1 and any(
-            (states[f"weight/{key}"][steps[0]] != states[f"weight/{key}"][steps[-1]]).any() for key in own.parameters
+            (states[f"weight/{key}"][steps[0]] != states[f"weight/{key}"][steps[-1]]).any() for key in local.parameters
         )
         return ratio if still else np.inf, where
 
@@ -79,7 +79,7 @@ class Loaded:
         if len(differs) != 1:
             return ""
         name, step = f"weight/{differs[0]}", int(self.rerun.steps[0])
-        had, given = (own.states[name][step].astype(np.float64) for own in (self.had, self.own))
+        had, given = (local.states[name][step].astype(np.float64) for local in (self.had, self.local))
         turned = given.T if given.ndim == 2 and given.shape[0] == given.shape[1] else given
         near = np.abs(had - given).max() / 1e3
         if (np.abs(had - turned) <= near).all():
@@ -90,13 +90,13 @@ class Loaded:
         where = np.argwhere(np.abs(had - given) > np.abs(had - given).max() / 1e3)
         if not 0 < len(where) <= FEW_ELEMENTS:
             return ""
-        told = [f"element {list(map(int, at))} by {(had - given)[tuple(at)]:.3g}" for at in where]
-        return f": they differ in {' and '.join(told)} only"
+        off = [f"element {list(map(int, at))} by {(had - given)[tuple(at)]:.3g}" for at in where]
+        return f": they differ in {' and '.join(off)} only"
 
     def _what_they_are(self, differs: list[str]) -> str:
         """That they are all 0, or transposed, or those of other parameters; else ""."""
         step, others = int(self.rerun.steps[0]), []
-        given = {key: self.own.states[f"weight/{key}"][step].astype(np.float64) for key in self.own.parameters}
+        given = {key: self.local.states[f"weight/{key}"][step].astype(np.float64) for key in self.local.parameters}
         for key in differs:
             had = self.had.states[f"weight/{key}"][step].astype(np.float64)
             near = np.abs(had - given[key]).max() / 1e3
@@ -115,18 +115,18 @@ class Loaded:
         )
 
     @cached_property
-    def _had(self) -> tuple[Own, tuple[str, ...]]:
+    def _had(self) -> tuple[Local, tuple[str, ...]]:
         """The trace with the values that it must have had, w = w′ − Δw; and the parameters of which they differ."""
-        own, states = self.own, {name: np.array(column) for name, column in self.own.states.items()}
+        local, states = self.local, {name: np.array(column) for name, column in self.local.states.items()}
         differs: list[str] = []
         for step in self.rerun.steps.tolist():
             moved = self.rerun.moved(step)
-            for key in own.parameters:
-                after, column = own.recorded(f"weight/{key}", step), states[f"weight/{key}"]
+            for key in local.parameters:
+                after, column = local.recorded(f"weight/{key}", step), states[f"weight/{key}"]
                 had = after - moved[key]
                 size = np.abs(had) + np.abs(column[step].astype(np.float64)) + np.abs(moved[key])
-                ulp = FORMATS[own.scenario.dtype].spacing(size)
+                ulp = FORMATS[local.scenario.dtype].spacing(size)
                 if not (np.abs(had - column[step]) <= FACTOR * ulp).all():
                     differs += [key] if key not in differs else []
                     column[step] = had
-        return replace(own, states=states), tuple(key for key in own.parameters if key in differs)
+        return replace(local, states=states), tuple(key for key in local.parameters if key in differs)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from isograd.dtypes import FORMATS
 from isograd.envelope import Floats
+from isograd.explanation.local import Local
 from isograd.explanation.localise import Place
-from isograd.explanation.own import Own
 from isograd.explanation.rerun import Rerun
 from isograd.quantities import kind
 from isograd.trace import FLOATS
@@ -55,11 +55,11 @@ class Look:
         return bool((off <= slack * self.bound.max(initial=0.0)).all())
 
 
-def worst_elements(own: Own, place: Place, rerun: Rerun, rows: int = 4) -> list[tuple[str, float, float]]:
+def worst_elements(local: Local, place: Place, rerun: Rerun, rows: int = 4) -> list[tuple[str, float, float]]:
     """The elements of the first quantity that are furthest off: index, reference, trace."""
     if place.first not in rerun.names:
         return []
-    look = look_at(own, place, rerun)
+    look = look_at(local, place, rerun)
     off = look.off.ravel()
     worst = np.flatnonzero(off >= np.partition(off, -rows)[-rows]) if off.size > rows else np.arange(off.size)
     worst = worst[np.argsort(-off[worst], kind="stable")][:rows]
@@ -67,35 +67,36 @@ def worst_elements(own: Own, place: Place, rerun: Rerun, rows: int = 4) -> list[
     return [(str([int(k) for k in i]) if i else "", float(look.right[i]), float(look.got[i])) for i in at]
 
 
-def pattern(own: Own, place: Place, rerun: Rerun) -> str:
+def pattern(local: Local, place: Place, rerun: Rerun) -> str:
     """Where the difference is, and what it looks like."""
-    if not own.fits(place.first):
-        return misfit(own, place, rerun)
+    if not local.fits(place.first):
+        return misfit(local, place, rerun)
     where = f"local to {', '.join(place.guilty)}" if place.guilty else f"first in {place.first}"
     if place.first not in rerun.names:
         return where
-    return f"{where} at step {place.step}; {next(_looks(own, place, rerun))}"
+    return f"{where} at step {place.step}; {next(_looks(local, place, rerun))}"
 
 
-def look_at(own: Own, place: Place, rerun: Rerun) -> Look:
+def look_at(local: Local, place: Place, rerun: Rerun) -> Look:
     """The first quantity, which has the shape that it should have."""
-    got, right = own.recorded(place.first, place.step), rerun.ruled(place.first, place.step)
+    got, right = local.recorded(place.first, place.step), rerun.ruled(place.first, place.step)
     return Look(place.first, right, got, rerun.bound(place.first, place.step))
 
 
 # ---------------------------------------------------------------- what has another form
 
 
-def misfit(own: Own, place: Place, rerun: Rerun) -> str:
+def misfit(local: Local, place: Place, rerun: Rerun) -> str:
     """What is wrong with a quantity that cannot be compared element by element: a name, a dtype or a shape."""
-    name, column, expected = place.first, own.trace.columns[place.first], own.shapes.get(place.first)
+    name, column, expected = place.first, local.trace.columns[place.first], local.shapes.get(place.first)
     if expected is None:
         return f"{name} is no quantity of this scenario"
     if column.dtype not in FLOATS:
-        return f"{name} holds {column.dtype}, expected {own.scenario.dtype}"
+        return f"{name} holds {column.dtype}, expected {local.scenario.dtype}"
     came = column.shape[1:]
     form = _form(came, expected)
-    return f"{name} has shape {came}, expected {expected}" + (f": {form}{_numbers(own, place, rerun)}" if form else "")
+    numbers = f": {form}{_numbers(local, place, rerun)}" if form else ""
+    return f"{name} has shape {came}, expected {expected}{numbers}"
 
 
 def _form(came: tuple[int, ...], expected: tuple[int, ...]) -> str:
@@ -116,10 +117,10 @@ def _form(came: tuple[int, ...], expected: tuple[int, ...]) -> str:
     return ""
 
 
-def _numbers(own: Own, place: Place, rerun: Rerun) -> str:
+def _numbers(local: Local, place: Place, rerun: Rerun) -> str:
     """Whether its numbers, in the shape that they should have, are right; "" where that cannot be said."""
-    name, expected = place.first, own.shapes[place.first]
-    got, right = own.recorded(name, place.step), rerun.ruled(name, place.step)
+    name, expected = place.first, local.shapes[place.first]
+    got, right = local.recorded(name, place.step), rerun.ruled(name, place.step)
     if got.size != prod(expected):
         return ""
     value = got.T if got.shape == expected[::-1] else got.reshape(expected)
@@ -131,9 +132,9 @@ def _numbers(own: Own, place: Place, rerun: Rerun) -> str:
 # ---------------------------------------------------------------- what has other numbers
 
 
-def _looks(own: Own, place: Place, rerun: Rerun) -> Iterator[str]:
+def _looks(local: Local, place: Place, rerun: Rerun) -> Iterator[str]:
     """All that it looks like, the most telling first."""
-    look = look_at(own, place, rerun)
+    look = look_at(local, place, rerun)
     got, right = look.got, look.right
     wild = ~np.isfinite(got) & np.isfinite(right)
     if wild.any():
@@ -141,13 +142,13 @@ def _looks(own: Own, place: Place, rerun: Rerun) -> Iterator[str]:
     if got.size > 1 and np.count_nonzero(look.outside) == 1:
         yield f"one element of {got.size} is off"
     yield from _a_ratio(look)
-    yield from _something_else(own, place, rerun, look)
+    yield from _something_else(local, place, rerun, look)
     if got.ndim == 2 and got.shape[0] == got.shape[1] and look.within(right.T):
         yield "it is the transpose of the reference"
     if got.size > 1 and np.isfinite(got).all() and _in_another_order(look):
         yield "it has the reference's elements in another order"
     for dtype in ("bfloat16", "float16", "float32"):
-        if FORMATS[dtype].digits < FORMATS[own.scenario.dtype].digits and _only_digits_lack(look, dtype):
+        if FORMATS[dtype].digits < FORMATS[local.scenario.dtype].digits and _only_digits_lack(look, dtype):
             yield f"its numbers have no more digits than {dtype} has"
     if got.ndim == 2 and _in_rows_and_columns(look) and _has_rank_one(got - right):
         yield "its ratio to the reference is not constant; the difference has rank 1"
@@ -176,9 +177,9 @@ def _a_ratio(look: Look) -> Iterator[str]:
         yield f"{text} in the {np.count_nonzero(look.outside)} of {look.got.size} elements that are off"
 
 
-def _something_else(own: Own, place: Place, rerun: Rerun, look: Look) -> Iterator[str]:
+def _something_else(local: Local, place: Place, rerun: Rerun, look: Look) -> Iterator[str]:
     """Whether it is what another quantity should be, or what a parameter was before the step."""
-    if kind(place.first) == "weight" and np.array_equal(look.got, own.state(place.step)[place.first]):
+    if kind(place.first) == "weight" and np.array_equal(look.got, local.state(place.step)[place.first]):
         yield "the step leaves it as it was"
     for name in rerun.names:
         other = rerun.ruled(name, place.step)

@@ -14,6 +14,9 @@ from isograd.judging import UNMOVED
 ASKEW = 0.9
 """A second change whose effect leaves more than this part of what is missing, whatever its size, is not solved for."""
 
+ROOM = 10.0
+"""How many bounds a multiple of an effect may move what comes before: it need not be linear."""
+
 HALF_WAY = 0.5
 """One that has nothing to solve for, and leaves more than this part, is not tried."""
 
@@ -34,11 +37,14 @@ class Missing:
 
     def __post_init__(self) -> None:
         rerun, step = self.trying.rerun, self.trying.first
-        self.limit, self.weight = rerun.own.limit, rerun.weights(rerun.names, step)
+        self.limit, self.weight = rerun.local.limit, rerun.weights(rerun.names, step)
         self.starts, which = rerun.starts(rerun.names, step), rerun.names.index(self.name)
         self.its = slice(self.starts[which], [*self.starts, len(self.weight)][which + 1])
         self.left = rerun.vector(self.first, rerun.names, step)
         self.wanted = (rerun.recorded(rerun.names, step) - self.left) * self.weight
+        self.sizes = sizes(self.wanted, self.starts)
+        outside = ~(np.maximum.reduceat(np.abs(self.wanted), self.starts) <= self.limit)
+        self.begins = int(np.argmax(outside)) if outside.any() else which
 
     def moves(self, both: Change) -> bool:
         """Whether two changes move it by more than half its bound from where the first one leaves it."""
@@ -47,13 +53,18 @@ class Missing:
     def lies_elsewhere(self, moved: Array, values: int) -> bool:
         """Whether a change moves nothing by itself, or other quantities than those in which something is missing.
 
+        All that comes before the first of these is right with the first change: a second one leaves it as it is.
+
         Args:
             moved: how far it moves each quantity.
             values: how many of its options would be solved for.
         """
         if not moved.max(initial=0.0) > UNMOVED:
             return not values
-        return _is_askew(sizes(self.wanted, self.starts), moved)
+        before, there = moved[: self.begins].max(initial=0.0), moved[self.begins]
+        if values == 1 and there:  # as much of it as puts right what is missing
+            before *= self.sizes[self.begins] / there / ROOM
+        return bool(values < 2 and before > self.limit) or is_askew(self.sizes, moved)
 
     def could_come_right(self, both: Change, values: int) -> bool:
         """Whether two changes can put it right, and the step with it: by what they move, or by a multiple of that.
@@ -68,7 +79,7 @@ class Missing:
         if values > 1:
             return True
         if values:  # most effects are linear; the others are so far from it seldom
-            return not _is_askew(self.wanted, effect)
+            return not is_askew(self.wanted, effect)
         rest, wanted = (self.wanted - effect)[self.its], self.wanted[self.its]
         return _most(rest) <= max(self.limit, HALF_WAY * _most(wanted))
 
@@ -84,7 +95,7 @@ def sizes(effect: Array, starts: Array) -> Array:
     return np.sqrt(np.add.reduceat(effect * effect, starts)) if len(starts) else effect
 
 
-def _is_askew(wanted: Array, effect: Array) -> bool:
+def is_askew(wanted: Array, effect: Array) -> bool:
     """Whether no multiple of an effect comes near to what is wanted; no where one of them is not finite."""
     if not (np.isfinite(wanted).all() and np.isfinite(effect).all()):
         return False

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from isograd.changes.change import Both, Change
-from isograd.explanation.effort import LEAST_SQUARES, PAIRS
-from isograd.explanation.missing import Missing, sizes
-from isograd.explanation.rerun import ROUGHLY, Rerun
+from isograd.explanation.effort import HELD, LEAST_SQUARES, PAIRS
+from isograd.explanation.missing import Missing, is_askew, sizes
+from isograd.explanation.rerun import ROUGHLY
 from isograd.explanation.solve import solved_for, solved_together
 from isograd.explanation.trial import Trial, Trying
 from isograd.inputs import Array
@@ -40,12 +39,12 @@ class Pairs:
 
     def __post_init__(self) -> None:
         search = self.search
-        self.own, self.place, self.rerun, self.trying = search.own, search.place, search.rerun, search.trying
+        self.local, self.place, self.rerun, self.trying = search.local, search.place, search.rerun, search.trying
         self.effort = search.effort
         self._until = self.effort.spent + PAIRS
         self._left_some = False
         self._usual_at: dict[int, list[Change]] = {}
-        self._effects_at: dict[int, list[tuple[Change, Array]]] = {}
+        self._effects: dict[tuple[int, int], Array] = {}
 
     @property
     def left_some(self) -> bool:
@@ -59,7 +58,7 @@ class Pairs:
             found += [trial for trial in way() if trial.fits]
             if found:
                 break
-        return sorted(map(self.search.proved, found), key=lambda trial: trial.ratio)
+        return sorted(map(self.search.with_evidence, found), key=lambda trial: trial.ratio)
 
     @property
     def _is_over(self) -> bool:
@@ -78,12 +77,15 @@ class Pairs:
         for (step, name), one in firsts[:FIRSTS]:
             trying, both = self._trying_from(step), partial(Both, one.change)
             missing = Missing(trying, one.change, name)
-            for other, moved in self._effects(step, trying):
+            for other in self._usual(step):
                 if self._is_over:
                     return
                 if not other.reaches(name) or other.id == one.change.id:
                     continue
                 values = len(other.solve)
+                if not values and step > self.place.step and self._moves_at_once(other):
+                    continue
+                moved = sizes(self._effect(other, trying), missing.starts)
                 if missing.lies_elsewhere(moved, values) or not missing.could_come_right(both(other), values):
                     continue
                 trial = trying.within(other, both)
@@ -93,23 +95,29 @@ class Pairs:
                 if trial.fits:
                     break  # with the first change fixed, one account is enough
 
+    def _moves_at_once(self, change: Change) -> bool:
+        """Whether a change would have shown where the first one begins to: all of that is right with the first."""
+        return bool(np.abs(self._effect(change, self.trying)).max(initial=0.0) > self.local.limit)
+
     def _firsts(self) -> Iterator[Trial]:
         """Changes that put right all up to what differs first, whatever becomes of what comes after."""
-        names = self.rerun.told[: self.rerun.told.index(self.place.first) + 1]
-        numbers = [name for name in names if self.own.fits(name)]
+        names = self.rerun.present[: self.rerun.present.index(self.place.first) + 1]
+        numbers = [name for name in names if self.local.fits(name)]
         first = self.trying.first
         got, weight = self.rerun.recorded(numbers, first), self.rerun.weights(numbers, first)
+        wanted = (got - self.rerun.vector(Change(), numbers, first)) * weight
         for change in self._usual():
             if self._is_over:
                 return
-            if not self._can_begin(change):
+            effect = self._effect(change, self.trying)[: len(wanted)] if self._can_begin(change) else wanted[:0]
+            if not len(effect) or (len(change.solve) == 1 and is_askew(wanted, effect)):
                 continue
             change, solved = solved_for(self.rerun, change, numbers, first)
             came = self.rerun.vector(change, numbers, first)
-            if came.shape != got.shape or not (np.abs(came - got) * weight <= self.own.limit * ROUGHLY).all():
+            if came.shape != got.shape or not (np.abs(came - got) * weight <= self.local.limit * ROUGHLY).all():
                 continue
             trial = Trial(change, *self.rerun.compare(change, self.trying.first, names=names), solved)
-            if trial.tells and trial.fits:
+            if trial.is_significant and trial.fits:
                 yield trial
 
     def _can_begin(self, change: Change) -> bool:
@@ -133,8 +141,8 @@ class Pairs:
     def _trying_from(self, step: int) -> Trying:
         if step == self.place.step:
             return self.trying
-        later = self.own.steps[self.own.steps >= step][:2]
-        return Trying(Rerun(self.own, np.union1d(self.rerun.steps, later)), self.place, later[:1])
+        later = self.local.steps[self.local.steps >= step][:2]
+        return Trying(self.rerun.at(np.union1d(self.rerun.steps, later)), self.place, later[:1])
 
     def _in_one_quantity(self) -> Iterator[Trial]:
         """Two that both change what differs first, those first whose effects come nearest to it when they are added.
@@ -142,53 +150,59 @@ class Pairs:
         What comes before is right, so neither of them moves that.
         """
         name, step = self.place.first, self.trying.first
-        if not self.own.fits(name):
+        if not self.local.fits(name):
             return  # no numbers that could be added up
-        names = self.rerun.told[: self.rerun.told.index(name) + 1]
-        names = [told for told in names if self.own.fits(told)]
-        weight = self.rerun.weights(names, step)
-        right = self.rerun.vector(Change(), names, step)
-        own = len(self.rerun.weights([name], step))  # the last so many of them are its own
-        wanted = np.nan_to_num((self.rerun.recorded(names, step) - right) * weight)[-own:]
+        names = self.rerun.names[: self.rerun.names.index(name) + 1]
+        right, weight = self.rerun.vector(Change(), names, step), self.rerun.weights(names, step)
+        end, size = len(weight), len(self.rerun.weights([name], step))  # the last so many of them are the quantity's
+        wanted = np.nan_to_num((self.rerun.recorded(names, step) - right) * weight)[-size:]
         effects = []
         for change in self._usual():
             if self._is_over:
                 return
             if not self._can_begin(change):
                 continue
-            effect = self.rerun.vector(change, names, step)
-            moved = (effect - right) * weight if effect.shape == right.shape else np.full(own, np.nan)
-            if not np.isfinite(moved).all() or (np.abs(moved[:-own]) > self.own.limit).any():
+            moved = self._effect(change, self.trying)[:end]
+            if not np.isfinite(moved).all() or (np.abs(moved[:-size]) > self.local.limit).any():
                 continue
-            if np.abs(moved[-own:]).max() > 1.0:
-                effects.append((change, moved[-own:]))
-        pairs = []
-        for (i, a), (j, b) in combinations(enumerate(effects), 2):
-            if a[0].id != b[0].id and not self._is_over:
-                pairs.append((_left_over(wanted, a, b), i, j))
-                self.effort.spent += LEAST_SQUARES * len(wanted)
-        for tried, (_, i, j) in enumerate(sorted(pairs)):
+            if np.abs(moved[-size:]).max() > 1.0:
+                effects.append((change, moved[-size:]))
+        for tried, (i, j) in enumerate(self._nearest(wanted, effects)):
             if self._is_over or tried == NEAREST:
                 self._left_some = True
                 return
             yield self._together(effects[i][0], effects[j][0])
 
-    def _effects(self, step: int, trying: Trying) -> Iterator[tuple[Change, Array]]:
-        """The usual changes, and how far each moves each quantity of a step alone, in envelopes."""
-        rerun, known = trying.rerun, self._effects_at.setdefault(step, [])
-        names, at, usual = rerun.names, trying.first, self._usual(step)
-        yield from known
-        weight, right, starts = rerun.weights(names, at), rerun.vector(Change(), names, at), rerun.starts(names, at)
-        for other in usual[len(known) :]:
-            came = rerun.vector(other, names, at)
-            effect = (came - right) * weight if came.shape == right.shape else np.full(len(right), np.inf)
-            known.append((other, sizes(effect, starts)))
-            yield known[-1]
+    def _nearest(self, wanted: Array, effects: list[tuple[Change, Array]]) -> list[tuple[int, int]]:
+        """Pairs of effects, those first that leave the least: of all roughly, then of the nearest by their largest."""
+        if len(effects) < 2:
+            return []
+        self.effort.spent += LEAST_SQUARES * len(wanted) * len(effects) ** 2 / 8
+        kinds = {id(change): change.id for change, _ in effects}
+        left = _left_over_by_pair(wanted, effects)
+        order = [divmod(int(k), len(effects)) for k in np.argsort(left, axis=None, kind="stable")]
+        pairs = [(i, j) for i, j in order if i < j and kinds[id(effects[i][0])] != kinds[id(effects[j][0])]]
+        nearest = sorted((_left_over(wanted, effects[i], effects[j]), i, j) for i, j in pairs[: 4 * NEAREST])
+        return [(i, j) for _, i, j in nearest]
+
+    def _effect(self, change: Change, trying: Trying) -> Array:
+        """How far a change moves each number of the first step there, in envelopes; infinitely where it has others."""
+        rerun, at = trying.rerun, trying.first
+        key = (id(change), int(at[0]))
+        found = self._effects.get(key)
+        if found is None:
+            names = rerun.names
+            right, came = rerun.ruled_end_to_end(names, at), rerun.vector(change, names, at)
+            alike = came.shape == right.shape
+            found = (came - right) * rerun.weights(names, at) if alike else np.full(len(right), np.inf)
+            if len(found) <= HELD // 1024:
+                self._effects[key] = found
+        return found
 
     def _together(self, one: Change, other: Change) -> Trial:
         both, solved = solved_together(self.rerun, Both(one, other), [self.place.first], self.trying.first)
         trial = Trial(both, *self.rerun.roughly(both, self.trying.first), solved)
-        if not (trial.tells and trial.fits):
+        if not (trial.is_significant and trial.fits):
             return replace(trial, ratio=np.inf) if trial.fits else trial
         both, solved = solved_together(self.rerun, both, self.rerun.names, self.rerun.steps)
         trial = Trial(both, *self.rerun.compare(both, self.rerun.steps), solved)
@@ -202,6 +216,25 @@ class Pairs:
         if at not in self._usual_at:
             self._usual_at[at] = [c for c in self.search.candidates(at) if not c.precision()]
         return self._usual_at[at]
+
+
+def _left_over_by_pair(wanted: Array, effects: list[tuple[Change, Array]]) -> Array:
+    """The squared length of what each two effects leave of a difference, by the Gram matrix of all of them."""
+    moved, solved = np.stack([effect for _, effect in effects]), np.array([bool(c.solve) for c, _ in effects])
+    gram, along, whole = moved @ moved.T, moved @ wanted, float(wanted @ wanted)
+    squares = np.diagonal(gram)
+    fixed = whole - 2 * along + squares  # what one leaves by itself, as it is
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # the first as it is, the second as large as it takes
+        toward = along[np.newaxis] - gram
+        one = fixed[:, np.newaxis] - toward**2 / squares[np.newaxis]
+        determinant = squares[:, np.newaxis] * squares[np.newaxis] - gram**2
+        both = along[:, np.newaxis] ** 2 * squares[np.newaxis] + along[np.newaxis] ** 2 * squares[:, np.newaxis]
+        both = whole - (both - 2 * along[:, np.newaxis] * along[np.newaxis] * gram) / determinant
+    neither = fixed[:, np.newaxis] + fixed[np.newaxis] - whole + 2 * gram
+    first, second = solved[:, np.newaxis], solved[np.newaxis]
+    left = np.where(first & second, both, np.where(first, one.T, np.where(second, one, neither)))
+    return np.asarray(np.nan_to_num(np.maximum(left, 0.0), nan=np.inf))
 
 
 def _left_over(wanted: Array, one: tuple[Change, Array], other: tuple[Change, Array]) -> float:

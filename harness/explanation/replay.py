@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +17,14 @@ from isograd.changes.changed import ChangedSession, Known, known
 from isograd.dtypes import FORMATS
 from isograd.envelope import Floats
 from isograd.explanation.effort import HELD
-from isograd.explanation.own import Own
+from isograd.explanation.local import Local
 from isograd.graph import Graph, Training, narrows
 from isograd.inputs import Array
 from isograd.overflow import as_far_as_the_dtype_reaches
 from isograd.quantities import has_samples
+
+if TYPE_CHECKING:
+    from isograd.explanation.rerun import Unchanged, Whole
 
 Steps = NDArray[np.int64]
 
@@ -32,53 +36,79 @@ LEAD = 16
 
 
 @dataclass(frozen=True)
+class Kept:
+    """What was computed of a trace's steps, so as not to be computed again; by step, or by what was asked for.
+
+    Attributes:
+        knowns: steps by the rules up to their gradients.
+        ruled: steps by the rules, every quantity.
+        unchanged: what the rules say of a step.
+        wholes: a step's quantities end to end.
+        vectors: some numbers of some quantities of some steps, end to end.
+        samples: which elements of a large tensor are looked at.
+    """
+
+    knowns: dict[int, Known] = field(default_factory=dict)
+    ruled: dict[int, Mapping[str, Array]] = field(default_factory=dict)
+    unchanged: dict[int, Unchanged] = field(default_factory=dict)
+    wholes: dict[int, Whole] = field(default_factory=dict)
+    vectors: dict[tuple[object, ...], Floats] = field(default_factory=dict)
+    samples: dict[tuple[str, int], Steps] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Replay:
     """Steps of a trace, run again.
 
     Attributes:
-        own: the trace and its states.
+        local: the trace and its states.
+        kept: what is known of its steps already.
     """
 
-    own: Own
+    local: Local
+    kept: Kept = field(default_factory=Kept, repr=False, kw_only=True)
 
     def with_runs(self, name: str, value: Array) -> Array:
         """With a leading axis of runs: one, or those of noisy arithmetic, which has an axis of steps besides."""
-        more = value.ndim - len(self.own.shapes[name])
+        more = value.ndim - len(self.local.shapes[name])
         return value[:, 0] if more == 2 else value[np.newaxis] if not more else value
 
     def run(
         self, change: Change, steps: Steps, arithmetic: str | Arithmetic
     ) -> Iterator[tuple[int, Mapping[str, Array]]]:
         """The changed rules at the steps; a change that remembers is led through all steps before, far ones plainly."""
-        scenario, inputs, free = self.own.scenario, self.own.inputs, self.own.trace.manifest.mode == "free"
+        scenario, inputs, free = self.local.scenario, self.local.inputs, self.local.trace.manifest.mode == "free"
         session = ChangedSession(scenario, inputs, change, arithmetic, rounded=False)
         before = session
         if change.remembers:
             before = ChangedSession(scenario, inputs, change, "float64", rounded=False)
             before.run = session.run
-        wanted, late, effort = set(steps.tolist()), change.late, self.own.effort
+        wanted, late, effort = set(steps.tolist()), change.late, self.local.effort
         lead = {step - back for step in wanted for back in range(LEAD)} if change.remembers else wanted
         for step, begins, tells in self._led(change, steps):
             at = session if step in lead else before
             if begins and change.remembers:
                 at.run.step, at.run.memory = step, {}
-                change.recall(at.run, partial(self._told_before, step))
+                change.recall(at.run, partial(self._recorded_before, step))
             at.run.loads = not (free and step)  # a free run loads a state once, and then has its own
             plain = step not in lead or arithmetic == "float64"
             effort.spent += effort.step if plain else effort.noisy / len(effort.kinds)
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                at.load(step, self.own.state(step))
+                at.load(step, self.local.state(step))
                 at.known = self._known(step) if plain and late else None
                 seen = [at.step(step, inputs.batch(step))]
             if tells:
-                yield step, self._as_told(seen.pop(), change, step)  # large: not to be held here while it is looked at
+                yield (
+                    step,
+                    self._as_recorded(seen.pop(), change, step),
+                )  # large: not to be held here while it is looked at
 
     def _led(self, change: Change, steps: Steps) -> Iterator[tuple[int, bool, bool]]:
         """The steps that are run for those that are looked at; whether a memory begins there; whether it is told."""
-        known, wanted = self.own.steps, set(steps.tolist())
+        known, wanted = self.local.steps, set(steps.tolist())
         if not change.remembers:
             yield from ((step, False, True) for step in steps.tolist())
-        elif (back := change.back_in(self.own.scenario)) is None:
+        elif (back := change.back_in(self.local.scenario)) is None:
             every = known[known <= steps.max(initial=-1)].tolist()
             yield from ((step, i == 0, step in wanted) for i, step in enumerate(every))
         else:
@@ -86,42 +116,39 @@ class Replay:
                 some = known[(known >= step - back) & (known <= step)].tolist()
                 yield from ((other, i == 0, other == step) for i, other in enumerate(some))
 
-    def _told_before(self, step: int, name: str, back: int) -> Array | None:
-        own, at = self.own, step - back
-        row = own.row(at) if at >= 0 else -1
-        there = 0 <= row < len(own.trace.steps) and int(own.trace.steps[row]) == at
+    def _recorded_before(self, step: int, name: str, back: int) -> Array | None:
+        local, at = self.local, step - back
+        row = local.row(at) if at >= 0 else -1
+        there = 0 <= row < len(local.trace.steps) and int(local.trace.steps[row]) == at
         if name.startswith(START):
-            return own.state(at)[name.removeprefix(START)].astype(np.float64) if at in own.steps else None
-        return np.asarray(own.recorded(name, at), np.float64) if there and own.fits(name) else None
+            return local.state(at)[name.removeprefix(START)].astype(np.float64) if at in local.steps else None
+        return np.asarray(local.recorded(name, at), np.float64) if there and local.fits(name) else None
 
     def _known(self, step: int) -> Known:
         """What the rules give up to the gradients, from the trace's own state; kept, as far as that is not too much."""
-        found = self._knowns.get(step)
+        knowns = self.kept.knowns
+        found = knowns.get(step)
         if found is None:
-            own = self.own
+            local = self.local
             training = self._training(step)
-            found = known(training, own.inputs.batch(step))
-            if len(self._knowns) * own.effort.numbers < HELD:
-                self._knowns[step] = found
+            found = known(training, local.inputs.batch(step))
+            if len(knowns) * local.effort.numbers < HELD:
+                knowns[step] = found
         return found
 
-    @cached_property
-    def _knowns(self) -> dict[int, Known]:
-        return {}
-
-    def _as_told(self, seen: Mapping[str, Array], change: Change, step: int) -> Mapping[str, Array]:
+    def _as_recorded(self, seen: Mapping[str, Array], change: Change, step: int) -> Mapping[str, Array]:
         """A step's quantities as a trace could hold them: with its batch's rows, and within its dtype's range."""
-        rows = len(self.own.inputs.samples(step))
-        if self._could_be_told(seen, rows):
+        rows = len(self.local.inputs.samples(step))
+        if self._could_be_recorded(seen, rows):
             return seen
-        flat = [name for name in self.own.shapes if name in seen and name != "lr"]
+        flat = [name for name in self.local.shapes if name in seen and name != "lr"]
         runs = {name: self.with_runs(name, np.asarray(seen[name])) for name in flat}
         runs = {name: _of_a_batch(name, value, rows) for name, value in runs.items()}
-        held = as_far_as_the_dtype_reaches(runs, partial(self._twin, change, step), self.own.scenario.dtype)
+        held = as_far_as_the_dtype_reaches(runs, partial(self._twin, change, step), self.local.scenario.dtype)
         lr = {"lr": self.with_runs("lr", np.asarray(seen["lr"]))[0]} if "lr" in seen else {}
         return {**seen, **lr, **{name: value[0] if len(value) == 1 else value for name, value in held.items()}}
 
-    def _could_be_told(self, seen: Mapping[str, Array], rows: int) -> bool:
+    def _could_be_recorded(self, seen: Mapping[str, Array], rows: int) -> bool:
         """Whether quantities without noise are so already, as nearly all are."""
         values = []
         for name, axes, of_samples in self._forms:
@@ -129,40 +156,40 @@ class Replay:
             if value.ndim != axes or (of_samples and len(value) != rows):
                 return False
             values.append(value)
-        return FORMATS[self.own.scenario.dtype].holds(end_to_end(values))
+        return FORMATS[self.local.scenario.dtype].holds(end_to_end(values))
 
     @cached_property
     def _forms(self) -> list[tuple[str, int, bool]]:
         """Of every quantity but the learning rate how many axes it has, and whether the first counts samples."""
-        return [(name, len(shape), has_samples(name)) for name, shape in self.own.shapes.items() if name != "lr"]
+        return [(name, len(shape), has_samples(name)) for name, shape in self.local.shapes.items() if name != "lr"]
 
     def _twin(self, change: Change, step: int) -> dict[str, Array]:
         """The changed rules in the dtype itself; a change that remembers is not led through the steps before here."""
-        own = self.own
-        session = ChangedSession(own.scenario, own.inputs, change, own.scenario.dtype, rounded=False)
-        rows = len(own.inputs.samples(step))
+        local = self.local
+        session = ChangedSession(local.scenario, local.inputs, change, local.scenario.dtype, rounded=False)
+        rows = len(local.inputs.samples(step))
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            session.load(step, own.state(step))
-            seen = session.step(step, own.inputs.batch(step))
+            session.load(step, local.state(step))
+            seen = session.step(step, local.inputs.batch(step))
         return {name: _of_a_batch(name, np.asarray(value)[np.newaxis], rows)[0] for name, value in seen.items()}
 
     def _training(self, step: int) -> Training:
         """The rules in float64, at the trace's own state before a step."""
-        scenario = self.own.scenario
+        scenario = self.local.scenario
         training = Training(Graph.of(scenario), make_arithmetic("float64", scenario.dtype, narrows(scenario)))
-        training.load(self.own.state(step))
+        training.load(self.local.state(step))
         return training
 
     def moved(self, step: int) -> dict[str, Array]:
         """What the optimizer adds to each parameter at a step, for the gradients that the trace has."""
-        own = self.own
+        local = self.local
         training = self._training(step)
-        update, plain = training.updating(own.inputs.lr[step], step), training.arithmetic.plain
+        update, plain = training.updating(local.inputs.lr[step], step), training.arithmetic.plain
         out = {}
-        for key in own.parameters:
+        for key in local.parameters:
             w, g = (
                 training.arithmetic.array(v)
-                for v in (own.state(step)[f"weight/{key}"], own.recorded(f"grad/{key}", step))
+                for v in (local.state(step)[f"weight/{key}"], local.recorded(f"grad/{key}", step))
             )
             out[key] = np.asarray(plain(update(key, w, g)) - plain(w))
         return out

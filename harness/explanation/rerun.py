@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,10 +13,11 @@ from isograd.arithmetic.noise import Kind
 from isograd.arithmetic.noisy import noisy
 from isograd.arithmetic.numbers import Arithmetic
 from isograd.changes.change import Change
+from isograd.changes.changed import ChangedSession
 from isograd.dtypes import FORMATS
 from isograd.envelope import Floats
 from isograd.explanation.effort import HELD, SAMPLE
-from isograd.explanation.own import strays
+from isograd.explanation.local import spreads
 from isograd.explanation.replay import Replay, Steps, end_to_end
 from isograd.floors import pooled
 from isograd.inputs import Array
@@ -83,11 +84,15 @@ class Rerun(Replay):
     """Steps of a trace, run again by changed rules from the trace's own states.
 
     Attributes:
-        own: the trace and its states.
+        local: the trace and its states.
         steps: the steps that are looked at, the first of them first.
     """
 
     steps: Steps
+
+    def at(self, steps: Steps) -> Rerun:
+        """The same trace, where other steps are looked at."""
+        return replace(self, steps=steps)
 
     def compare(
         self,
@@ -126,44 +131,44 @@ class Rerun(Replay):
         strict: bool = False,
     ) -> Iterator[tuple[float, tuple[str, int]]]:
         """The largest error in bounds at each of the steps, one after the other, and where."""
-        for step, seen in self._strays(change, steps, noise or self.noise(4)):
-            yield max((self._ratio(name, step, seen[name], strict), (name, step)) for name in names or self.told)
+        for step, seen in self._spreads(change, steps, noise or self.noise(4)):
+            yield max((self._ratio(name, step, seen[name], strict), (name, step)) for name in names or self.present)
 
     def noise(self, seed: int, dtype: str = "", products: float | None = None) -> NoiseOf:
         """Arithmetic with noise of the scenario's dtype, or another's, for each kind of noisy runs."""
-        dtype = dtype or self.own.scenario.dtype
-        return lambda kind: noisy(dtype, self.own.effort.runs, FACTOR, seed, products, kind=kind)
+        dtype = dtype or self.local.scenario.dtype
+        return lambda kind: noisy(dtype, self.local.effort.runs, FACTOR, seed, products, kind=kind)
 
     def _ratio(self, name: str, step: int, seen: tuple[Floats, Floats], strict: bool = False) -> float:
-        got, (value, stray) = self.own.recorded(name, step), seen
+        got, (value, spread) = self.local.recorded(name, step), seen
         if value.shape != got.shape:  # a change that turns a weight round accounts for just that shape
             return float("inf")
         if name == "lr":  # a constant is right where it rounds to what was told
-            dtype = FORMATS[self.own.scenario.dtype].dtype
-            near = self.own.rate_slack(step) >= np.abs(got - value)
+            dtype = FORMATS[self.local.scenario.dtype].dtype
+            near = self.local.rate_slack(step) >= np.abs(got - value)
             return 0.0 if float(value.astype(dtype)) == float(got) or near else float("inf")
         got, value = got[np.newaxis], value[np.newaxis]
-        envelope = self.own.envelope(name, stray[np.newaxis], value, np.array([step]))
-        own = float(scale(got, value, envelope).ratio[0]) / self.own.limit
-        unchanged = self._unchanged[step].ratio.get(name, 0.0) if step in self.steps else 0.0
-        if strict or own <= 1.0 or unchanged <= 1.0:
-            return own
+        envelope = self.local.envelope(name, spread[np.newaxis], value, np.array([step]))
+        ratio = float(scale(got, value, envelope).ratio[0]) / self.local.limit
+        unchanged = self._unchanged(step).ratio.get(name, 0.0) if step in self.steps else 0.0
+        if strict or ratio <= 1.0 or unchanged <= 1.0:
+            return ratio
         # a change has no rounding of its own (data that are normalised in the dtype have some): where it accounts for
         # by far the most of what is wrong, its elements may be off by what the largest of their tensor may
-        loose = float(scale(got, value, pooled(envelope)).ratio[0]) / self.own.limit
-        return min(own, max(loose, own * FAR / unchanged))
+        loose = float(scale(got, value, pooled(envelope)).ratio[0]) / self.local.limit
+        return min(ratio, max(loose, ratio * FAR / unchanged))
 
-    def _strays(
+    def _spreads(
         self, change: Change, steps: Steps, noise: NoiseOf
     ) -> Iterator[tuple[int, dict[str, tuple[Floats, Floats]]]]:
         """At each step, each quantity without noise, and how far noisy runs stray from it."""
-        runs = [(kind, self.run(change, steps, noise(kind))) for kind in self.own.effort.kinds]
+        runs = [(kind, self.run(change, steps, noise(kind))) for kind in self.local.effort.kinds]
         for step in steps.tolist():
-            yield step, strays((kind, self._runs(next(run)[1])) for kind, run in runs)
+            yield step, spreads((kind, self._runs(next(run)[1])) for kind, run in runs)
 
     def _runs(self, seen: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:
         """Each quantity with a leading axis of runs; a constant has one."""
-        for name in self.told:
+        for name in self.present:
             yield name, self.with_runs(name, np.asarray(seen[name]))
 
     def vector(self, change: Change, names: list[str], steps: Steps) -> Floats:
@@ -184,13 +189,37 @@ class Rerun(Replay):
         ratio, where = next(self.plainly(change, steps[:1], strict))
         return ratio / ROUGHLY, where
 
+    def moves_before(self, change: Change, name: str, step: int) -> bool:
+        """Whether a change moves a quantity that is computed before another, by more than `ROUGHLY` bounds.
+
+        Not of a change that remembers. The step is run no further than that takes.
+        """
+        local, of = self.local, self._unchanged(step)
+        session = ChangedSession(local.scenario, local.inputs, change, "float64", rounded=False)
+        session.run.loads = not (local.trace.manifest.mode == "free" and step)
+        local.effort.spent += local.effort.step / 2
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            session.load(step, local.state(step))
+            for seen, value in session.walk(step, local.inputs.batch(step)):
+                if seen == name:
+                    return False
+                if seen == "lr" or seen not in of.weight:
+                    continue
+                right = self.ruled(seen, step)
+                if np.shape(value) != right.shape:  # another batch, of which the trace may hold a part
+                    return False
+                off = np.abs(value - right).ravel() * of.weight[seen]
+                if off.max(initial=0.0) > ROUGHLY * local.limit:  # what is NaN is for others to judge
+                    return True
+        return False
+
     def plainly(self, change: Change, steps: Steps, strict: bool = False) -> Iterator[tuple[float, tuple[str, int]]]:
         """The largest error without noise in the bounds of the unchanged rules, at each step, and where.
 
         Larger numbers have larger bounds, by as much.
         """
         for step, seen in self.run(change, steps, "float64"):
-            turned = [name for name in self.told if np.shape(seen[name]) != self.own.recorded(name, step).shape]
+            turned = [name for name in self.present if np.shape(seen[name]) != self.local.recorded(name, step).shape]
             yield (np.inf, (turned[0], step)) if turned else self._off(step, seen, strict)
 
     def _off(self, step: int, seen: Mapping[str, Array], strict: bool) -> tuple[float, tuple[str, int]]:
@@ -204,7 +233,7 @@ class Rerun(Replay):
         with np.errstate(divide="ignore", invalid="ignore"):
             larger = np.fmax(1.0, np.maximum.reduceat(np.abs(value), whole.starts) / whole.largest)
         weight = np.maximum(whole.weight, np.repeat(whole.typical, whole.sizes)) if strict else whole.weight
-        ratio = off * weight / (self.own.limit * np.repeat(larger, whole.sizes))
+        ratio = off * weight / (self.local.limit * np.repeat(larger, whole.sizes))
         ratio = np.where(np.isnan(ratio), 0.0, ratio)
         worst = int(ratio.argmax())
         name = whole.names[int(np.searchsorted(whole.starts, worst, side="right")) - 1]
@@ -212,39 +241,33 @@ class Rerun(Replay):
 
     def _whole(self, step: int) -> Whole:
         """All that changes of a step, in one piece."""
-        if step not in self._wholes:
+        if step not in self.kept.wholes:
             at, names = np.array([step]), [name for name in self.names if name != "lr"]
-            sizes = np.array([len(self._few(name, step, self.own.recorded(name, step))) for name in names])
+            sizes = np.array([len(self._few(name, step, self.local.recorded(name, step))) for name in names])
             largest = np.array([np.abs(self.ruled(name, step)).max(initial=0.0) for name in names])
             starts = np.cumsum(sizes) - sizes
             weight = self.weights(names, at)
-            typical = np.array([self._unchanged[step].typical[name] for name in names])
-            self._wholes[step] = Whole(names, sizes, starts, self.recorded(names, at), weight, largest, typical)
-        return self._wholes[step]
-
-    @cached_property
-    def _wholes(self) -> dict[int, Whole]:
-        return {}
+            typical = np.array([self._unchanged(step).typical[name] for name in names])
+            recorded = self.recorded(names, at)
+            self.kept.wholes[step] = Whole(names, sizes, starts, recorded, weight, largest, typical)
+        return self.kept.wholes[step]
 
     def ruled(self, name: str, step: int) -> Array:
         """One quantity by the unchanged rules."""
-        if step not in self._ruled:
-            self._ruled[step] = next(self.run(Change(), np.array([step]), "float64"))[1]
-        return np.asarray(self._ruled[step][name])
-
-    @cached_property
-    def _ruled(self) -> dict[int, Mapping[str, Array]]:
-        return {}
+        ruled = self.kept.ruled
+        if step not in ruled:
+            ruled[step] = next(self.run(Change(), np.array([step]), "float64"))[1]
+        return np.asarray(ruled[step][name])
 
     def recorded(self, names: list[str], steps: Steps) -> Floats:
         """What the trace has, likewise."""
-        recorded = self.own.recorded
+        recorded = self.local.recorded
         return self._kept("recorded", names, steps, lambda name, at: self._few(name, at, recorded(name, at)))
 
     def weights(self, names: list[str], steps: Steps) -> Floats:
         """One over the envelope of each element, of the unchanged rules."""
         rules = self._unchanged
-        return self._kept("weights", names, steps, lambda name, at: self._few(name, at, rules[at].weight[name]))
+        return self._kept("weights", names, steps, lambda name, at: self._few(name, at, rules(at).weight[name]))
 
     def weights_near(self, values: Floats, names: list[str], steps: Steps) -> Floats | None:
         """The weights of what a change gives: a tensor that it makes much smaller has a smaller envelope, as much.
@@ -255,7 +278,7 @@ class Rerun(Replay):
         if not sizes.all():
             return None
         starts = self.starts(names, steps)
-        ruled = self._kept("ruled", names, steps, lambda name, at: self._few(name, at, self.ruled(name, at)))
+        ruled = self.ruled_end_to_end(names, steps)
         before, now = (np.maximum.reduceat(np.abs(side), starts) for side in (ruled, values))
         with np.errstate(divide="ignore", invalid="ignore"):
             factor = np.where((before > 0) & (now > 0), before / now, 1.0)
@@ -263,29 +286,29 @@ class Rerun(Replay):
             return None
         return np.asarray(self.weights(names, steps) * np.repeat(factor, sizes))
 
+    def ruled_end_to_end(self, names: list[str], steps: Steps) -> Floats:
+        """What the unchanged rules give, as `vector` has it."""
+        return self._kept("ruled", names, steps, lambda name, at: self._few(name, at, self.ruled(name, at)))
+
     def starts(self, names: list[str], steps: Steps) -> Steps:
         """Where each quantity of each step begins in a `vector`."""
         sizes = self._sizes(names, steps)
         return np.asarray(np.cumsum(sizes) - sizes)
 
     def _sizes(self, names: list[str], steps: Steps) -> Steps:
-        recorded = self.own.recorded
+        recorded = self.local.recorded
         sizes = self._kept("sizes", names, steps, lambda n, at: np.array([len(self._few(n, at, recorded(n, at)))]))
         return sizes.astype(np.int64)
 
     def _kept(self, what: str, names: list[str], steps: Steps, of: Callable[[str, int], Array]) -> Floats:
         """Some numbers of each quantity of each step, end to end: the same ones are asked for again and again."""
         key = (what, *names, *steps.tolist())
-        found = self._vectors.get(key)
+        found = self.kept.vectors.get(key)
         if found is None:
             found = end_to_end([of(name, at) for at in steps.tolist() for name in names])
             if len(found) <= HELD // 64:
-                self._vectors[key] = found
+                self.kept.vectors[key] = found
         return found
-
-    @cached_property
-    def _vectors(self) -> dict[tuple[object, ...], Floats]:
-        return {}
 
     def _few(self, name: str, step: int, value: Any) -> Floats:
         """A tensor end to end; of a large one some elements: evenly spread ones, and those that are the furthest off.
@@ -297,45 +320,45 @@ class Rerun(Replay):
         return flat if flat.size <= SAMPLE else flat[self._sample(name, step, flat.size)]
 
     def _sample(self, name: str, step: int, size: int) -> Steps:
-        if (name, step) not in self._samples:
-            spread_out = np.linspace(0, size - 1, SAMPLE).astype(np.int64)
-            off = np.abs(self.own.recorded(name, step) - self.ruled(name, step)).ravel()
+        samples = self.kept.samples
+        if (name, step) not in samples:
+            even = np.linspace(0, size - 1, SAMPLE).astype(np.int64)
+            off = np.abs(self.local.recorded(name, step) - self.ruled(name, step)).ravel()
             furthest = np.argpartition(np.nan_to_num(off, nan=np.inf), size - FURTHEST)[size - FURTHEST :]
-            self._samples[name, step] = np.union1d(spread_out, furthest)
-        return self._samples[name, step]
+            samples[name, step] = np.union1d(even, furthest)
+        return samples[name, step]
 
-    @cached_property
-    def _samples(self) -> dict[tuple[str, int], Steps]:
-        return {}
+    def _unchanged(self, step: int) -> Unchanged:
+        found = self.kept.unchanged.get(step)
+        if found is None:
+            found = self.kept.unchanged[step] = self._by_the_rules(step)
+        return found
 
-    @cached_property
-    def _unchanged(self) -> dict[int, Unchanged]:
-        spacing = FORMATS[self.own.scenario.dtype].spacing
-        out: dict[int, Unchanged] = {}
-        for step, seen in self._strays(Change(), self.steps, self.noise(5)):
-            of = Unchanged({"lr": np.ravel(1e6 / spacing(np.asarray(self.own.inputs.lr[step])))}, {}, {})
-            for name in [name for name in self.told if name != "lr"]:
-                value, stray = (side[np.newaxis] for side in seen[name])
-                typical = max(float(np.median(stray)), float(spacing(np.abs(value).max(initial=0.0))))
-                of.typical[name] = 1 / (FAR * typical)
-                envelope = self.own.envelope(name, stray, value, np.array([step]))
-                of.weight[name] = 1 / np.ravel(pooled(envelope))
-                got = self.own.recorded(name, step)[np.newaxis]
-                if got.shape == value.shape:
-                    of.ratio[name] = float(scale(got, value, envelope).ratio[0]) / self.own.limit
-            out[step] = of
-        return out
+    def _by_the_rules(self, step: int) -> Unchanged:
+        spacing, at = FORMATS[self.local.scenario.dtype].spacing, np.array([step])
+        of = Unchanged({"lr": np.ravel(1e6 / spacing(np.asarray(self.local.inputs.lr[step])))}, {}, {})
+        ((_, seen),) = self._spreads(Change(), at, self.noise(5))
+        for name in [name for name in self.present if name != "lr"]:
+            value, spread = (side[np.newaxis] for side in seen[name])
+            typical = max(float(np.median(spread)), float(spacing(np.abs(value).max(initial=0.0))))
+            of.typical[name] = 1 / (FAR * typical)
+            envelope = self.local.envelope(name, spread, value, at)
+            of.weight[name] = 1 / np.ravel(pooled(envelope))
+            got = self.local.recorded(name, step)[np.newaxis]
+            if got.shape == value.shape:
+                of.ratio[name] = float(scale(got, value, envelope).ratio[0]) / self.local.limit
+        return of
 
     def bound(self, name: str, step: int) -> Floats:
         """How far each element of a quantity may be off from the unchanged rules, in the shape that they give it."""
-        return np.asarray(self.own.limit / self._unchanged[step].weight[name]).reshape(self.ruled(name, step).shape)
+        return np.asarray(self.local.limit / self._unchanged(step).weight[name]).reshape(self.ruled(name, step).shape)
 
     @cached_property
-    def told(self) -> list[str]:
+    def present(self) -> list[str]:
         """Quantities of the scenario that the trace has, in execution order."""
-        return [name for name in self.own.shapes if name in self.own.trace.columns]
+        return [name for name in self.local.shapes if name in self.local.trace.columns]
 
     @cached_property
     def names(self) -> list[str]:
         """Those of them that can be compared element by element with what the rules give."""
-        return [name for name in self.told if self.own.fits(name)]
+        return [name for name in self.present if self.local.fits(name)]

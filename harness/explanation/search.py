@@ -10,9 +10,9 @@ import numpy as np
 from isograd.changes.catalogue import CATALOGUE
 from isograd.changes.change import Change
 from isograd.explanation.effort import READINGS, SINGLES
-from isograd.explanation.evidence import Told
+from isograd.explanation.evidence import TraceEvidence
+from isograd.explanation.local import Local
 from isograd.explanation.localise import Place, local_errors
-from isograd.explanation.own import Own
 from isograd.explanation.pairs import Pairs
 from isograd.explanation.replay import Steps
 from isograd.explanation.rerun import Rerun
@@ -38,18 +38,18 @@ class Search:
     """The search for the cause of one place.
 
     Attributes:
-        own: the trace, from its own states.
+        local: the trace, from its own states.
         place: where it leaves the rules.
     """
 
-    own: Own
+    local: Local
     place: Place
 
     def __post_init__(self) -> None:
-        self.effort = self.own.effort
+        self.effort = self.local.effort
         self._variants_at: dict[int, tuple[list[Change], list[Change], list[Change]]] = {}
         self._steps_left_out = self._left_out = self._pairs_left_out = ""
-        self.rerun = Rerun(self.own, self._steps_to_confirm())
+        self.rerun = Rerun(self.local, self._steps_to_confirm())
         self.trying = Trying(self.rerun, self.place, self.rerun.steps[:1])
 
     @property
@@ -59,9 +59,9 @@ class Search:
 
     def _steps_to_confirm(self) -> Steps:
         """The step, the next one, and some more; those that came out wrong before others."""
-        known = self.own.steps[self.own.steps >= self.place.step]
+        known = self.local.steps[self.local.steps >= self.place.step]
         further = self.effort.steps(CONFIRM + 2) - 2
-        chosen = [known[:2], _spread_out(self.wrong_steps, further // 2), _spread_out(known, further // 2)]
+        chosen = [known[:2], _evenly(self.wrong_steps, further // 2), _evenly(known, further // 2)]
         steps = np.unique(np.concatenate(chosen))
         if further < CONFIRM and len(steps) < len(known):
             self._steps_left_out = f"more than {len(steps)} of {len(known)} steps"
@@ -70,15 +70,15 @@ class Search:
     @cached_property
     def wrong_steps(self) -> Steps:
         """The steps at which anything is outside."""
-        flags = [~(ratio <= self.own.limit) for ratio in self.own.ratios.values()]
-        return np.asarray(self.own.steps[np.logical_or.reduce(flags)])
+        flags = [~(ratio <= self.local.limit) for ratio in self.local.ratios.values()]
+        return np.asarray(self.local.steps[np.logical_or.reduce(flags)])
 
     def has_something_to_explain(self) -> bool:
         """Whether what differs first is a quantity of the scenario, and the rules without any change do not fit.
 
         Otherwise a change that does nothing would be called a cause.
         """
-        known = self.place.first in self.rerun.told
+        known = self.place.first in self.rerun.present
         return known and self.rerun.compare(Change(), self.rerun.steps[:1])[0] > 1.0
 
     # ------------------------------------------------------------ one change
@@ -91,7 +91,7 @@ class Search:
         """The changes that account for so much that they are causes only where nothing else is."""
         _, read, unread = self._variants()
         found = [*read]
-        evidence, until = self._told_from(self.place.step), self.effort.spent + READINGS
+        evidence, until = self._evidence_from(self.place.step), self.effort.spent + READINGS
         for change in unread:
             found += [] if change.idle else [change]
             if self.effort.spent <= until:
@@ -103,10 +103,10 @@ class Search:
         """Those that are not vague, those that are, and of the latter those whose options were not read off yet."""
         at = self.place.step if step is None else step
         if at not in self._variants_at:
-            evidence = self._told_from(at)
+            evidence = self._evidence_from(at)
             usual, vague, unread = lots = ([], [], [])  # type: tuple[list[Change], list[Change], list[Change]]
             for kind in CATALOGUE.values():
-                for variant in kind.variants(self.own.scenario):
+                for variant in kind.variants(self.local.scenario):
                     change = _at_step(variant, at)
                     if change.vague:
                         unread.append(change)
@@ -116,12 +116,12 @@ class Search:
             self._variants_at[at] = lots
         return self._variants_at[at]
 
-    def _told_from(self, step: int) -> Told:
-        return Told(self.rerun, self.own.steps[self.own.steps >= step].tolist())
+    def _evidence_from(self, step: int) -> TraceEvidence:
+        return TraceEvidence(self.rerun, self.local.steps[self.local.steps >= step].tolist())
 
     def can_explain(self, change: Change, wrong: frozenset[str]) -> bool:
         """Whether all that is wrong for what it was computed from can be so by a change."""
-        touched = change.touches(self.own.scenario)
+        touched = change.touches(self.local.scenario)
         return touched is None or wrong <= touched
 
     def single(self) -> list[Trial]:
@@ -146,22 +146,22 @@ class Search:
                 break
         left = number - len(trials)
         self._left_out = f"{left} of {number} changes" if left else ""
-        trials = [self.proved(trial) for trial in self._told_apart(trials)]
+        trials = [self.with_evidence(trial) for trial in self._distinguished(trials)]
         # of those that account for everything first what has fewer values to fit
         trials.sort(key=lambda trial: (not trial.fits, trial.fits and len(trial.solved), trial.ratio))
         if any(trial.fits and not trial.since for trial in trials):
             trials = [trial for trial in trials if not (trial.fits and trial.since)]
         vague = [len(trial.solved) for trial in trials if trial.fits and trial.change.vague]
         trials = [t for t in trials if not (t.fits and t.change.vague and len(t.solved) > min(vague))]
-        local = {
+        narrowest = {
             t.change.id: min(_width(o) for o in trials if o.fits and o.change.id == t.change.id)
             for t in trials
             if t.fits
         }
-        trials = [t for t in trials if not (t.fits and _width(t) > local[t.change.id])]
+        trials = [t for t in trials if not (t.fits and _width(t) > narrowest[t.change.id])]
         return list({trial.id: trial for trial in reversed(trials)}.values())[::-1]
 
-    def _told_apart(self, trials: list[Trial]) -> list[Trial]:
+    def _distinguished(self, trials: list[Trial]) -> list[Trial]:
         """Of several that fit, those that do so strictly and at further steps too, if there are any."""
         for steps in (self.rerun.steps, self._further_steps):
             fits = [t for t in trials if t.fits and not t.words and not t.change.precision()]
@@ -178,8 +178,8 @@ class Search:
     @cached_property
     def _further_steps(self) -> Steps:
         """Steps that no change was compared at so far."""
-        known = self.own.steps[self.own.steps >= self.place.step]
-        return _spread_out(np.setdiff1d(known, self.rerun.steps), FURTHER)
+        known = self.local.steps[self.local.steps >= self.place.step]
+        return _evenly(np.setdiff1d(known, self.rerun.steps), FURTHER)
 
     @cached_property
     def _gravely_wrong(self) -> frozenset[str]:
@@ -187,19 +187,19 @@ class Search:
 
         Nothing is known of that where something was not recorded as it should be: any change may explain it then.
         """
-        errors, own = local_errors(self.own, self.place.step), self.own
+        errors, local = local_errors(self.local, self.place.step), self.local
         if not errors:
             return frozenset()
-        near = {name for name, error in errors.items() if (error <= GRAVE * own.limit).all()}
+        near = {name for name, error in errors.items() if (error <= GRAVE * local.limit).all()}
         return frozenset(self.place.guilty) - near
 
     def _errors(self, step: int) -> dict[str, Array]:
-        rerun, own = self.rerun, self.own
+        rerun, local = self.rerun, self.local
         names = [name for name in rerun.names if name != "lr"]
-        off = {name: np.abs(own.recorded(name, step) - rerun.ruled(name, step)) for name in names}
-        return {name: error / rerun.bound(name, step) * own.limit for name, error in off.items()}
+        off = {name: np.abs(local.recorded(name, step) - rerun.ruled(name, step)) for name in names}
+        return {name: error / rerun.bound(name, step) * local.limit for name, error in off.items()}
 
-    def proved(self, trial: Trial) -> Trial:
+    def with_evidence(self, trial: Trial) -> Trial:
         """A trial that fits, with how many numbers come right with it, and since when."""
         if not trial.fits:
             return trial
@@ -216,8 +216,8 @@ class Search:
     @cached_property
     def _before(self) -> Rerun | None:
         """The last steps before the first wrong one."""
-        steps = self.own.steps[self.own.steps < self.place.step][-BEFORE:]
-        return Rerun(self.own, steps) if len(steps) and not self.effort.dear else None
+        steps = self.local.steps[self.local.steps < self.place.step][-BEFORE:]
+        return self.rerun.at(steps) if len(steps) and not self.effort.dear else None
 
     @cached_property
     def wrong_numbers(self) -> int:
@@ -227,9 +227,10 @@ class Search:
         """
         found = 0
         for step in self.rerun.steps.tolist():
-            errors = local_errors(self.own, step) or self._errors(step)  # where something was not recorded, all errors
-            found += sum(int((~(e <= self.own.limit)).sum()) for e in errors.values())
-            found += not self.own.rate_is_right(step)
+            # of all that differs, where something was not recorded
+            errors = local_errors(self.local, step) or self._errors(step)
+            found += sum(int((~(e <= self.local.limit)).sum()) for e in errors.values())
+            found += not self.local.rate_is_right(step)
             if found >= ENOUGH:
                 break
         return found
@@ -247,12 +248,11 @@ class Search:
 
     def _cost(self, change: Change) -> tuple[bool, bool, int]:
         """What is tried later: what could make anything wrong, what needs the whole step, what has much to solve."""
-        return change.touches(self.own.scenario) is None, not change.late, len(change.solve)
+        return change.touches(self.local.scenario) is None, not change.late, len(change.solve)
 
     def _tried(self, candidates: list[Change], strict: bool) -> list[Trial]:
         """Changes tried one by one, as long as that does not cost more than `SINGLES`."""
         trying, trials = replace(self.trying, strict=strict), []
-        self.rerun.weights(self.rerun.names, self.rerun.steps)  # needed once for all
         until = self.effort.spent + SINGLES
         for change in candidates:
             if self.effort.spent > until:
@@ -281,6 +281,6 @@ def _at_step(change: Change, step: int) -> Change:
     return replace(change, step=step) if happens_once else change  # type: ignore[call-arg]
 
 
-def _spread_out(steps: Steps, number: int) -> Steps:
+def _evenly(steps: Steps, number: int) -> Steps:
     """So many of the steps, the first and the last among them."""
     return steps[np.unique(np.linspace(0, len(steps) - 1, number).astype(int))] if len(steps) else steps

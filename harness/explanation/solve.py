@@ -50,7 +50,7 @@ class Solved:
         )
 
     @property
-    def tells(self) -> bool:
+    def is_significant(self) -> bool:
         """Whether it changes anything for sure."""
         return abs(self.value - self.neutral) > SURE * self.error
 
@@ -107,7 +107,7 @@ def _solve(
         return out
 
     usual = np.array([float(getattr(parts[i], name)) for i, name in where])
-    got, iterations = rerun.recorded(names, steps), FEW if rerun.own.effort.dear else ITERATIONS
+    got, iterations = rerun.recorded(names, steps), FEW if rerun.local.effort.dear else ITERATIONS
 
     def run(values: Floats) -> Floats:
         return rerun.vector(joined(put(values)), names, steps)

@@ -9,13 +9,13 @@ from functools import cached_property, partial
 import numpy as np
 
 from isograd.changes.catalogue.parameters import InitialLost
-from isograd.changes.catalogue.told import WeightsToldEarly
+from isograd.changes.catalogue.reported import WeightsReportedEarly
 from isograd.changes.change import Change, Circumstances
 from isograd.changes.reading import parameters_of
 from isograd.dtypes import FORMATS
 from isograd.explanation.loaded import Loaded
+from isograd.explanation.local import Local
 from isograd.explanation.localise import Place, local_errors
-from isograd.explanation.own import Own
 from isograd.explanation.replay import Steps
 from isograd.explanation.rerun import Rerun
 from isograd.explanation.solve import Solved, alone, solved_for
@@ -53,7 +53,7 @@ class Trial:
     since: int = 0
 
     @property
-    def proves(self) -> bool:
+    def is_overdetermined(self) -> bool:
         """Whether more numbers come right than values were solved for: otherwise it describes, and accounts for none.
 
         A value that came out as a simple number was not made to fit.
@@ -68,12 +68,14 @@ class Trial:
         return self.ratio <= 1.0
 
     @property
-    def tells(self) -> bool:
+    def is_significant(self) -> bool:
         """Whether all that was solved for came out as something that changes anything.
 
         Of several values one that does not is no part of a cause: without it, it is another change.
         """
-        return all(value.tells for value in self.solved.values()) and all(map(_means_something, self.change.parts))
+        return all(value.is_significant for value in self.solved.values()) and all(
+            map(_means_something, self.change.parts)
+        )
 
     @property
     def id(self) -> str:
@@ -111,9 +113,9 @@ class Trying:
     strict: bool = False
 
     @property
-    def own(self) -> Own:
+    def local(self) -> Local:
         """The trace."""
-        return self.rerun.own
+        return self.rerun.local
 
     def trial(self, change: Change) -> Trial:
         """Solve for the change's parameter, if it has one; then compare all quantities, at the step and at others."""
@@ -121,45 +123,58 @@ class Trying:
             return Trial(change, np.inf, (self.place.first, self.place.step))
         if change.only_of_data and not change.solve and not self._batch_fits(change):
             return Trial(change, np.inf, (self.place.first, self.place.step))
+        if self._begins_too_early(change):
+            return Trial(change, np.inf, (self.place.first, self.place.step))
         if change.precision():
             return self._narrower(change)
         if change.id == InitialLost.id:
             return self._other_values(change)
-        if change.id == WeightsToldEarly.id and self.own.trace.manifest.mode == "free":
-            return self._told_early(change)
+        if change.id == WeightsReportedEarly.id and self.local.trace.manifest.mode == "free":
+            return self._recorded_early(change)
         return self.within(change, alone)
+
+    def _begins_too_early(self, change: Change) -> bool:
+        """Whether what a change moves first comes before what differs first: that is right, and would not be.
+
+        Where a value is solved for that is so for any that changes anything, as long as it takes hold in one place.
+        """
+        one = not change.solve or (len(change.solve) == 1 and getattr(change, "at", "nowhere") != "")
+        reported = type(change).returned is not Change.returned
+        if not one or reported or change.late or change.remembers or change.precision():
+            return False
+        return self.rerun.moves_before(change, self.place.first, int(self.first[0]))
 
     def _batch_fits(self, change: Change) -> bool:
         """Whether the first layers give, for a change's batch, about what the trace has there; or the loss does.
 
         A whole step would say no more, and there are hundreds of such changes.
         """
-        own, step = self.own, int(self.first[0])
-        run = Circumstances(own.scenario, own.inputs)
+        local, step = self.local, int(self.first[0])
+        run = Circumstances(local.scenario, local.inputs)
         run.step = step
-        given, batch = own.inputs.batch(step), run.batch(change)
+        given, batch = local.inputs.batch(step), run.batch(change)
         if not np.array_equal(given.x, batch.x):
-            fed = [layer.name for layer in own.scenario.layers if own.scenario.feeds()[layer.name] == (SAMPLES,)]
+            fed = [layer.name for layer in local.scenario.layers if local.scenario.feeds()[layer.name] == (SAMPLES,)]
             return all(self._is_near(f"forward/{name}", self._given(name, step, batch.x)) for name in fed)
         if not np.array_equal(given.y, batch.y):
-            last = f"forward/{own.scenario.layers[-1].name}"
-            if own.fits(last) and len(outputs := own.recorded(last, step)) == len(batch.y):
-                labels = batch.y if own.scenario.loss.labels == "classes" else batch.y.astype(np.float64)
+            last = f"forward/{local.scenario.layers[-1].name}"
+            if local.fits(last) and len(outputs := local.recorded(last, step)) == len(batch.y):
+                labels = batch.y if local.scenario.loss.labels == "classes" else batch.y.astype(np.float64)
                 with np.errstate(all="ignore"):
-                    return self._is_near("loss", own.scenario.loss.value(outputs, labels))
+                    return self._is_near("loss", local.scenario.loss.value(outputs, labels))
         return True
 
     def _given(self, name: str, step: int, x: Array) -> Array:
         """What a layer that takes the samples gives for others."""
         with np.errstate(all="ignore"):
-            layer, p = self.own.scenario.layer(name), parameters_of(name, self.own.state(step))
+            layer, p = self.local.scenario.layer(name), parameters_of(name, self.local.state(step))
             return np.asarray(layer.forward(p, x.astype(np.float64)).a)
 
     def _is_near(self, name: str, value: Array) -> bool:
         """Whether a quantity of the first step is about that; of what cannot be compared nothing is known."""
-        if not self.own.fits(name):
+        if not self.local.fits(name):
             return True
-        got = self.own.recorded(name, int(self.first[0]))
+        got = self.local.recorded(name, int(self.first[0]))
         if got.shape != value.shape:
             return True
         off = np.nan_to_num(np.abs(got - value), nan=np.inf)
@@ -172,7 +187,9 @@ class Trying:
         if len(solved) > 1 and not all(np.isfinite(value.error) for value in solved.values()):
             change, solved = solved_for(rerun, change, rerun.names, rerun.steps[:AT_FIRST], within)
         trial = Trial(within(change), np.inf, (self.place.first, self.place.step), solved)
-        return self._compared(trial, change, within) if trial.tells else trial  # what moves nothing there is no cause
+        return (
+            self._compared(trial, change, within) if trial.is_significant else trial
+        )  # what moves nothing there is no cause
 
     def _compared(self, trial: Trial, change: Change, within: Callable[[Change], Change]) -> Trial:
         rerun, others = self.rerun, np.setdiff1d(self.rerun.steps, self.first)
@@ -192,10 +209,10 @@ class Trying:
         That they are the given ones but for those named is part of it.
         """
         nothing = Trial(change, np.inf, (self.place.first, self.place.step))
-        if not self.place.first.startswith("forward/") or not self._loaded.is_told:
+        if not self.place.first.startswith("forward/") or not self._loaded.is_recorded:
             return nothing  # what comes before the loss is right, and so were the values
         at, differs = getattr(change, "at", ""), self._loaded.differs
-        if differs != [at] and not (at == "" and (len(differs) > 1 or len(differs) == len(self.own.parameters))):
+        if differs != [at] and not (at == "" and (len(differs) > 1 or len(differs) == len(self.local.parameters))):
             return nothing
         ratio, where = self._loaded.compared()
         # what an update tells of a value has the update's rounding besides
@@ -203,11 +220,11 @@ class Trying:
 
     @cached_property
     def _loaded(self) -> Loaded:
-        return Loaded(self.own, self.rerun)
+        return Loaded(self.local, self.rerun)
 
-    def _told_early(self, change: Change) -> Trial:
+    def _recorded_early(self, change: Change) -> Trial:
         """What a free run tells as the weights after a step are those that it had before it."""
-        return Trial(change, *self._loaded.told_early(change, self.place))
+        return Trial(change, *self._loaded.recorded_early(change, self.place))
 
     def _narrower(self, change: Change) -> Trial:
         """A precision accounts for a trace whose errors are within its rounding, and look like it."""
@@ -215,23 +232,23 @@ class Trying:
         looks = self._products_are_rounded() if getattr(change, "name", "") == "tf32" else self._has_few_digits(dtype)
         if not looks:
             return Trial(change, np.inf, (self.place.first, self.place.step))
-        noise, names = self.rerun.noise(6, dtype, products), self.rerun.told
+        noise, names = self.rerun.noise(6, dtype, products), self.rerun.present
         if dtype and self._rate_is_narrow(dtype):
             names = [name for name in names if name != "lr"]
         return Trial(change, *self.rerun.compare(Change(), self.rerun.steps, names, noise=noise, stop=True))
 
     def _rate_is_narrow(self, dtype: str) -> bool:
         """Whether the learning rate is told in a narrower dtype: it goes with it, and is rounded once and for all."""
-        own, kind = self.own, FORMATS[dtype].dtype.type
-        steps = self.rerun.steps.tolist() if own.fits("lr") else []
-        return bool(steps) and all(float(own.recorded("lr", at)) == float(kind(own.inputs.lr[at])) for at in steps)
+        local, kind = self.local, FORMATS[dtype].dtype.type
+        steps = self.rerun.steps.tolist() if local.fits("lr") else []
+        return bool(steps) and all(float(local.recorded("lr", at)) == float(kind(local.inputs.lr[at])) for at in steps)
 
     def _has_few_digits(self, dtype: str) -> bool:
         """Whether nearly all numbers are those of a narrower dtype, as far as the scenario's rounding lets one see."""
         narrow = FORMATS[dtype].dtype
         names, steps = self.rerun.names, self.rerun.steps
         recorded, weights = self.rerun.recorded(names, steps), self.rerun.weights(names, steps)
-        numbers, slack = recorded[recorded != 0], self.own.limit / weights[recorded != 0]
+        numbers, slack = recorded[recorded != 0], self.local.limit / weights[recorded != 0]
         near = np.abs(numbers.astype(narrow).astype(np.float64) - numbers) <= slack
         telling = FORMATS[dtype].spacing(numbers) > 8 * slack  # elsewhere any number would do
         return bool(telling.any() and near[telling].mean() >= NARROW)
@@ -239,7 +256,7 @@ class Trying:
     def _products_are_rounded(self) -> bool:
         """Whether nearly all of a step follows from its own numbers if products take 11 digits, and not without."""
         step = int(self.rerun.steps[0])
-        as_told, as_ruled = local_errors(self.own, step, 11), local_errors(self.own, step)
-        wrong = {name: ratio > self.own.limit for name, ratio in as_ruled.items()}
-        right = [(as_told[name] <= self.own.limit).mean() >= NARROW for name in wrong]
+        narrowed, as_ruled = local_errors(self.local, step, 11), local_errors(self.local, step)
+        wrong = {name: ratio > self.local.limit for name, ratio in as_ruled.items()}
+        right = [(narrowed[name] <= self.local.limit).mean() >= NARROW for name in wrong]
         return all(right) and any(flags.any() for flags in wrong.values())

@@ -69,11 +69,11 @@ class BatchNorm(Layer):
         variance = sum(centred * centred, axes, keepdims=True) / n
         deviation = sqrt(variance + self.epsilon)
         normal = centred / deviation
-        seen = {"running_mean": _flat(mean), "running_var": self.spread(_flat(variance), n)}
+        seen = {"running_mean": _flat(mean), "running_var": self.kept_variance(_flat(variance), n)}
         buffers = {name: self.momentum * p[name] + (1 - self.momentum) * new for name, new in seen.items()}
         return Out(_wide(p["weight"], x) * normal + _wide(p["bias"], x), (normal, deviation), buffers)
 
-    def spread(self, variance: Array, n: int) -> Array:
+    def kept_variance(self, variance: Array, n: int) -> Array:
         """The variance of a batch that the running one moves to, of ``n`` values: n / (n − 1) σ²; of one value 0."""
         return variance * n / (n - 1) if n > 1 else variance
 
@@ -93,7 +93,7 @@ class BatchNorm(Layer):
 
 
 class _Biased(BatchNorm):
-    def spread(self, variance: Array, n: int) -> Array:
+    def kept_variance(self, variance: Array, n: int) -> Array:
         return variance
 
 

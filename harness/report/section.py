@@ -99,7 +99,7 @@ def loss_rows(report: Report, result: ScenarioResult, limit: int) -> Rows:
             "step": int(epoch["step"].iloc[-1]),
             "sides": [shortest(epoch[side].iloc[-1], result.scenario.dtype) for side in sides],
             "mean": f"{epoch['epoch_mean'].iloc[-1]:.6g}",
-            "apart": short(_spread(epoch[sides[1:]]).max()) if len(sides) > 2 else "",
+            "apart": short(_ranges(epoch[sides[1:]]).max()) if len(sides) > 2 else "",
         }
         for epoch in chosen
     ]
@@ -113,24 +113,24 @@ def weight_rows(report: Report, result: ScenarioResult, limit: int) -> Rows:
         return {"sides": [], "rows": [], "left_out": 0}
     sides = _sides(report, result, frame, "weight/")
     final = frame[frame["epoch"] == frame["epoch"].max()]
-    spread = _spread(final[sides])
-    chosen = np.sort(np.argsort(-spread, kind="stable")[:limit])
+    ranges = _ranges(final[sides])
+    chosen = np.sort(np.argsort(-ranges, kind="stable")[:limit])
     rows = [
         {
             "name": f"{final['parameter'].iloc[i]}{final['index'].iloc[i]}",
             "sides": [shortest(final[side].iloc[i], result.scenario.dtype) for side in sides],
-            "apart": short(spread[i]),
+            "apart": short(ranges[i]),
         }
         for i in chosen
     ]
     return {"sides": sides, "rows": rows, "left_out": len(final) - len(rows)}
 
 
-def _spread(frame: pd.DataFrame) -> NDArray[np.float64]:
+def _ranges(frame: pd.DataFrame) -> NDArray[np.float64]:
     """Of each row the largest difference of two columns; infinite where a side is not finite."""
     with np.errstate(invalid="ignore"):
-        spread = np.ptp(frame.to_numpy(dtype=np.float64), axis=1)
-    return np.where(np.isfinite(spread), spread, np.inf)
+        ranges = np.ptp(frame.to_numpy(dtype=np.float64), axis=1)
+    return np.where(np.isfinite(ranges), ranges, np.inf)
 
 
 def _sides(report: Report, result: ScenarioResult, frame: pd.DataFrame, quantity: str) -> list[str]:

@@ -80,8 +80,8 @@ def _losses(result: ScenarioResult, mode: Mode) -> pd.DataFrame | None:
         frame[backend] = pd.Series(loss.astype(np.float64), steps).reindex(truth.steps).to_numpy()
     both = frame[list(traces)]
     frame.insert(5, "epoch_mean", frame.groupby("epoch")["reference"].transform("mean"))
-    spread = both.max(axis=1, skipna=False) - both.min(axis=1, skipna=False)
-    frame["largest_difference"] = spread if len(traces) > 1 else np.nan
+    ranges = both.max(axis=1, skipna=False) - both.min(axis=1, skipna=False)
+    frame["largest_difference"] = ranges if len(traces) > 1 else np.nan
     return frame
 
 
@@ -123,8 +123,8 @@ def _most_different(sides: list[Any]) -> Any:
     """Columns of the elements to list: all, or of a large tensor those with the widest spread in any epoch."""
     if sides[0].shape[1] <= WEIGHT_ROWS:
         return np.arange(sides[0].shape[1])
-    spread = np.nan_to_num((np.max(sides, axis=0) - np.min(sides, axis=0)).max(axis=0), nan=np.inf)
-    return np.sort(np.argpartition(spread, -WEIGHT_ROWS)[-WEIGHT_ROWS:])
+    ranges = np.nan_to_num((np.max(sides, axis=0) - np.min(sides, axis=0)).max(axis=0), nan=np.inf)
+    return np.sort(np.argpartition(ranges, -WEIGHT_ROWS)[-WEIGHT_ROWS:])
 
 
 def quantities(results: Results) -> pd.DataFrame:

@@ -23,18 +23,21 @@ THERE: dict[str, tuple[str, dict[str, Any]]] = {
 PROGRAM = """
 import json, sys
 import torch
-name, options, w, gradients = json.load(sys.stdin)
-p = torch.nn.Parameter(torch.tensor(w, dtype=torch.float64))
-optimizer = getattr(torch.optim, name)([p], lr=0.01, **options)
-for g in gradients:
-    p.grad = torch.tensor(g, dtype=torch.float64)
-    optimizer.step()
-print(json.dumps(p.tolist()))
+asked, w, gradients = json.load(sys.stdin)
+found = {}
+for name, (kind, options) in asked.items():
+    p = torch.nn.Parameter(torch.tensor(w, dtype=torch.float64))
+    optimizer = getattr(torch.optim, kind)([p], lr=0.01, **options)
+    for g in gradients:
+        p.grad = torch.tensor(g, dtype=torch.float64)
+        optimizer.step()
+    found[name] = p.tolist()
+print(json.dumps(found))
 """
 
 
-def trained(name: str, w: np.ndarray[Any, Any], gradients: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """A parameter after updates by these gradients, (steps, *shape), at a rate of 0.01."""
-    said = json.dumps([*THERE[name], w.tolist(), gradients.tolist()])
+def trained(w: np.ndarray[Any, Any], gradients: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    """By each of them a parameter after updates by these gradients, (steps, *shape), at a rate of 0.01."""
+    said = json.dumps([THERE, w.tolist(), gradients.tolist()])
     done = subprocess.run([sys.executable, "-c", PROGRAM], input=said, capture_output=True, text=True, check=True)
-    return np.array(json.loads(done.stdout))
+    return {name: np.array(values) for name, values in json.loads(done.stdout).items()}

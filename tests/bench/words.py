@@ -19,7 +19,7 @@ import numpy as np
 from isograd.arithmetic import make_arithmetic, words
 from isograd.arithmetic.noisy import noisy
 from isograd.dtypes import FORMATS
-from isograd.envelope import strayed
+from isograd.envelope import spread_of
 from isograd.floors import floored
 
 DTYPES = ("float32", "bfloat16")
@@ -168,8 +168,8 @@ def shares(found: Mapping[str, np.ndarray]) -> dict[str, float]:
                 truth, seen = _told(word(*right)), _told(word(*runs))
                 off, allowed = np.abs(found[f"{name} {dtype}"] - truth), np.zeros(truth.shape)
                 if name in ROUNDS:
-                    stray = strayed(seen.reshape(-1, *truth.shape), truth, 6.0)
-                    allowed = floored(stray[np.newaxis], truth[np.newaxis], dtype)[0]
+                    spread = spread_of(seen.reshape(-1, *truth.shape), truth, 6.0)
+                    allowed = floored(spread[np.newaxis], truth[np.newaxis], dtype)[0]
                 with np.errstate(divide="ignore"):
                     over = np.divide(off, allowed, out=np.zeros(off.shape), where=off > 0)
                 out[f"{name} {dtype}"] = float(over.max())

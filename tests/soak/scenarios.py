@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from isograd.backends.numpy_manual import NumpyBackend
-from isograd.catalogue import CATALOGUE, catalogue_names, load_scenario, parse_scenario
 from isograd.errors import IsogradError, ScenarioError
 from isograd.estimate import check_size, estimate
 from isograd.findings import check_source, findings, published_trace
 from isograd.inputs import fingerprint, make_inputs
+from isograd.loading import CATALOGUE, catalogue_names, load_scenario, parse_scenario
 from isograd.quantities import quantity_shapes
 from isograd.recorder import record_here
 from isograd.scenario import Scenario

@@ -18,10 +18,10 @@ from isograd import Report
 from isograd.assess import Assessor, Run, ScenarioResult
 from isograd.backend import Session
 from isograd.backends.numpy_manual import NumpyBackend
-from isograd.catalogue import parse_scenario
 from isograd.children import Answer
 from isograd.inputs import Array, Batch, Inputs, make_inputs
 from isograd.judging import FACTOR, Verdict
+from isograd.loading import parse_scenario
 from isograd.recorder import record_here
 from isograd.reference import make_reference
 from isograd.report.account import account_text

@@ -18,9 +18,9 @@ from safetensors.numpy import save
 from isograd import Scenario
 from isograd.api import compare, explain, judge
 from isograd.backend import make_backend
-from isograd.catalogue import parse_scenario
 from isograd.errors import IsogradError
 from isograd.inputs import Array, Inputs, fingerprint, make_inputs
+from isograd.loading import parse_scenario
 from isograd.recorder import record_here
 from isograd.reference import make_reference
 from isograd.trace import INPUTS, KEY, load_arrays, load_trace, save_trace

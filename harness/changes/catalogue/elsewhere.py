@@ -13,7 +13,7 @@ from isograd.changes.change import Change, Circumstances, Values
 
 @dataclass(frozen=True)
 class GradientsElsewhere(Change):
-    """Gradients are taken at other parameters than those of the forward pass that is told."""
+    """Gradients are taken at other parameters than those of the forward pass that is reported."""
 
     id = "gradients_elsewhere"
     sentence = "gradients are taken at perturbed weights: {by:.9g} times {along} away"
@@ -21,14 +21,14 @@ class GradientsElsewhere(Change):
     origin = "sharpness-aware minimisation (SAM), an extragradient or midpoint step, Nesterov's momentum by its paper"
     solve = {"by": 0.0}  # noqa: RUF012
     between = {"by": (-10.0, 10.0)}  # noqa: RUF012
-    choices = ("along", "told")
+    choices = ("along", "reported")
     remembers = True
     back = 1
 
     along: Literal[
         "the gradient over its norm uphill (SAM: sharpness)", "the update", "the update of the step before"
     ] = "the gradient over its norm uphill (SAM: sharpness)"
-    told: bool = True
+    reported: bool = True
     by: float = 0.01
 
     vague = True  # of few numbers, some way along some direction gives any gradient
@@ -36,11 +36,11 @@ class GradientsElsewhere(Change):
     @property
     def where(self) -> str:
         """Where to."""
-        return self.along.partition(" (")[0] + ("" if self.told else ": in the update only")
+        return self.along.partition(" (")[0] + ("" if self.reported else ": in the update only")
 
     def says(self) -> str:
-        """Also whether it is told."""
-        return super().says() + ("" if self.told else ", in the update only")
+        """Also whether it is reported."""
+        return super().says() + ("" if self.reported else ", in the update only")
 
     def gradients(self, run: Circumstances, g: Values) -> Values:
         """Those at the other parameters."""
@@ -57,8 +57,8 @@ class GradientsElsewhere(Change):
             away = shrunk(run, g, common=True, share=lambda norm: 1 / np.maximum(norm, TINY))
         found = run.elsewhere({key: w[key] + self.by * away[key] for key in g})
         run.memory = {"before": w, "found": found}
-        return found if self.told else g
+        return found if self.reported else g
 
     def used(self, run: Circumstances, key: str, w: Any, g: Any) -> Any:
-        """What is not told is used all the same."""
-        return g if self.told else run.memory["found"][key]
+        """What is not reported is used all the same."""
+        return g if self.reported else run.memory["found"][key]

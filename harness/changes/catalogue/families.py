@@ -159,17 +159,17 @@ class FamilyLoss(OfLoss):
 
     def fitted(self, evidence: Evidence) -> Iterator[Self]:
         """Every family of which a constant gives the gradient that the trace has at the first wrong step."""
-        scenario, last, r, told, own = evidence.scenario, evidence.scenario.layers[-1].name, [], [], []
+        scenario, last, r, reported, own = evidence.scenario, evidence.scenario.layers[-1].name, [], [], []
         for step in evidence.looked_at[:STEPS]:
             outputs, got = (evidence.recorded(f"{kind}/{last}", step) for kind in ("forward", "backward"))
             labels = evidence.inputs.batch(step).y
             if outputs is None or got is None or outputs.shape != labels.shape or not np.isfinite(outputs).all():
                 return
             r.append((outputs - labels.astype(np.float64)).ravel())
-            told.append(got.ravel() * prod(outputs.shape))
+            reported.append(got.ravel() * prod(outputs.shape))
             gradient = scenario.loss.gradient(outputs, labels.astype(np.float64))
             own.append(np.ravel(gradient) * prod(outputs.shape))
-        errors, wrong, right = np.concatenate(r), np.concatenate(told), np.concatenate(own)
+        errors, wrong, right = np.concatenate(r), np.concatenate(reported), np.concatenate(own)
         if errors.size < 3:
             return  # a factor and a constant would give any two numbers
         for of, family in FAMILIES.items():
@@ -208,15 +208,15 @@ KINKS = 12
 NEWTON = 20
 
 
-def _constants(family: Family, r: Array, told: Array, start: float, slack: float) -> tuple[float, float] | None:
-    """The factor and the constant with which a family's slopes are those that are told; None where there are none."""
-    c, size = start, float(np.abs(told).max(initial=0.0))
+def _constants(family: Family, r: Array, reported: Array, start: float, slack: float) -> tuple[float, float] | None:
+    """The factor and the constant with which a family's slopes are those reported; None where there are none."""
+    c, size = start, float(np.abs(reported).max(initial=0.0))
 
     def scaled(c: float) -> tuple[float, Array]:
         slope = np.asarray(family.slope(r, c))
         square = float((slope * slope).sum())
-        by = float((slope * told).sum()) / square if square and np.isfinite(square) else 0.0
-        return by, by * slope - told
+        by = float((slope * reported).sum()) / square if square and np.isfinite(square) else 0.0
+        return by, by * slope - reported
 
     for _ in range(NEWTON):
         by, left = scaled(c)

@@ -111,6 +111,8 @@ class OtherFunction(AtLayer):
             return
         places = [layer.name for layer in scenario.layers if is_activation(scenario, layer)]
         names = [self.at] if self.at else places
+        if all(self._is_right(evidence, step, name) for name in names):
+            return
         found = [self._numbers(evidence, step, name) for name in names]
         numbers = [tuple(None if of is None else of[_few(of)] for of in each) for each in found if each is not None]
         if len(numbers) < len(names):
@@ -154,6 +156,17 @@ class OtherFunction(AtLayer):
         d, got = evidence.recorded(f"backward/{name}", step), evidence.recorded(f"backward/{feed}", step)
         alone = [fed for names in feeds.values() for fed in names].count(feed) == 1
         return None if z is None or got is None or d is None or not alone else (z, got, d)
+
+    def _is_right(self, evidence: Evidence, step: int, name: str) -> bool:
+        """Whether what another function would change is what the rules give: then there is none to be found."""
+        feed = evidence.scenario.feeds()[name][0]
+        quantity = f"backward/{feed}" if self.how == "its derivative" else f"forward/{name}"
+        got = evidence.recorded(quantity, step)
+        if got is None:
+            return False
+        right = evidence.ruled(quantity, step)
+        size = near(evidence.scenario.dtype, NEAR) * float(np.abs(right).max(initial=0.0))
+        return bool(right.shape == got.shape and (np.abs(got - right) <= size).all())
 
     def op(self, run: Circumstances, op: Op) -> Any:
         """The function, with its derivative."""

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from isograd.changes.change import Change, Circumstances, Evidence, Told, Values
+from isograd.changes.change import Change, Circumstances, Evidence, Recorded, Values
 from isograd.changes.places import AtParameter, layer_of
 from isograd.dtypes import FORMATS
 from isograd.inputs import Array
@@ -31,9 +31,9 @@ class GradientsNotCleared(Change):
 
     layer: str = ""
 
-    def recall(self, run: Circumstances, told: Told) -> None:
+    def recall(self, run: Circumstances, recorded: Recorded) -> None:
         """What they came to at the step before."""
-        run.memory = _told(_of(self.layer, run.inputs.weights), told)
+        run.memory = _reported(_of(self.layer, run.inputs.weights), recorded)
 
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
@@ -99,11 +99,11 @@ class GradientsClipped(Change):
     formula = "g ← g «min(1, c / ‖g‖)»   (or clip(g, −c, c))"
     origin = "clip_grad_norm_, clip_grad_value_, ClipGradByGlobalNorm"
     needs = ("at_most",)
-    choices = ("how", "told")
+    choices = ("how", "reported")
 
     how: Literal["to a norm of", "each to a norm of", "by value at"] = "to a norm of"
     at_most: float = 0.0
-    told: bool = True
+    reported: bool = True
     layer: str = ""
     epsilon: bool = False
 
@@ -118,15 +118,15 @@ class GradientsClipped(Change):
         return self.how.removesuffix(" of").removesuffix(" at") + (" by PyTorch" if self.epsilon else "")
 
     def says(self) -> str:
-        """Also whether it is told."""
+        """Also whether it is reported."""
         says = super().says() + (", over ‖g‖ + 10⁻⁶ as in PyTorch" if self.epsilon else "")
-        says += "" if self.told else ", in the update only"
+        says += "" if self.reported else ", in the update only"
         return says.replace("gradients", f"the gradients of {self.layer}", 1) if self.layer else says
 
     def fitted(self, evidence: Evidence) -> Iterator[Self]:
-        """As far as the gradients of the first wrong step are told; or as their update is smaller."""
+        """As far as the gradients of the first wrong step are reported; or as their update is smaller."""
         step, inputs = evidence.steps[0], evidence.inputs
-        kind = "grad" if self.told else "weight"
+        kind = "grad" if self.reported else "weight"
         names = {key: f"{kind}/{key}" for key in inputs.weights}
         found = {key: evidence.recorded(name, step) for key, name in names.items()}
         right = {key: evidence.ruled(name, step) for key, name in names.items()}
@@ -134,7 +134,7 @@ class GradientsClipped(Change):
         if not gradients or any(value is None for value in found.values()):
             return
         came: dict[str, Array] = {key: np.asarray(value) for key, value in found.items()}
-        if not self.told:  # by as much as its largest number, each parameter's update is smaller
+        if not self.reported:  # by as much as its largest number, each parameter's update is smaller
             state = evidence.state(step)
             for key, g in gradients.items():
                 w = state[f"weight/{key}"].astype(np.float64)
@@ -160,11 +160,11 @@ class GradientsClipped(Change):
         """Clipped; without a limit as they are."""
         clipped = {**g, **self._clipped(run, _of(self.layer, g))} if self.at_most else g
         run.memory = clipped
-        return clipped if self.told else g
+        return clipped if self.reported else g
 
     def used(self, run: Circumstances, key: str, w: Any, g: Any) -> Any:
-        """What is not told is used all the same."""
-        return g if self.told else run.memory[key]
+        """What is not reported is used all the same."""
+        return g if self.reported else run.memory[key]
 
     def _clipped(self, run: Circumstances, g: Values) -> Values:
         if self.how == "by value at":
@@ -183,19 +183,19 @@ class GradientsNormalised(Change):
     sentence = "gradients are normalised: divided by {whose} norm"
     formula = "g ← g «/ ‖g‖»"
     origin = "normalised gradient descent, LARS without its rate"
-    choices = ("whose", "told")
+    choices = ("whose", "reported")
 
     whose: Literal["their common", "each by its own"] = "their common"
-    told: bool = True
+    reported: bool = True
 
     def gradients(self, run: Circumstances, g: Values) -> Values:
         """Over the norm."""
         run.memory = shrunk(run, g, self.whose == "their common", lambda norm: 1 / np.maximum(norm, TINY))
-        return run.memory if self.told else g
+        return run.memory if self.reported else g
 
     def used(self, run: Circumstances, key: str, w: Any, g: Any) -> Any:
-        """What is not told is used all the same."""
-        return g if self.told else run.memory[key]
+        """What is not reported is used all the same."""
+        return g if self.reported else run.memory[key]
 
 
 def shrunk(run: Circumstances, g: Values, common: bool, share: Callable[[Any], Any]) -> Values:
@@ -212,9 +212,9 @@ def _of(layer: str, g: Mapping[str, Any]) -> Values:
     return {key: value for key, value in g.items() if not layer or layer_of(key) == layer}
 
 
-def _told(keys: Iterable[str], told: Told) -> Values:
-    """The gradients of the step before, of those that are told."""
-    found = {key: told(f"grad/{key}", 1) for key in keys}
+def _reported(keys: Iterable[str], recorded: Recorded) -> Values:
+    """The gradients of the step before, of those that are reported."""
+    found = {key: recorded(f"grad/{key}", 1) for key in keys}
     return {key: value for key, value in found.items() if value is not None}
 
 
@@ -268,9 +268,9 @@ class NotInOptimizer(AtParameter):
     remembers = True
     back = 0
 
-    def recall(self, run: Circumstances, told: Told) -> None:
+    def recall(self, run: Circumstances, recorded: Recorded) -> None:
         """What they came to at the step before."""
-        run.memory = _told(filter(self.here, run.inputs.weights), told)
+        run.memory = _reported(filter(self.here, run.inputs.weights), recorded)
 
     def gradients(self, run: Circumstances, g: Values) -> Values:
         """Added to those before."""
@@ -315,10 +315,10 @@ class GradientsMapped(Change):
     sentence = "gradients are {how}"
     formula = "g ← «|g|»   (or g²)"
     origin = "a norm that is taken of each number, a second moment in the first one's place"
-    choices = ("how", "told")
+    choices = ("how", "reported")
 
     how: Literal["taken without their sign (absolute)", "squared"] = "taken without their sign (absolute)"
-    told: bool = True
+    reported: bool = True
 
     @property
     def where(self) -> str:
@@ -327,11 +327,11 @@ class GradientsMapped(Change):
 
     def gradients(self, run: Circumstances, g: Values) -> Values:
         """Each number's."""
-        return {key: self._mapped(value) for key, value in g.items()} if self.told else g
+        return {key: self._mapped(value) for key, value in g.items()} if self.reported else g
 
     def used(self, run: Circumstances, key: str, w: Any, g: Any) -> Any:
-        """What is not told is used all the same."""
-        return g if self.told else self._mapped(g)
+        """What is not reported is used all the same."""
+        return g if self.reported else self._mapped(g)
 
     def _mapped(self, g: Any) -> Any:
         return g * g if self.how == "squared" else np.abs(g)

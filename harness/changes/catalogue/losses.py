@@ -177,11 +177,11 @@ class Penalty(Change):
     formula = "L ← L «+ λ Σ w²», ∂L/∂w ← ∂L/∂w «+ 2 λ w»   (or |w|, and sign w)"
     origin = "a regularisation that stands in the training loop"
     solve = {"by": 0.0}  # noqa: RUF012
-    choices = ("of", "told")
+    choices = ("of", "reported")
 
     by: float = 0.01
     of: Literal["squares", "absolute values"] = "squares"
-    told: bool = True
+    reported: bool = True
 
     def gradients(self, run: Circumstances, g: Values) -> Values:
         """With the term's own, for each parameter as it is before the update."""
@@ -193,8 +193,8 @@ class Penalty(Change):
         return {key: value + self.by * slope(weights[key]) for key, value in g.items()}
 
     def returned(self, run: Circumstances, seen: Values) -> Values:
-        """The loss with the term, if it is told so."""
-        return seen | {"loss": seen["loss"] + self.by * run.memory["term"]} if self.told else seen
+        """The loss with the term, if it is reported so."""
+        return seen | {"loss": seen["loss"] + self.by * run.memory["term"]} if self.reported else seen
 
 
 def scaled(op: Loss, k: Scale) -> Any:

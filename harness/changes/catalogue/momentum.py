@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from isograd.changes.change import START, Change, Circumstances, Told, Values
+from isograd.changes.change import START, Change, Circumstances, Recorded, Values
 from isograd.scenario import Scenario
 
 
@@ -27,9 +27,9 @@ class Momentum(Change):
         """Of gradient descent the parameters tell it; of others it is led through all steps."""
         return back_of(scenario)
 
-    def recall(self, run: Circumstances, told: Told) -> None:
+    def recall(self, run: Circumstances, recorded: Recorded) -> None:
         """V, by which the parameters have moved."""
-        run.memory = moved_by(run, told)
+        run.memory = moved_by(run, recorded)
 
     def used(self, run: Circumstances, key: str, w: Any, g: Any) -> Any:
         """V for g."""
@@ -42,11 +42,13 @@ def back_of(scenario: Scenario) -> int | None:
     return 0 if scenario.optimizer.kind == "sgd" else None
 
 
-def moved_by(run: Circumstances, told: Told) -> Values:
+def moved_by(run: Circumstances, recorded: Recorded) -> Values:
     """What each parameter's gradient must have been for the update of the step before, by plain gradient descent."""
     plain = run.scenario.optimizer.kind == "sgd"
     lr = float(run.inputs.lr[run.step - 1]) if run.step and plain else 0.0
-    sides = {key: (told(f"{START}weight/{key}", 1), told(f"weight/{key}", 1)) for key in run.inputs.weights if lr}
+    sides = {
+        key: (recorded(f"{START}weight/{key}", 1), recorded(f"weight/{key}", 1)) for key in run.inputs.weights if lr
+    }
     return {key: (w - after) / lr for key, (w, after) in sides.items() if w is not None and after is not None}
 
 
@@ -68,10 +70,10 @@ class Nesterov(Change):
         """Of gradient descent the parameters tell it; of others it is led through all steps."""
         return back_of(scenario)
 
-    def recall(self, run: Circumstances, told: Told) -> None:
+    def recall(self, run: Circumstances, recorded: Recorded) -> None:
         """μ v: by what the parameters have moved beside their gradients."""
-        gradients = {key: told(f"grad/{key}", 1) for key in run.inputs.weights}
-        moved = moved_by(run, told)
+        gradients = {key: recorded(f"grad/{key}", 1) for key in run.inputs.weights}
+        moved = moved_by(run, recorded)
         run.memory = {key: moved[key] - g for key, g in gradients.items() if g is not None and key in moved}
 
     def used(self, run: Circumstances, key: str, w: Any, g: Any) -> Any:
@@ -99,9 +101,9 @@ class Dampened(Change):
         """Of gradient descent the parameters tell it; of others it is led through all steps."""
         return back_of(scenario)
 
-    def recall(self, run: Circumstances, told: Told) -> None:
+    def recall(self, run: Circumstances, recorded: Recorded) -> None:
         """V, by which the parameters have moved."""
-        run.memory = moved_by(run, told)
+        run.memory = moved_by(run, recorded)
 
     def used(self, run: Circumstances, key: str, w: Any, g: Any) -> Any:
         """V for g."""

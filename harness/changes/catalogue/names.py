@@ -1,4 +1,4 @@
-"""Is what is told under one name another quantity?"""
+"""Is what is reported under one name another quantity?"""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from isograd.scenario import Scenario
 
 
 @dataclass(frozen=True)
-class ToldOfOther(Change):
-    """What is told under one name is another quantity, or its transpose."""
+class ReportedOfOther(Change):
+    """What is reported under one name is another quantity, or its transpose."""
 
-    id = "told_of_other"
-    sentence = "what is told as {at} is {other}, and the training is right"
-    formula = "told: «q′»   (not q)"
+    id = "reported_of_other"
+    sentence = "what is reported as {at} is {other}, and the training is right"
+    formula = "reported: «q′»   (not q)"
     origin = "a hook on the layer behind, grad_output for grad_input, a name that is mistaken, a layout"
     needs = ("other",)
 
@@ -30,7 +30,7 @@ class ToldOfOther(Change):
 
     @property
     def where(self) -> str:
-        """What is told as what."""
+        """What is reported as what."""
         return f"{self.at}: {self.other}"
 
     @classmethod
@@ -44,9 +44,9 @@ class ToldOfOther(Change):
                     yield from (cls(at=one, other=other), cls(at=other, other=one))
 
     def says(self) -> str:
-        """What is told."""
+        """What is reported."""
         if self.turned:
-            return f"{self.at} is told transposed, in its other layout (in, out), and the training is right"
+            return f"{self.at} is reported transposed, in its other layout (in, out), and the training is right"
         return super().says()
 
     def touches(self, scenario: Scenario) -> frozenset[str] | None:

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from isograd.arithmetic.words import Marked, maximum, power, sign, sqrt, where
 from isograd.arithmetic.words import sum as total
-from isograd.changes.change import Change, Circumstances, Evidence, Told
+from isograd.changes.change import Change, Circumstances, Evidence, Recorded
 from isograd.scenario import Scenario
 
 Slots = Mapping[str, Any]
@@ -252,10 +252,10 @@ class Lookahead(Change):
     remembers = True
     back = 0
 
-    def recall(self, run: Circumstances, told: Told) -> None:
+    def recall(self, run: Circumstances, recorded: Recorded) -> None:
         """The weights after the last such step."""
         back = run.step % self.every_so_many + 1
-        found = {key: told(f"weight/{key}", back) for key in run.inputs.weights} if back <= run.step else {}
+        found = {key: recorded(f"weight/{key}", back) for key in run.inputs.weights} if back <= run.step else {}
         run.memory = {key: value for key, value in found.items() if value is not None}
 
     every_so_many: Annotated[int, Field(ge=1)] = 5

@@ -21,14 +21,14 @@ WEIGHT = "weight/"
 
 
 def biased(scenario: Scenario) -> list[str]:
-    """The layers with a bias that is added to a product: beside a weight, and told by its name."""
+    """The layers with a bias that is added to a product: beside a weight, and reported by its name."""
     params = scenario.parameters()
     return [layer_of(key) for key in params if key.endswith(".bias") and f"{layer_of(key)}.weight" in params]
 
 
 @dataclass(frozen=True)
 class WeightTransposed(AtLayer):
-    """A square weight is used the other way round; an oblong one is told so."""
+    """A square weight is used the other way round; an oblong one is reported so."""
 
     id = "weight_transposed"
     sentence = "the weight of {at} is transposed"
@@ -229,7 +229,7 @@ class NeverCalled(AtLayer):
 
     @classmethod
     def places(cls, scenario: Scenario) -> list[str]:
-        """Layers with parameters, and no buffers to be told, of one input whose shape they keep."""
+        """Layers with parameters, and no buffers to be reported, of one input whose shape they keep."""
         shapes, feeds = scenario.shapes(), scenario.feeds()
         owners = set(map(layer_of, scenario.parameters())) - set(map(layer_of, scenario.buffers()))
         return [name for name, fed in feeds.items() if name in owners and [shapes[f] for f in fed] == [shapes[name]]]

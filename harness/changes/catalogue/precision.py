@@ -150,8 +150,8 @@ class LayerIn(_Narrow, AtLayer):
             return Out(narrow(out.a), out, out.buffers)
 
         def backward(p: Mapping[str, Any], out: Out, d: Any, *x: Any) -> Back:
-            told = out.saved._replace(a=out.a)
-            back = op.backward({key: narrow(v) for key, v in p.items()}, told, narrow(d), *map(narrow, x))
+            reported = out.saved._replace(a=out.a)
+            back = op.backward({key: narrow(v) for key, v in p.items()}, reported, narrow(d), *map(narrow, x))
             return Back(*map(narrow, back.inputs), **{key: narrow(g) for key, g in back.params.items()})
 
         return instead(op, forward=forward, backward=backward)
@@ -209,7 +209,7 @@ class GradientsIn(_Narrow, AtParameter):
     origin = "gradients that are compressed for an exchange between workers"
 
     def gradients(self, run: Circumstances, g: Any) -> Any:
-        """Rounded before they are told and used."""
+        """Rounded before they are reported and used."""
         return {key: cast(np.asarray(v), self.name) if self.here(key) else v for key, v in g.items()}
 
 

@@ -175,7 +175,7 @@ class RateWarmsUp(Change):
     first: int = 1
 
     def fitted(self, evidence: Evidence) -> Iterator[Self]:
-        """As many steps as the first wrong rate, or the update where no rate is told, says."""
+        """As many steps as the first wrong rate, or the update where no rate is reported, says."""
         t = evidence.steps[0]
         got = evidence.recorded("lr", t)
         right = float(evidence.inputs.lr[t])
@@ -191,12 +191,12 @@ class RateWarmsUp(Change):
 
 
 @dataclass(frozen=True)
-class RateToldOfOther(Change):
-    """The rate that is told is another step's, and the update has its own."""
+class RateReportedOfOther(Change):
+    """The rate that is reported is another step's, and the update has its own."""
 
-    id = "rate_told_of_other"
-    sentence = "the learning rate that is told is that of the {which} step, and the update has its own"
-    formula = "told: η_«(t+1)»   (not η_t)"
+    id = "rate_reported_of_other"
+    sentence = "the learning rate that is reported is that of the {which} step, and the update has its own"
+    formula = "reported: η_«(t+1)»   (not η_t)"
     origin = "a rate that is logged after scheduler.step()"
     choices = ("which",)
 
@@ -208,14 +208,14 @@ class RateToldOfOther(Change):
         yield from super().variants(scenario) if scenario.schedule else ()
 
     def returned(self, run: Circumstances, seen: Values) -> Values:
-        """The other step's, rounded as one that is told."""
+        """The other step's, rounded as one that is reported."""
         other = rate_of(run, run.step + (1 if self.which == "next" else -1))
         return {**seen, "lr": 0 * seen["lr"] + float(FORMATS[run.scenario.dtype].dtype.type(other))}
 
 
 @dataclass(frozen=True)
 class RateOfItsOwn(Change):
-    """The rate is what it is told to be, by no rule that is known."""
+    """The rate is what it was said to be, by no rule that is known."""
 
     id = "rate_of_its_own"
     sentence = "the learning rate is another, and the updates follow it"
@@ -236,14 +236,14 @@ class RateOfItsOwn(Change):
         return f"{self.sentence}: {listed}{' …' if len(self.rates) > 3 else ''}"
 
     def fitted(self, evidence: Evidence) -> Iterator[Self]:
-        """As it is told."""
-        told = {step: evidence.recorded("lr", step) for step in evidence.looked_at}
-        rates = tuple((step, float(lr)) for step, lr in told.items() if lr is not None and np.isfinite(lr).all())
+        """As it is reported."""
+        reported = {step: evidence.recorded("lr", step) for step in evidence.looked_at}
+        rates = tuple((step, float(lr)) for step, lr in reported.items() if lr is not None and np.isfinite(lr).all())
         if any(rate != float(evidence.inputs.lr[step]) for step, rate in rates):
             yield replace(self, rates=rates)
 
     def rate(self, run: Circumstances, lr: float) -> float:
-        """What was told of the step."""
+        """What was reported of the step."""
         return dict(self.rates).get(run.step, lr)
 
 

@@ -31,11 +31,11 @@ class PartCounts(OfLoss):
     sentence = "only the {part} of each batch has a gradient"
     formula = "∂L/∂ŷ_i ← «0» for the other i"
     origin = "micro-batches between which gradients are cleared, a loss of the last piece only"
-    choices = ("part", "alone", "told")
+    choices = ("part", "alone", "reported")
 
     part: Literal["first half", "second half", "first sample", "last sample"] = "second half"
     alone: bool = False
-    told: bool = False
+    reported: bool = False
 
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
@@ -44,9 +44,9 @@ class PartCounts(OfLoss):
         yield from (c for c in super().variants(scenario) if most > 1 and (scenario.batch_size > 2 or "half" in c.part))
 
     def says(self) -> str:
-        """Also whether its mean is its own, and whether the loss that is told is that of the part."""
+        """Also whether its mean is its own, and whether the loss that is reported is that of the part."""
         mean = ", as of a batch of its own" if self.alone else ""
-        return super().says() + mean + ("; the loss is that of the part too" if self.told else "")
+        return super().says() + mean + ("; the loss is that of the part too" if self.reported else "")
 
     def loss(self, run: Circumstances, op: Loss) -> Any:
         """Value and gradient by the part."""
@@ -61,7 +61,7 @@ class PartCounts(OfLoss):
             own = op.gradient(yhat[part], y[part]) if self.alone else whole[part]
             return concat([0 * whole[: part.start], own, 0 * whole[part.stop :]], 0)
 
-        return instead(op, gradient=gradient, **({"value": value} if self.told else {}))
+        return instead(op, gradient=gradient, **({"value": value} if self.reported else {}))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, Self, get_args
 import numpy as np
 
 from isograd.changes.catalogue.gradients import TINY
-from isograd.changes.change import Circumstances, Evidence, Told, Values
+from isograd.changes.change import Circumstances, Evidence, Recorded, Values
 from isograd.changes.places import AtParameter
 from isograd.dtypes import FORMATS
 from isograd.inputs import Array
@@ -35,7 +35,7 @@ class Known(NamedTuple):
         g: its gradient, as the rules have it.
         start: its initial value.
         before: its gradient at the step before, as the rules have it.
-        told: the same with what is added.
+        reported: the same with what is added.
         after: the parameter after the update, as the optimizer has it.
         axes: the parameter's own.
     """
@@ -44,7 +44,7 @@ class Known(NamedTuple):
     g: Array
     start: Array
     before: Array
-    told: Array
+    reported: Array
     after: Array
     axes: tuple[int, ...]
 
@@ -68,7 +68,7 @@ TERMS: Mapping[str, tuple[Callable[[Known], Array], str]] = {
         "the parameter less the mean of its elements (a penalty of their variance)",
     ),
     "g of before": (lambda of: of.before, "its gradient of the step before"),
-    "what came before": (lambda of: of.told, "what it came to at the step before (a moving average, a momentum)"),
+    "what came before": (lambda of: of.reported, "what it came to at the step before (a moving average, a momentum)"),
     "sign g": (lambda of: np.sign(of.g), "the sign of its gradient"),
     "g / ‖g‖": (lambda of: of.g / _norm(of.g, of.axes), "its gradient over its norm (normalised)"),
     "g²": (lambda of: of.g * of.g, "the square of its gradient"),
@@ -126,12 +126,12 @@ class TermAdded(AtParameter):
         return self.of in REMEMBERED
 
     def back_in(self, scenario: Scenario) -> int | None:
-        """The step before is enough for its gradient; what it came to is told, or it is led through all of them."""
+        """The step before is enough for its gradient; what it came to is reported, or it is led through all of them."""
         return 1 if self.of == "g of before" else 0 if self.to == "the gradient" else None
 
-    def recall(self, run: Circumstances, told: Told) -> None:
+    def recall(self, run: Circumstances, recorded: Recorded) -> None:
         """What the gradients came to at the step before."""
-        found = {key: told(f"grad/{key}", 1) for key in run.inputs.weights if self.to == "the gradient"}
+        found = {key: recorded(f"grad/{key}", 1) for key in run.inputs.weights if self.to == "the gradient"}
         run.memory = {key: (value, value) for key, value in found.items() if value is not None}
 
     vague = True  # a change with a name says more
@@ -143,7 +143,7 @@ class TermAdded(AtParameter):
 
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """To the gradient, told or not, and to what the update makes of it."""
+        """To the gradient, reported or not, and to what the update makes of it."""
         for plain in super().variants(scenario):
             yield from (replace(plain, to=to) for to in get_args(Where))
 
@@ -154,7 +154,7 @@ class TermAdded(AtParameter):
             over = TERMS[self.of][1].removeprefix("the mean of its gradient ")
             said = f"{self.to} of {self.at or 'every parameter'} is centred: its mean {over} is subtracted"
         if self.to == "the gradient that the update uses":
-            said += ", and what is told is right"
+            said += ", and what is reported is right"
         return said if self.times == 1.0 else f"{said}, which itself is {self.times:.9g} times what it should be"
 
     def fitted(self, evidence: Evidence) -> Iterator[Self]:
@@ -203,31 +203,31 @@ class TermAdded(AtParameter):
             rate = -float(evidence.inputs.lr[step])  # right for plain gradient descent; the trial tells for others
             off, due = (off / rate, g) if rate else (off, due)
         start = evidence.inputs.weights[key].astype(np.float64)
-        before, told = self._before(evidence, key, step, g)
+        before, reported = self._before(evidence, key, step, g)
         return (
             off,
             due,
-            Known(w, g, start, before, told, evidence.ruled(f"weight/{key}", step), tuple(range(-g.ndim, 0))),
+            Known(w, g, start, before, reported, evidence.ruled(f"weight/{key}", step), tuple(range(-g.ndim, 0))),
         )
 
     def _before(self, evidence: Evidence, key: str, step: int, g: Array) -> tuple[Array, Array]:
         """A parameter's gradient at the step before, and what it came to then."""
         if not step:
             return 0 * g, 0 * g
-        before, told = evidence.ruled(f"grad/{key}", step - 1), evidence.recorded(f"grad/{key}", step - 1)
+        before, reported = evidence.ruled(f"grad/{key}", step - 1), evidence.recorded(f"grad/{key}", step - 1)
         rate, after = float(evidence.inputs.lr[step - 1]), evidence.recorded(f"weight/{key}", step - 1)
         if self.to != "the gradient" and after is not None and rate:
             w = evidence.state(step - 1)[f"weight/{key}"].astype(np.float64)
-            told = after - w if self.to == "the update" else (w - after) / rate
-        return before, 0 * g if told is None else told
+            reported = after - w if self.to == "the update" else (w - after) / rate
+        return before, 0 * g if reported is None else reported
 
     def _of(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Known:
         start = run.inputs.weights[key].astype(np.float64)
-        before, told = run.memory.get(key, (0 * g, 0 * g) if self.begins == "with 0" else (g, g))
-        return Known(w, g, start, before, told, after, tuple(range(-start.ndim, 0)))
+        before, reported = run.memory.get(key, (0 * g, 0 * g) if self.begins == "with 0" else (g, g))
+        return Known(w, g, start, before, reported, after, tuple(range(-start.ndim, 0)))
 
     def gradients(self, run: Circumstances, g: Values) -> Values:
-        """With the term, where it is told."""
+        """With the term, where it is reported."""
         if self.to != "the gradient":
             return g
         return {k: self._with(v, run, k, run.plain(run.parameter(k)), v) if self.here(k) else v for k, v in g.items()}

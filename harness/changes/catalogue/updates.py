@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from isograd.changes.change import Change, Circumstances, Evidence, Told, Values
+from isograd.changes.change import Change, Circumstances, Evidence, Recorded, Values
 from isograd.changes.places import AtParameter
 from isograd.dtypes import FORMATS
 from isograd.scenario import Scenario
@@ -122,23 +122,23 @@ class DecayToStart(AtParameter):
     solve = {"by": 0.0}  # noqa: RUF012
 
     by: float = 0.01
-    told: bool = False
+    reported: bool = False
 
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """In the update; of all parameters also as a term of the loss, whose gradient is told."""
+        """In the update; of all parameters also as a term of the loss, whose gradient is reported."""
         yield from super().variants(scenario)
-        yield cls(told=True)
+        yield cls(reported=True)
 
     def gradients(self, run: Circumstances, g: Values) -> Values:
-        """With the term's own, where they are told."""
-        if not self.told:
+        """With the term's own, where they are reported."""
+        if not self.reported:
             return g
         return {k: v + self._pull(run, k, run.plain(run.parameter(k))) if self.here(k) else v for k, v in g.items()}
 
     def used(self, run: Circumstances, key: str, w: Any, g: Any) -> Any:
         """g + λ (w − w₀) for g."""
-        return g + self._pull(run, key, w) if self.here(key) and not self.told else g
+        return g + self._pull(run, key, w) if self.here(key) and not self.reported else g
 
     def _pull(self, run: Circumstances, key: str, w: Any) -> Any:
         return self.by * (w - run.inputs.weights[key].astype(np.float64))
@@ -265,14 +265,16 @@ class WeightsAveraged(Change):
     when: Literal["at each epoch's end", "after each update"] = "at each epoch's end"
 
     def back_in(self, scenario: Scenario) -> int | None:
-        """Where each update ends with the mean, that is told; else it is led through all steps."""
+        """Where each update ends with the mean, that is reported; else it is led through all steps."""
         return 0 if self.when == "after each update" else None
 
-    def recall(self, run: Circumstances, told: Told) -> None:
-        """The sum, from the mean that was told and the number of steps."""
+    def recall(self, run: Circumstances, recorded: Recorded) -> None:
+        """The sum, from the mean that was reported and the number of steps."""
         number = run.step if self.since == "since the start" else run.step % run.inputs.steps_per_epoch
         found = {
-            key: told(f"weight/{key}", 1) for key in run.inputs.weights if number and self.when != "at each epoch's end"
+            key: recorded(f"weight/{key}", 1)
+            for key in run.inputs.weights
+            if number and self.when != "at each epoch's end"
         }
         run.memory = {key: (number * mean, number) for key, mean in found.items() if mean is not None}
 

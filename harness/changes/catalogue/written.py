@@ -59,7 +59,7 @@ class WrittenLoss(OfLoss):
     choices = ("how",)
     tables = {"of": WRITTEN}  # noqa: RUF012
 
-    how: Literal["instead", "besides", "told"] = "instead"
+    how: Literal["instead", "besides", "reported"] = "instead"
     of: str = ""
     by: float = 0.0
 
@@ -88,13 +88,13 @@ class WrittenLoss(OfLoss):
         )
         if self.how == "besides":
             return f"{self.by:.9g} times the mean of {of} is added to the loss"
-        if self.how == "told":
-            return f"the loss that is told is {times}the mean of {of}, and its gradient is right"
+        if self.how == "reported":
+            return f"the loss that is reported is {times}the mean of {of}, and its gradient is right"
         return f"the loss is {times}the mean of {of}"
 
     def touches(self, scenario: Scenario) -> frozenset[str] | None:
-        """What the loss computes; of what is told the loss alone."""
-        return frozenset(("loss",)) if self.how == "told" else super().touches(scenario)
+        """What the loss computes; of what is reported the loss alone."""
+        return frozenset(("loss",)) if self.how == "reported" else super().touches(scenario)
 
     def fitted(self, evidence: Evidence) -> Iterator[Self]:
         """Every loss whose gradient is, but for a constant, what the trace has at the first wrong steps."""
@@ -117,7 +117,7 @@ class WrittenLoss(OfLoss):
     def _read(self, evidence: Evidence, step: int) -> tuple[Array, Array, Array] | None:
         """Outputs and labels, and what another loss would have to give."""
         last, batch = evidence.scenario.layers[-1].name, evidence.inputs.batch(step)
-        name = "loss" if self.how == "told" else f"backward/{last}"
+        name = "loss" if self.how == "reported" else f"backward/{last}"
         outputs, got = evidence.recorded(f"forward/{last}", step), evidence.recorded(name, step)
         if outputs is None or got is None or outputs.ndim != 2:
             return None
@@ -127,16 +127,16 @@ class WrittenLoss(OfLoss):
         return outputs, y, got - evidence.ruled(name, step) if self.how == "besides" else got
 
     def _values(self, other: Written, read: list[tuple[Array, Array, Array]]) -> Array:
-        """What a loss gives for outputs and labels, of all steps: its value where that is told, or its gradient."""
+        """What a loss gives for outputs and labels, of all steps: its value where that is reported, or its gradient."""
         out = []
         with np.errstate(all="ignore"):
             for outputs, y, _ in read:
-                value = other.value(outputs, y).sum() if self.how == "told" else other.slope(outputs, y)
+                value = other.value(outputs, y).sum() if self.how == "reported" else other.slope(outputs, y)
                 out.append(np.ravel(np.asarray(value, np.float64)) / prod(outputs.shape))
         return np.concatenate(out)
 
     def loss(self, run: Circumstances, op: Loss) -> Any:
-        """The other one, or with the other one; what is told has no gradient."""
+        """The other one, or with the other one; what is reported has no gradient."""
         if self.idle:
             return op
         other, by = WRITTEN[self.of], Exact(self.by)
@@ -149,7 +149,7 @@ class WrittenLoss(OfLoss):
             more = by * other.slope(yhat, y) / prod(yhat.shape)
             return op.gradient(yhat, y) + more if self.how == "besides" else more
 
-        return instead(op, value=value) if self.how == "told" else instead(op, value=value, gradient=gradient)
+        return instead(op, value=value) if self.how == "reported" else instead(op, value=value, gradient=gradient)
 
 
 OF_LOSS: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Any], str]] = {
@@ -165,42 +165,46 @@ OF_LOSS: Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Any], str]] = 
 
 @dataclass(frozen=True)
 class FunctionOfLoss(OfLoss):
-    """A function of the loss is what is made small, or what is told."""
+    """A function of the loss is what is made small, or what is reported."""
 
     id = "function_of_loss"
     sentence = "the loss is a function of what it should be"
     formula = "L ← «f(L)», and so ∂L/∂ŷ ← «f′(L)» ∂L/∂ŷ"
     origin = "the root of the mean squared error, a log-likelihood, a perplexity, a loss for a plot with a log axis"
-    choices = ("told",)
+    choices = ("reported",)
 
     tables = {"of": OF_LOSS}  # noqa: RUF012
 
     of: str = "root"
-    told: bool = False
+    reported: bool = False
 
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """Every function, in training and in what is told."""
-        yield from (cls(of=of, told=told) for of in OF_LOSS for told in (False, True))
+        """Every function, in training and in what is reported."""
+        yield from (cls(of=of, reported=reported) for of in OF_LOSS for reported in (False, True))
 
     @property
     def where(self) -> str:
         """Which, and of what."""
-        return f"told: {self.of}" if self.told else self.of
+        return f"reported: {self.of}" if self.reported else self.of
 
     def says(self) -> str:
         """Which."""
         said = OF_LOSS[self.of][2]
-        return f"the loss that is told is {said}, and its gradient is right" if self.told else f"the loss is {said}"
+        return (
+            f"the loss that is reported is {said}, and its gradient is right"
+            if self.reported
+            else f"the loss is {said}"
+        )
 
     def touches(self, scenario: Scenario) -> frozenset[str] | None:
-        """What the loss computes; of what is told the loss alone."""
-        return frozenset(("loss",)) if self.told else super().touches(scenario)
+        """What the loss computes; of what is reported the loss alone."""
+        return frozenset(("loss",)) if self.reported else super().touches(scenario)
 
     def loss(self, run: Circumstances, op: Loss) -> Any:
         """The function, and the chain rule."""
         of, slope, _ = OF_LOSS[self.of]
         changed = {"value": lambda yhat, y: of(op.value(yhat, y))}
-        if not self.told:
+        if not self.reported:
             changed["gradient"] = lambda yhat, y: slope(op.value(yhat, y)) * op.gradient(yhat, y)
         return instead(op, **changed)

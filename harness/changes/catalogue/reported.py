@@ -1,4 +1,4 @@
-"""What can be wrong with what is told of a step, though the training is right?"""
+"""What can be wrong with what is reported of a step, though the training is right?"""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from isograd.changes.change import Change, Circumstances, Told, Values
+from isograd.changes.change import Change, Circumstances, Recorded, Values
 from isograd.changes.places import AtLayer, is_activation
 from isograd.scenario import Scenario
 
 
 @dataclass(frozen=True)
 class LossAfterUpdate(Change):
-    """What is told of the forward pass is that of the weights after the update."""
+    """What is reported of the forward pass is that of the weights after the update."""
 
     id = "loss_after_update"
-    sentence = "the loss that is told is that after the update"
+    sentence = "the loss that is reported is that after the update"
     formula = "L(«w_(t+1)»)   (not L(w_t))"
     origin = "a forward pass once more, to be logged"
     choices = ("what",)
@@ -32,32 +32,35 @@ class LossAfterUpdate(Change):
 
     def says(self) -> str:
         """Of what."""
-        words = {"outputs": "outputs that are told are those", "both": "outputs and the loss that are told are those"}
+        words = {
+            "outputs": "outputs that are reported are those",
+            "both": "outputs and the loss that are reported are those",
+        }
         return super().says() if self.what == "loss" else f"the {words[self.what]} after the update"
 
     def returned(self, run: Circumstances, seen: Values) -> Values:
         """Of the same batch."""
         again = {name: run.plain(value) for name, value in run.again().items()}
-        told = {"loss": ["loss"], "outputs": [name for name in again if name != "loss"], "both": list(again)}
-        return {**seen, **{name: again[name] for name in told[self.what]}}
+        reported = {"loss": ["loss"], "outputs": [name for name in again if name != "loss"], "both": list(again)}
+        return {**seen, **{name: again[name] for name in reported[self.what]}}
 
 
 @dataclass(frozen=True)
 class RunningLoss(Change):
-    """The loss that is told is a mean over steps."""
+    """The loss that is reported is a mean over steps."""
 
     id = "running_loss"
-    sentence = "the loss that is told is the mean of all {since}"
+    sentence = "the loss that is reported is the mean of all {since}"
     formula = "L̄ = «(1/t) Σ» L"
     origin = "a meter that is not reset, or a progress bar's average"
     remembers = True
     back = 0
     choices = ("since",)
 
-    def recall(self, run: Circumstances, told: Told) -> None:
-        """The sum, from the mean that was told and the number of steps."""
+    def recall(self, run: Circumstances, recorded: Recorded) -> None:
+        """The sum, from the mean that was reported and the number of steps."""
         number = run.step if self.since == "since the start" else run.step % run.inputs.steps_per_epoch
-        if number and (mean := told("loss", 1)) is not None:
+        if number and (mean := recorded("loss", 1)) is not None:
             run.memory["sum"] = number * mean, number
 
     since: Literal["since the start", "since the epoch's start"] = "since the start"
@@ -73,10 +76,10 @@ class RunningLoss(Change):
 
 @dataclass(frozen=True)
 class RunningMean(Change):
-    """The loss that is told is smoothed."""
+    """The loss that is reported is smoothed."""
 
     id = "smoothed_loss"
-    sentence = "the loss that is told is smoothed: {by:.9g} of what was told before, and the rest of the loss"
+    sentence = "the loss that is reported is smoothed: {by:.9g} of what was reported before, and the rest of the loss"
     formula = "L̄ ← «β L̄ + (1 − β)» L"
     origin = "an exponential moving average for a plot"
     between = {"by": (0.0, 1.0)}  # noqa: RUF012
@@ -86,9 +89,9 @@ class RunningMean(Change):
 
     by: float = 0.9
 
-    def recall(self, run: Circumstances, told: Told) -> None:
-        """The mean that was told."""
-        if (mean := told("loss", 1)) is not None:
+    def recall(self, run: Circumstances, recorded: Recorded) -> None:
+        """The mean that was reported."""
+        if (mean := recorded("loss", 1)) is not None:
             run.memory["mean"] = mean
 
     def returned(self, run: Circumstances, seen: Values) -> Values:
@@ -99,12 +102,12 @@ class RunningMean(Change):
 
 
 @dataclass(frozen=True)
-class WeightsToldEarly(Change):
-    """The weights that are told are those before the update."""
+class WeightsReportedEarly(Change):
+    """The weights that are reported are those before the update."""
 
-    id = "weights_told_early"
-    sentence = "the weights that are told are those before the update"
-    formula = "told: «w_t»   (not w_(t+1))"
+    id = "weights_reported_early"
+    sentence = "the weights that are reported are those before the update"
+    formula = "reported: «w_t»   (not w_(t+1))"
     origin = "a copy that is taken too early"
 
     def returned(self, run: Circumstances, seen: Values) -> Values:
@@ -112,20 +115,20 @@ class WeightsToldEarly(Change):
         return {**seen, **run.memory.pop("before", {})}
 
     def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:
-        """Nothing is different; what it was is kept for what is told."""
+        """Nothing is different; what it was is kept for what is reported."""
         run.memory.setdefault("before", {})[f"weight/{key}"] = w
         return after
 
 
 @dataclass(frozen=True)
-class WeightsToldAveraged(Change):
-    """The weights that are told are a moving average of theirs."""
+class WeightsReportedAveraged(Change):
+    """The weights that are reported are a moving average of theirs."""
 
-    id = "weights_told_averaged"
+    id = "weights_reported_averaged"
     sentence = (
-        "the weights that are told are a moving average: {by:.9g} of the average before, and the rest the weights"
+        "the weights that are reported are a moving average: {by:.9g} of the average before, and the rest the weights"
     )
-    formula = "told: w̄ ← «β w̄ + (1 − β)» w"
+    formula = "reported: w̄ ← «β w̄ + (1 − β)» w"
     origin = "an exponential moving average (EMA) of the weights that is saved for them"
     solve = {"by": 0.0}  # noqa: RUF012
     between = {"by": (0.0, 1.0)}  # noqa: RUF012
@@ -134,30 +137,32 @@ class WeightsToldAveraged(Change):
 
     by: float = 0.9
 
-    def recall(self, run: Circumstances, told: Told) -> None:
-        """The averages that were told."""
+    def recall(self, run: Circumstances, recorded: Recorded) -> None:
+        """The averages that were reported."""
         names = [f"weight/{key}" for key in run.inputs.weights]
-        run.memory = {name: value for name in names if (value := told(name, 1)) is not None}
+        run.memory = {name: value for name in names if (value := recorded(name, 1)) is not None}
 
     def returned(self, run: Circumstances, seen: Values) -> Values:
         """The average; it begins with the initial weights."""
-        told = dict(seen)
+        reported = dict(seen)
         for key, initial in run.inputs.weights.items():
             name = f"weight/{key}"
             if np.shape(seen[name])[-initial.ndim :] != initial.shape:
-                continue  # another change has told it in another shape
+                continue  # another change has reported it in another shape
             before = run.memory.get(name, initial.astype(np.float64))
-            told[name] = run.memory[name] = self.by * before + (1 - self.by) * seen[name]
-        return told
+            reported[name] = run.memory[name] = self.by * before + (1 - self.by) * seen[name]
+        return reported
 
 
 @dataclass(frozen=True)
-class ToldOverwritten(AtLayer):
-    """A layer's output is told as the activation after it has overwritten it."""
+class ReportedOverwritten(AtLayer):
+    """A layer's output is reported as the activation after it has overwritten it."""
 
-    id = "told_overwritten"
-    sentence = "what is told as the output of {at} is the output of {behind} behind it: it works in place (overwrites)"
-    formula = "told: «f(z)»   (not z)"
+    id = "reported_overwritten"
+    sentence = (
+        "what is reported as the output of {at} is the output of {behind} behind it: it works in place (overwrites)"
+    )
+    formula = "reported: «f(z)»   (not z)"
     origin = "inplace=True, relu_, an out= argument"
 
     backward: bool = False
@@ -187,22 +192,22 @@ class ToldOverwritten(AtLayer):
 
     def returned(self, run: Circumstances, seen: Values) -> Values:
         """The activation's, under both names."""
-        feeds, told = run.scenario.feeds(), dict(seen)
+        feeds, reported = run.scenario.feeds(), dict(seen)
         for layer in run.scenario.layers:
             below = feeds[layer.name][0]
             if is_activation(run.scenario, layer) and below in feeds and self.is_at(below):
                 for kind in ("forward", "backward") if self.backward else ("forward",):
-                    told[f"{kind}/{below}"] = told[f"{kind}/{layer.name}"]
-        return told
+                    reported[f"{kind}/{below}"] = reported[f"{kind}/{layer.name}"]
+        return reported
 
 
 @dataclass(frozen=True)
-class LossToldTimes(Change):
-    """The loss that is told has a constant factor, and the training does not know of it."""
+class LossReportedTimes(Change):
+    """The loss that is reported has a constant factor, and the training does not know of it."""
 
-    id = "loss_told_times"
-    sentence = "the loss that is told is {by:.9g} times what it should be, and its gradient is right"
-    formula = "told: «k» L"
+    id = "loss_reported_times"
+    sentence = "the loss that is reported is {by:.9g} times what it should be, and its gradient is right"
+    formula = "reported: «k» L"
     origin = "a sum over a batch that is logged for its mean, a loss that is multiplied by the batch's size for a meter"
     solve = {"by": 1.0}  # noqa: RUF012
 
@@ -214,12 +219,12 @@ class LossToldTimes(Change):
 
 
 @dataclass(frozen=True)
-class LossToldRounded(Change):
-    """The loss that is told has few digits."""
+class LossReportedRounded(Change):
+    """The loss that is reported has few digits."""
 
-    id = "loss_told_rounded"
-    sentence = "the loss that is told is rounded to {digits} decimals"
-    formula = "told: «round»(L)"
+    id = "loss_reported_rounded"
+    sentence = "the loss that is reported is rounded to {digits} decimals"
+    formula = "reported: «round»(L)"
     origin = "a loss that is read from what was printed"
 
     digits: int = 4
@@ -240,12 +245,12 @@ class LossToldRounded(Change):
 
 
 @dataclass(frozen=True)
-class LossToldLate(Change):
-    """The loss that is told is that of the step before."""
+class LossReportedLate(Change):
+    """The loss that is reported is that of the step before."""
 
-    id = "loss_told_late"
-    sentence = "the loss that is told is that of the step before (and at first {at_first})"
-    formula = "told: «L_(t−1)»   (not L_t)"
+    id = "loss_reported_late"
+    sentence = "the loss that is reported is that of the step before (and at first {at_first})"
+    formula = "reported: «L_(t−1)»   (not L_t)"
     origin = "a log that is written before the step, a value that comes back asynchronously"
     remembers = True
     back = 1
@@ -255,7 +260,7 @@ class LossToldLate(Change):
 
     @property
     def where(self) -> str:
-        """What is told at first."""
+        """What is reported at first."""
         return f"at first {self.at_first}"
 
     def returned(self, run: Circumstances, seen: Values) -> Values:
@@ -266,12 +271,12 @@ class LossToldLate(Change):
 
 
 @dataclass(frozen=True)
-class GradientsToldScaled(Change):
-    """The gradients that are told have a constant factor, and the update does not know of it."""
+class GradientsReportedScaled(Change):
+    """The gradients that are reported have a constant factor, and the update does not know of it."""
 
-    id = "gradients_told_scaled"
-    sentence = "the gradients that are told are {by:.9g} times what they should be, and the update is right"
-    formula = "told: «k» ∂L/∂w"
+    id = "gradients_reported_scaled"
+    sentence = "the gradients that are reported are {by:.9g} times what they should be, and the update is right"
+    formula = "reported: «k» ∂L/∂w"
     origin = "gradients that are read before a loss's scale is taken off them, or before they are averaged"
     solve = {"by": 1.0}  # noqa: RUF012
 
@@ -283,12 +288,12 @@ class GradientsToldScaled(Change):
 
 
 @dataclass(frozen=True)
-class GradientsToldCleared(Change):
-    """The gradients that are told were cleared before they were read."""
+class GradientsReportedCleared(Change):
+    """The gradients that are reported were cleared before they were read."""
 
-    id = "gradients_told_cleared"
-    sentence = "the gradients that are told are 0: they were cleared before they were read, and after the update"
-    formula = "told: «0»   (not ∂L/∂w)"
+    id = "gradients_reported_cleared"
+    sentence = "the gradients that are reported are 0: they were cleared before they were read, and after the update"
+    formula = "reported: «0»   (not ∂L/∂w)"
     origin = "zero_grad() before a log, buffers that are used again"
 
     def returned(self, run: Circumstances, seen: Values) -> Values:

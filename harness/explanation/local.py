@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from isograd.arithmetic.noise import Kind
 from isograd.dtypes import FORMATS
-from isograd.envelope import Floats, noisy_walks, rate_envelope, strayed
+from isograd.envelope import Floats, noisy_walks, rate_envelope, spread_of
 from isograd.explanation.effort import HELD, Effort, effort_of
 from isograd.floors import floored
 from isograd.inputs import Array, Inputs
@@ -31,7 +31,7 @@ from isograd.trace import FLOATS, Trace
 
 
 @dataclass(frozen=True)
-class Own:
+class Local:
     """A trace, what it was made from, and its state before each step.
 
     Attributes:
@@ -77,7 +77,7 @@ class Own:
         return effort_of(self.scenario, self.inputs)
 
     @cached_property
-    def local(self) -> dict[tuple[int, int], Mapping[str, Floats]]:
+    def by_operation(self) -> dict[tuple[int, int], Mapping[str, Floats]]:
         """Errors of operations on its own numbers, as far as they were asked for (`isograd.explanation.localise`)."""
         return {}
 
@@ -140,7 +140,7 @@ class Own:
         walks = partial(noisy_walks, self.scenario, self.inputs, "resync", self.states, **options)
         for parts in zip(*(walks(kind=kind) for kind in self.effort.kinds), strict=True):
             at, dtype = parts[0][0], self.scenario.dtype
-            found = strays((kind, walk) for kind, (_, walk) in zip(self.effort.kinds, parts, strict=True))
+            found = spreads((kind, walk) for kind, (_, walk) in zip(self.effort.kinds, parts, strict=True))
             right = {
                 name: np.broadcast_to(found[name][0], (len(at), *found[name][0].shape[1:]))
                 for name in self.shapes
@@ -149,10 +149,10 @@ class Own:
             values = as_far_as_the_dtype_reaches(right, partial(self._twin, at), dtype)
             yield at, dict(values), {name: self.envelope(name, found[name][1], values[name], at) for name in values}
 
-    def envelope(self, name: str, stray: Floats, right: Array, steps: NDArray[np.int64]) -> Floats:
+    def envelope(self, name: str, spread: Floats, right: Array, steps: NDArray[np.int64]) -> Floats:
         """The envelope around what is right at some steps, each with a leading axis of steps."""
         return (
-            rate_envelope(self.scenario, right, steps) if name == "lr" else floored(stray, right, self.scenario.dtype)
+            rate_envelope(self.scenario, right, steps) if name == "lr" else floored(spread, right, self.scenario.dtype)
         )
 
     def _twin(self, at: Any) -> dict[str, Array]:
@@ -176,35 +176,35 @@ Parts = Iterable[tuple[Kind, Iterable[tuple[str, Array]]]]
 """Kinds of noisy runs, each with its quantities, (runs, …)."""
 
 
-def strays(parts: Parts) -> dict[str, tuple[Floats, Floats]]:
+def spreads(parts: Parts) -> dict[str, tuple[Floats, Floats]]:
     """For each quantity the run without noise, and how far the noisy ones stray from it; one kind after the other."""
     out: dict[str, tuple[Floats, Floats]] = {}
     for kind, quantities in parts:
         for name, runs in quantities:
             value, before = out.get(name) or (np.array(runs[0]), np.zeros(runs.shape[1:]))
-            off = strayed(runs, value, FACTOR, kind) if len(runs) > 1 else before
+            off = spread_of(runs, value, FACTOR, kind) if len(runs) > 1 else before
             out[name] = value, np.maximum(before, off)
     return out
 
 
-def own_states(scenario: Scenario, inputs: Inputs, trace: Trace, states: States) -> Own:
+def make_local(scenario: Scenario, inputs: Inputs, trace: Trace, states: States) -> Local:
     """The trace with its states: those that it was given in resync; in free what the step before has left."""
     dtype = FORMATS[scenario.dtype].dtype
     if trace.manifest.mode == "resync":
-        return Own(scenario, inputs, trace, states, trace.steps)
+        return Local(scenario, inputs, trace, states, trace.steps)
     left = {name: trace.columns.get(name) for name in inputs.initial}
     if not all(fits(left[name], value.shape) for name, value in inputs.initial.items()):
         # something of the state was not recorded, or not in its layout: only the start is known
         known = {name: np.broadcast_to(value, (inputs.steps, *value.shape)) for name, value in inputs.initial.items()}
-        return Own(scenario, inputs, trace, known, trace.steps[trace.steps == 0])
-    own = {}
+        return Local(scenario, inputs, trace, known, trace.steps[trace.steps == 0])
+    left_by = {}
     for name, value in inputs.initial.items():
-        own[name] = np.full((inputs.steps, *value.shape), np.nan, dtype)
-        own[name][0] = value
+        left_by[name] = np.full((inputs.steps, *value.shape), np.nan, dtype)
+        left_by[name][0] = value
         after = trace.steps + 1 < inputs.steps
-        own[name][trace.steps[after] + 1] = trace.columns[name][after]
+        left_by[name][trace.steps[after] + 1] = trace.columns[name][after]
     known_steps = trace.steps[(trace.steps == 0) | np.isin(trace.steps - 1, trace.steps)]
-    return Own(scenario, inputs, trace, own, known_steps)
+    return Local(scenario, inputs, trace, left_by, known_steps)
 
 
 def fits(column: Column | None, shape: tuple[int, ...] | None) -> bool:
