@@ -66,6 +66,7 @@ ORDER = [
     "isograd.findings",
     "isograd.assess",
     "isograd.rejudge",
+    "isograd.templates",
     "isograd.report",
     "isograd.plan",
     "isograd.api",

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from isograd.calibration import Calibration, share
 from isograd.calibration.causes import Causes
 from isograd.calibration.outside import GREEN, Outside
 from isograd.report.staging import staged
+from isograd.templates import templates
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
 WIDTH, HEIGHT, DECADES = 640, 300, 5
@@ -25,7 +25,7 @@ def write(calibration: Calibration, folder: str | Path) -> Path:
     Raises:
         ReportError: the folder holds something other than a report, or cannot be written.
     """
-    environment = _templates()
+    environment = templates("isograd.calibration", False)
     with staged(folder, {"factor": calibration.factor, **calibration.request}) as staging:
         tables = {name: getattr(calibration, name) for name in ("curve", "clean", "faults")}
         tables |= {name: getattr(calibration.outside, name) for name in ("tables", "wide", "planted", "overflows")}
@@ -61,7 +61,8 @@ def write_causes(causes: Causes, folder: str | Path) -> Path:
     with staged(folder, causes.request) as staging:
         for name in ("single", "pairs", "strangers", "seconds"):
             getattr(causes, name).to_csv(staging / f"{name}.csv", index=False, lineterminator="\n", float_format="%.4g")
-        (staging / "README.md").write_text(_templates().get_template("causes.md").render(**rows), "utf-8")
+        page = templates("isograd.calibration", False).get_template("causes.md").render(**rows)
+        (staging / "README.md").write_text(page, "utf-8")
     return Path(folder)
 
 
@@ -166,17 +167,6 @@ def curve(calibration: Calibration) -> dict[str, Any]:
         "ticks": [(f"{x(factor):.1f}", f"{factor:g}") for factor in (0.5, 1, 2, 4, 8, 16, 32, 64)],
         "levels": [(f"{HEIGHT * i / DECADES:.1f}", f"1e-{i}" if i else "1") for i in range(DECADES + 1)],
     }
-
-
-def _templates() -> Environment:
-    return Environment(
-        loader=PackageLoader("isograd.calibration"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # numbers, and names of our own
-    )
 
 
 def _path(x: Any, y: Any) -> str:

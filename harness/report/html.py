@@ -9,13 +9,13 @@ from importlib.resources import files
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from isograd.report.curves import Chart, error_chart, loss_chart
 from isograd.report.overview import backends_of, overview
 from isograd.report.section import plain, rows_of, scenario_rows, short
+from isograd.templates import templates
 
 if TYPE_CHECKING:
     from isograd.assess import ScenarioResult
@@ -33,14 +33,7 @@ def html(report: Report) -> str:
     Text from scenarios and backends is escaped by the template, and the numbers are JSON in which ``<`` is escaped. The
     page's own policy lets nothing be loaded, and no script run but its two, which it knows by their digests.
     """
-    env = Environment(
-        loader=PackageLoader("isograd.report"),
-        autoescape=True,
-        finalize=plain,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    env = templates("isograd.report", True, plain)
     env.filters |= {"short": short, "parted": parted}
     told = overview(report)
     results = enumerate(report.results)

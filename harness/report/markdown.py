@@ -6,11 +6,11 @@ import html
 import re
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from isograd.report.overview import overview
 from isograd.report.section import plain, scenario_rows, short
+from isograd.templates import templates
 
 if TYPE_CHECKING:
     from isograd.report import Report
@@ -23,15 +23,7 @@ SPECIAL = re.compile(r"[\\`*_\[\]|~$#@!]")
 
 def markdown(report: Report) -> str:
     """The page. Every value that the template prints is escaped, for Markdown and for HTML."""
-    env = Environment(
-        loader=PackageLoader("isograd.report"),
-        autoescape=True,
-        finalize=escaped,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    env = templates("isograd.report", True, escaped)
     env.filters |= {"code": code, "pre": pre, "short": short}
     sections = [scenario_rows(report, result, losses=LOSSES, weights=WEIGHTS) for result in report.results]
     for section in sections:
