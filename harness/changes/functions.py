@@ -9,6 +9,9 @@ from isograd.arithmetic.words import cos, erf, exp, log, maximum, minimum, sign,
 from isograd.arithmetic.words import max as largest
 from isograd.arithmetic.words import sum as total
 
+TINY = 1e-30
+"""Instead of 0 under a root, in a logarithm or a quotient: no dtype but float64 has squares that are smaller."""
+
 HALF_PI = 0.8862269254527580  # √π / 2
 
 
@@ -42,7 +45,7 @@ def _of_softmax(axis: int, said: str) -> Function:
 
 def length(v: Any, axis: Any) -> Any:
     """The Euclidean length along axes (None: of all), which is no divisor of 0."""
-    return sqrt(total(v * v, axis, keepdims=True) + 1e-30)
+    return sqrt(total(v * v, axis, keepdims=True) + TINY)
 
 
 MORE: Mapping[str, Function] = {

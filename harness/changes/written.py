@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from isograd.arithmetic.words import exp, log, maximum, one_hot, reshape, sign, sqrt, tanh, where
 from isograd.arithmetic.words import sum as total
-from isograd.changes.functions import length, softmax
+from isograd.changes.functions import TINY, length, softmax
 
 SMALL = 1e-8
 """What keeps a logarithm or a division finite."""
@@ -188,7 +188,7 @@ VALUES: Mapping[str, Written] = {
         "Poisson's likelihood, of rates",
     ),
     "kl": Written(
-        lambda yhat, y: y * (log(maximum(y, 1e-30)) - yhat),
+        lambda yhat, y: y * (log(maximum(y, TINY)) - yhat),
         lambda yhat, y: -1 * y + 0 * yhat,
         "the Kullback–Leibler divergence",
     ),
@@ -228,13 +228,13 @@ VALUES: Mapping[str, Written] = {
         "the squared error over the standard deviation of the batch's labels (normalised)",
     ),
     "over the labels' squares": Written(
-        lambda yhat, y: (yhat - y) * (yhat - y) / (_mean(y * y) + 1e-30),
-        lambda yhat, y: 2 * (yhat - y) / (_mean(y * y) + 1e-30),
+        lambda yhat, y: (yhat - y) * (yhat - y) / (_mean(y * y) + TINY),
+        lambda yhat, y: 2 * (yhat - y) / (_mean(y * y) + TINY),
         "the squared error over the mean square of the batch's labels (normalised, relative)",
     ),
     "over the labels' sizes": Written(
-        lambda yhat, y: (yhat - y) * (yhat - y) / (_mean(abs(y)) + 1e-30),
-        lambda yhat, y: 2 * (yhat - y) / (_mean(abs(y)) + 1e-30),
+        lambda yhat, y: (yhat - y) * (yhat - y) / (_mean(abs(y)) + TINY),
+        lambda yhat, y: 2 * (yhat - y) / (_mean(abs(y)) + TINY),
         "the squared error over the mean size of the batch's labels (normalised)",
     ),
     "larger half": Written(
@@ -278,7 +278,7 @@ def _unit(v: Any) -> Any:
 
 def _variance(y: Any, less: int = 0) -> Any:
     centred = y - _mean(y)
-    return total(centred * centred, keepdims=True) / max(prod(y.shape) - less, 1) + 1e-30
+    return total(centred * centred, keepdims=True) / max(prod(y.shape) - less, 1) + TINY
 
 
 def _of_half(yhat: Any, y: Any, *, largest_ones: bool) -> Any:
@@ -314,7 +314,7 @@ def _each(of: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 
 def _nll(p: Any, hot: Any) -> Any:
     """−log of the class's probability, one number a sample."""
-    return -1 * log(maximum(total(p * hot, 1, keepdims=True), 1e-30))
+    return -1 * log(maximum(total(p * hot, 1, keepdims=True), TINY))
 
 
 CLASSES: Mapping[str, Written] = {
@@ -357,13 +357,13 @@ CLASSES: Mapping[str, Written] = {
         lambda yhat, y: _focal(yhat, y)[0], lambda yhat, y: _focal(yhat, y)[1], "the focal loss with γ = 2"
     ),
     "entropy": Written(
-        lambda yhat, y: -1 * softmax(yhat, 1) * log(maximum(softmax(yhat, 1), 1e-30)),
-        _each(lambda p, hot: -1 * log(maximum(p, 1e-30)) - 1),
+        lambda yhat, y: -1 * softmax(yhat, 1) * log(maximum(softmax(yhat, 1), TINY)),
+        _each(lambda p, hot: -1 * log(maximum(p, TINY)) - 1),
         "the entropy of the probabilities",
     ),
     "all classes": Written(
-        lambda yhat, y: -1 * log(maximum(softmax(yhat, 1), 1e-30)),
-        _each(lambda p, hot: -1 / maximum(p, 1e-30)),
+        lambda yhat, y: -1 * log(maximum(softmax(yhat, 1), TINY)),
+        _each(lambda p, hot: -1 / maximum(p, TINY)),
         "the negative log probability of all classes (label smoothing)",
     ),
 }

@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from isograd.changes.catalogue.gradients import TINY, shrunk
+from isograd.changes.catalogue.gradients import shrunk
 from isograd.changes.change import Change, Circumstances, Values
+from isograd.changes.functions import TINY
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from isograd.arithmetic.words import exp, log, maximum, minimum, sign, sqrt, whe
 from isograd.arithmetic.words import sum as total
 from isograd.changes.catalogue.written import LEAST, NEAR, STEPS, times
 from isograd.changes.change import Circumstances, Evidence
+from isograd.changes.functions import TINY
 from isograd.changes.instead import instead
 from isograd.changes.places import OfLoss
 from isograd.changes.reading import near
@@ -39,7 +40,7 @@ class Family(NamedTuple):
 
 
 def _power_of(r: Any, c: Any) -> Any:
-    return exp(c * log(abs(r) + 1e-30))
+    return exp(c * log(abs(r) + TINY))
 
 
 FAMILIES: Mapping[str, Family] = {

@@ -9,13 +9,11 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from isograd.changes.change import Change, Circumstances, Evidence, Recorded, Values
+from isograd.changes.functions import TINY
 from isograd.changes.places import AtParameter, layer_of
 from isograd.dtypes import FORMATS
 from isograd.inputs import Array
 from isograd.scenario import Scenario
-
-TINY = 1e-30
-"""A norm below it is taken for it: no dtype but float64 has squares that are smaller."""
 
 
 @dataclass(frozen=True)

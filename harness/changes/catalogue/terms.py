@@ -8,8 +8,8 @@ from typing import Any, Literal, NamedTuple, Self, get_args
 
 import numpy as np
 
-from isograd.changes.catalogue.gradients import TINY
 from isograd.changes.change import Circumstances, Evidence, Recorded, Values
+from isograd.changes.functions import TINY
 from isograd.changes.places import AtParameter
 from isograd.dtypes import FORMATS
 from isograd.inputs import Array
