@@ -94,8 +94,8 @@ class Hooks:
     """Where hands can be laid on a step; None: nowhere.
 
     Attributes:
-        see: is shown each quantity as it is computed, by its name, and gives what is passed on and told.
-        gradients: is shown all parameters' gradients together, and gives what is told and what updates get.
+        see: is shown each quantity as it is computed, by its name, and gives what is passed on and reported.
+        gradients: is shown all parameters' gradients together, and gives what is reported and what updates get.
         used: is shown a parameter and its gradient, and gives what the update uses for it.
         updated: is shown a parameter, its gradient, and the parameter after the update, and gives the latter.
     """
@@ -224,8 +224,8 @@ class Training:
                 yield f"state/{key}.{slot}", kept[slot]
             after = params[param] = see(name, after) if see else after
             yield name, after
-        for layer, new in buffers.items():
-            for buffer, value in new.items():
+        for layer in (node.name for node in self.graph.nodes if node.name in buffers):
+            for buffer, value in buffers[layer].items():
                 name = f"buffer/{layer}.{buffer}"
                 self.params[layer][buffer] = see(name, value) if see else value
                 yield name, self.params[layer][buffer]

@@ -22,7 +22,7 @@ class Rules(Backend):
 
     Args:
         arithmetic: its name, or one made; "" for the scenario's dtype.
-        rounded: quantities are told in the scenario's dtype; the oracle is told all that there is, in float64.
+        rounded: quantities are reported in the scenario's dtype; the oracle is given all that there is, in float64.
         hooks: hands that are laid on each step.
     """
 
@@ -67,8 +67,8 @@ class RulesSession(Session):
     Attributes:
         rules: the training.
         lr: the learning rate of each step.
-        dtype: what quantities are told in.
-        as_it_is: what is computed is what is told.
+        dtype: what quantities are reported in.
+        as_it_is: what is computed is what is reported.
     """
 
     def __init__(self, rules: Training, inputs: Inputs, dtype: np.dtype[Any]) -> None:

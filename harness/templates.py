@@ -1,4 +1,4 @@
-"""How is a page made of a template? Compiled once, and kept as Python keeps its own modules."""
+"""How is a page made of a template? Compiled once, and kept for the next process."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
-from importlib.resources import files
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from jinja2.bccache import Bucket
 
 
 class _Compiled(FileSystemBytecodeCache):
-    """Compiled templates beside compiled modules; where they cannot be written, a page takes a moment longer."""
+    """Compiled templates in the user's cache; where they cannot be written, a page takes a moment longer."""
 
     def dump_bytecode(self, bucket: Bucket) -> None:
         """Kept, if there is room."""
@@ -41,12 +41,18 @@ def templates(package: str, autoescape: bool, finalize: Callable[[Any], Any] | N
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        bytecode_cache=_kept(package),
+        bytecode_cache=_kept(f"{autoescape}-{finalize is None}"),  # compiled code depends on both
     )
 
 
-def _kept(package: str) -> BytecodeCache | None:
-    folder = Path(str(files(package))) / "__pycache__"
-    if sys.dont_write_bytecode or not os.access(folder, os.W_OK):
+def _kept(options: str) -> BytecodeCache | None:
+    """Where compiled templates are kept; None where nothing is to be, or can be, written."""
+    if sys.dont_write_bytecode:
         return None
-    return _Compiled(str(folder), "%s.template")
+    with suppress(OSError, RuntimeError):  # no home, or none that can be written to
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "isograd"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner = folder.stat().st_uid
+        if owner == getattr(os, "getuid", lambda: owner)():  # compiled code of somebody else's is not run
+            return _Compiled(str(folder), f"{version('isograd')}-{options}-%s.template")
+    return None

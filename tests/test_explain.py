@@ -24,10 +24,21 @@ from isograd.recorder import record_here
 from isograd.rules import Rules
 from isograd.trace import MODES, Mode, Trace
 from tests.conftest import REFERENCE, recorded_here
-from tests.test_faults import HOT, LONG, MIXED, OBLONG, WIDE
+from tests.test_faults import DRAWN, HOT, LONG, MIXED, OBLONG, PLANNED, WIDE
 from tests.test_sabotage import SQUARE, named
 
 ADAM = SQUARE | {"name": "by_adam", "optimizer": {"kind": "adam", "lr": 0.01}}
+OVERFLOWS = HOT | {
+    "data": {"kind": "inline", "x": [[300, 200, 100]], "y": [[0.25]]}
+}  # before the loss, as the rules do
+DEAD = SQUARE | {  # every gradient below the activation is 0, and no norm is one to divide by
+    "name": "dead",
+    "layers": [
+        {"name": "hidden", "kind": "linear", "outputs": 3, "weight": DRAWN, "bias": [-9, -9, -9]},
+        {"name": "hidden_act", "kind": "relu"},
+    ],
+    "data": MIXED["data"] | {"y": [[1, 2, 3], [2, 0, 1], [0, 1, 1], [1, 1, 0], [2, 1, 0], [0, 0, 1], [1, 0, 2]]},
+}
 
 # A row a fault: how a backend's name has it, and the causes that must be named: it, and what does the same here.
 FAULTS = {
@@ -95,6 +106,23 @@ MORE: list[tuple[dict[str, Any], str, set[str]]] = [
     (MIXED, "samples_reordered,alone=1", {"samples_reordered(alone)"}),
     (MIXED, "data_mixed,by=0.25", {"data_mixed(samples: the one before)"}),
     (MIXED, "written_optimizer,by=signum", {"written_optimizer(signum)"}),
+    (MIXED, "layers_tied", {"layers_tied(first = second)"}),
+    (MIXED, "gradients_not_cleared,each_epoch=1", {"gradients_not_cleared(each epoch)"}),
+    (MIXED, "rate_warms_up,steps=4,first=0", {"rate_warms_up"}),
+    (PLANNED, "schedule_shifted,steps=1,reported=0", {"schedule_shifted(in the update only)"}),
+    (PLANNED, "schedule_of_shape,of=cosine,until=each epoch", {"schedule_of_shape(cosine over each epoch)"}),
+    (
+        DEAD,
+        "derivative_left_out,at=hidden_act",
+        {"derivative_left_out(hidden_act)", "derivative_at_output(hidden_act)"},
+    ),
+    (ADAM, "setting,at=optimizer,name=beta2,value=0.99", {"setting(optimizer.beta2)"}),
+    (ADAM, "definition,at=optimizer,name=not_corrected", {"definition(optimizer: not_corrected)"}),
+    (OVERFLOWS, "loss_scale,by=twice", {"loss_scale(twice)"}),
+    (SQUARE, "rate_in_time,by=0.02", {"rate_in_time(step)"}),
+    (SQUARE, "initial_lost,at=output.weight,fault2=initial_lost,at2=output.bias", {"initial_lost"}),
+    (PLANNED, "weight_decay,by=0.1,fault2=schedule_otherwise,how2=never", {"weight_decay + schedule_otherwise(never)"}),
+    (MIXED, "rate_warms_up,steps=4,first=0,fault2=weight_decay,by2=0.1", {"rate_warms_up + weight_decay"}),
 ]
 PAIRS = {
     "which follow from one another": "labels_shifted,fault2=gradient_scale,by2=0.5",

@@ -260,6 +260,7 @@ def test_four_units_in_the_last_place_are_at_the_bound() -> None:
 
 SEEDED = {row.fault.partition(",")[0] for row in ROWS} | {"weight_off"}
 READ_OFF: dict[str, Any] = {  # what is read off a trace, as it could have been
+    "labels_reordered": {"orders": ((0, (2, 0, 1, 3)), (1, (1, 0, 2, 3)))},
     "cell_off": {"sample": 1, "by": 0.5},
     "clamped": {"at": "hidden", "high": 0.1},
     "data_clipped": {"by": 0.3},

@@ -171,8 +171,8 @@ def errors_of(result: ScenarioResult, mode: Mode) -> dict[str, Floats]:
         off = [np.abs(side[name].astype(np.float64).reshape(flat.shape) - flat).max(axis=1) for side in ran]
         ulp = spacing(np.abs(flat).max(axis=1)) if name != "lr" else np.zeros(len(flat))
         out[name] = np.maximum.reduce([ulp, *off])
-    for name, rows, spread_of in _noise(result, mode):
-        largest = spread_of.reshape(*spread_of.shape[:2], -1).max(axis=(0, 2))
+    for name, rows, spread in _noise(result, mode):
+        largest = spread.reshape(*spread.shape[:2], -1).max(axis=(0, 2))
         out[name][rows] = np.fmax(out[name][rows], largest)
     return out
 

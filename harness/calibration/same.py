@@ -9,10 +9,17 @@ import numpy as np
 from isograd.assess import ScenarioResult
 from isograd.changes.change import Both, Change
 from isograd.changes.changed import ChangedBackend
+from isograd.dtypes import FORMATS
+from isograd.explanation.local import make_local
+from isograd.explanation.rerun import Rerun
 from isograd.explanation.trial import Trial
-from isograd.floors import pooled
-from isograd.judging import FACTOR
 from isograd.recorder import record_here
+
+SOLVED = 1e-6
+"""Of a rate how far it may be off, though it is a constant: one of the two was solved for."""
+
+OF_EACH = 2.0
+"""Bounds that two runs may be apart, each of which may be one off."""
 
 
 def is_seeded(trial: Trial, change: Change) -> bool:
@@ -41,22 +48,22 @@ def _place(change: Change) -> tuple[str, str]:
     return change.id, str(getattr(change, "at", ""))
 
 
-@np.errstate(over="ignore", invalid="ignore", divide="ignore")
+@np.errstate(all="ignore")  # what is wrong may hold anything
 def equivalent(result: ScenarioResult, one: Change, other: Change) -> bool:
-    """Whether two changes do the same at every step of a scenario, as far as rounding lets one see."""
-    traces = [
-        record_here(
-            ChangedBackend(c), "changed", result.scenario, result.inputs, states=result.reference.states
-        ).columns
-        for c in (one, other)
-    ]
-    for name, a in traces[0].items():
-        b, envelope = traces[1][name], result.reference.envelope["resync"][name]
-        envelope = np.where(envelope == 0, pooled(envelope), envelope) if envelope.ndim > 1 else envelope
-        truth = result.reference.truth["resync"].columns[name]
-        if a.shape != b.shape:
-            return False
-        larger = np.maximum(1.0, np.abs(b) / np.maximum(np.abs(truth), 1e-300)) if a.shape == truth.shape else 1.0
-        if name != "lr" and not (np.abs(a - b) <= 2 * FACTOR * np.minimum(larger, 1e6) * envelope).all():
-            return False
-    return True
+    """Whether two changes do the same at every step of a scenario, as far as rounding lets one see.
+
+    What the other one does alone, without rounding, is taken for a trace, and the first one must account for it: each
+    may be as far off as a trace of its own could.
+    """
+    if one.precision() or other.precision():  # what has other noise is compared with no noise of its own
+        return one == other
+    states, dtype = result.reference.states, FORMATS[result.scenario.dtype].dtype
+    trace = record_here(ChangedBackend(other), "changed", result.scenario, result.inputs, states=states)
+    local = make_local(result.scenario, result.inputs, trace, states)
+    rerun = Rerun(local, local.steps)
+    rates = np.array([float(seen["lr"]) for _, seen in rerun.run(one, local.steps, "float64")])
+    held, other_held = (side.astype(dtype).astype(np.float64) for side in (rates, trace.columns["lr"]))
+    if not np.allclose(held, other_held, rtol=SOLVED, atol=0.0):
+        return False
+    others = [name for name in rerun.present if name != "lr"]
+    return rerun.compare(one, local.steps, others, strict=True)[0] <= OF_EACH

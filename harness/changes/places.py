@@ -12,6 +12,9 @@ from isograd.changes.change import Change, Circumstances
 from isograd.ops.op import Layer, Loss, Op, Param
 from isograd.scenario import GaussianData, InlineData, Scenario
 
+BUT = "but "
+"""What stands before the glob of parameters that are *not* meant."""
+
 
 @dataclass(frozen=True)
 class AtLayer(Change):
@@ -86,7 +89,10 @@ class OfLoss(Change):
 
 @dataclass(frozen=True)
 class AtParameter(Change):
-    """A change for one parameter; `at` is its "layer.param", or none for all, or a group: "*.bias", "output.*"."""
+    """A change for one parameter; `at` is its "layer.param", or none for all, or a group.
+
+    A group is a glob, "*.bias" or "output.*", or all that a glob does not name, "but output.*".
+    """
 
     at: str = ""
 
@@ -105,22 +111,27 @@ class AtParameter(Change):
 
     def here(self, key: str) -> bool:
         """Whether it is that parameter, or one of the group."""
+        if self.at.startswith(BUT):
+            return not fnmatchcase(key, self.at.removeprefix(BUT))
         return self.at in ("", key) or ("*" in self.at and fnmatchcase(key, self.at))
 
     def says(self) -> str:
         """A group by what it holds."""
         said = super().says()
-        layer, _, param = self.at.partition(".")
+        layer, _, param = self.at.removeprefix(BUT).partition(".")
         group = f"every {param}" if layer == "*" else f"every parameter of {layer}"
+        group = f"every parameter but those of {layer}" if self.at.startswith(BUT) else group
         return said.replace(self.at, group) if "*" in self.at else said
 
 
 def groups(names: list[str]) -> Iterator[str]:
-    """Globs of some parameters, "layer.param", that are more than one and not all."""
+    """Globs of some parameters, "layer.param", that are more than one and not all; all but the last layer's too."""
     layers, params = ([*dict.fromkeys(name.partition(".")[i] for name in names)] for i in (0, 2))
     for glob in [*(f"*.{param}" for param in params), *(f"{layer}.*" for layer in layers)]:
         if 1 < sum(fnmatchcase(name, glob) for name in names) < len(names):
             yield glob
+    if len(layers) > 2:  # otherwise it is one layer
+        yield f"{BUT}{layers[-1]}.*"
 
 
 @dataclass(frozen=True)

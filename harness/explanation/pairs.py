@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 FIRSTS = 6
 """Changes beside which others are tried: those that account for the most steps by themselves."""
 
+PARALLEL = 1e-10
+"""Of the product of two squared lengths: two effects with a smaller determinant are one and the same."""
+
 NEAREST = 40
 """Pairs of changes in one quantity that are tried: those whose effects, added up, come nearest to what is seen."""
 
@@ -68,22 +71,26 @@ class Pairs:
     def _one_after_the_other(self) -> Iterator[Trial]:
         """One that puts right what differs first, and each other one beside it that moves what the first leaves wrong.
 
-        Those that account for the most steps come first, and of those the ones in which nothing is fitted.
+        Those that account for the most steps come first, of these what accounts for the most of the next one, and then
+        the ones in which nothing is fitted.
         """
-        firsts = [(fails, one) for one in self._firsts() if (fails := self._where_it_fails(one))]
-        firsts = [(fails, one) for fails, one in firsts if fails[1] in self.rerun.names]  # numbers, to be put right
-        firsts.sort(key=lambda row: (-row[0][0], len(row[1].solved)))
+        firsts = []
+        for one in self._firsts():
+            fails = self._where_it_fails(one)
+            if fails and fails[1] in self.rerun.names:  # numbers, to be put right
+                firsts.append((Missing(self._trying_from(fails[0]), one.change, fails[1]), one))
+        firsts.sort(key=lambda row: (-row[0].step, -row[0].begins, len(row[1].solved)))
         self._left_some = len(firsts) > FIRSTS
-        for (step, name), one in firsts[:FIRSTS]:
-            trying, both = self._trying_from(step), partial(Both, one.change)
-            missing = Missing(trying, one.change, name)
+        for missing, one in firsts[:FIRSTS]:
+            trying, both, step, name = missing.trying, partial(Both, one.change), missing.step, missing.name
+            later = step > self.place.step and not self._stops_updates(one.change)
             for other in self._usual(step):
                 if self._is_over:
                     return
                 if not other.reaches(name) or other.id == one.change.id:
                     continue
                 values = len(other.solve)
-                if not values and step > self.place.step and self._moves_at_once(other):
+                if later and not values and self._moves_at_once(other):
                     continue
                 moved = sizes(self._effect(other, trying), missing.starts)
                 if missing.lies_elsewhere(moved, values) or not missing.could_come_right(both(other), values):
@@ -99,6 +106,13 @@ class Pairs:
         """Whether a change would have shown where the first one begins to: all of that is right with the first."""
         return bool(np.abs(self._effect(change, self.trying)).max(initial=0.0) > self.local.limit)
 
+    def _stops_updates(self, change: Change) -> bool:
+        """Whether no parameter is updated where a change begins: it hides what others would do to updates there."""
+        step = int(self.trying.first[0])
+        _, seen = next(self.rerun.run(change, self.trying.first, "float64"))
+        names = [name for name in self.local.state(step) if name.startswith("weight/") and name in seen]
+        return all(np.array_equal(seen[name], self.local.state(step)[name]) for name in names)
+
     def _firsts(self) -> Iterator[Trial]:
         """Changes that put right all up to what differs first, whatever becomes of what comes after."""
         names = self.rerun.present[: self.rerun.present.index(self.place.first) + 1]
@@ -113,7 +127,7 @@ class Pairs:
             if not len(effect) or (len(change.solve) == 1 and is_askew(wanted, effect)):
                 continue
             change, solved = solved_for(self.rerun, change, numbers, first)
-            came = self.rerun.vector(change, numbers, first)
+            came = self.rerun.as_held(self.rerun.vector(change, numbers, first), numbers, first)
             if came.shape != got.shape or not (np.abs(came - got) * weight <= self.local.limit * ROUGHLY).all():
                 continue
             trial = Trial(change, *self.rerun.compare(change, self.trying.first, names=names), solved)
@@ -145,7 +159,7 @@ class Pairs:
         return Trying(self.rerun.at(np.union1d(self.rerun.steps, later)), self.place, later[:1])
 
     def _in_one_quantity(self) -> Iterator[Trial]:
-        """Two that both change what differs first, those first whose effects come nearest to it when they are added.
+        """Two that both change what differs first, those first whose effects come nearest to the step when added.
 
         What comes before is right, so neither of them moves that.
         """
@@ -153,20 +167,21 @@ class Pairs:
         if not self.local.fits(name):
             return  # no numbers that could be added up
         names = self.rerun.names[: self.rerun.names.index(name) + 1]
-        right, weight = self.rerun.vector(Change(), names, step), self.rerun.weights(names, step)
-        end, size = len(weight), len(self.rerun.weights([name], step))  # the last so many of them are the quantity's
-        wanted = np.nan_to_num((self.rerun.recorded(names, step) - right) * weight)[-size:]
+        end, size = (len(self.rerun.weights(some, step)) for some in (names, [name]))
+        every, all_right = self.rerun.names, self.rerun.ruled_end_to_end(self.rerun.names, step)
+        wanted = (self.rerun.recorded(every, step) - all_right) * self.rerun.weights(every, step)
         effects = []
         for change in self._usual():
             if self._is_over:
                 return
             if not self._can_begin(change):
                 continue
-            moved = self._effect(change, self.trying)[:end]
-            if not np.isfinite(moved).all() or (np.abs(moved[:-size]) > self.local.limit).any():
+            moved = self._effect(change, self.trying)
+            if not np.isfinite(moved[:end]).all() or (np.abs(moved[: end - size]) > self.local.limit).any():
                 continue
-            if np.abs(moved[-size:]).max() > 1.0:
-                effects.append((change, moved[-size:]))
+            if np.abs(moved[end - size : end]).max() > 1.0:
+                effects.append((change, np.nan_to_num(moved[end - size :], posinf=0.0, neginf=0.0)))
+        wanted = np.nan_to_num(wanted[end - size :], posinf=0.0, neginf=0.0)
         for tried, (i, j) in enumerate(self._nearest(wanted, effects)):
             if self._is_over or tried == NEAREST:
                 self._left_some = True
@@ -192,7 +207,7 @@ class Pairs:
         found = self._effects.get(key)
         if found is None:
             names = rerun.names
-            right, came = rerun.ruled_end_to_end(names, at), rerun.vector(change, names, at)
+            right, came = rerun.ruled_end_to_end(names, at), rerun.as_held(rerun.vector(change, names, at), names, at)
             alike = came.shape == right.shape
             found = (came - right) * rerun.weights(names, at) if alike else np.full(len(right), np.inf)
             if len(found) <= HELD // 1024:
@@ -200,7 +215,8 @@ class Pairs:
         return found
 
     def _together(self, one: Change, other: Change) -> Trial:
-        both, solved = solved_together(self.rerun, Both(one, other), [self.place.first], self.trying.first)
+        names = self.rerun.names[self.rerun.names.index(self.place.first) :]
+        both, solved = solved_together(self.rerun, Both(one, other), names, self.trying.first)
         trial = Trial(both, *self.rerun.roughly(both, self.trying.first), solved)
         if not (trial.is_significant and trial.fits):
             return replace(trial, ratio=np.inf) if trial.fits else trial
@@ -214,7 +230,8 @@ class Pairs:
         """Candidates for a pair: a precision, or any other order or values, would hide the other one."""
         at = self.place.step if step is None else step
         if at not in self._usual_at:
-            self._usual_at[at] = [c for c in self.search.candidates(at) if not c.precision()]
+            every = [*self.search.candidates(at), *self.search.constants(at)]
+            self._usual_at[at] = [change for change in every if not change.precision()]
         return self._usual_at[at]
 
 
@@ -228,9 +245,13 @@ def _left_over_by_pair(wanted: Array, effects: list[tuple[Change, Array]]) -> Ar
         # the first as it is, the second as large as it takes
         toward = along[np.newaxis] - gram
         one = fixed[:, np.newaxis] - toward**2 / squares[np.newaxis]
-        determinant = squares[:, np.newaxis] * squares[np.newaxis] - gram**2
+        product = squares[:, np.newaxis] * squares[np.newaxis]
+        determinant = product - gram**2
         both = along[:, np.newaxis] ** 2 * squares[np.newaxis] + along[np.newaxis] ** 2 * squares[:, np.newaxis]
         both = whole - (both - 2 * along[:, np.newaxis] * along[np.newaxis] * gram) / determinant
+        alone = whole - along**2 / squares
+        parallel = determinant <= PARALLEL * product
+        both = np.where(parallel, np.minimum(alone[:, np.newaxis], alone[np.newaxis]), both)
     neither = fixed[:, np.newaxis] + fixed[np.newaxis] - whole + 2 * gram
     first, second = solved[:, np.newaxis], solved[np.newaxis]
     left = np.where(first & second, both, np.where(first, one.T, np.where(second, one, neither)))

@@ -98,13 +98,11 @@ class Replay:
                 at.known = self._known(step) if plain and late else None
                 seen = [at.step(step, inputs.batch(step))]
             if tells:
-                yield (
-                    step,
-                    self._as_recorded(seen.pop(), change, step),
-                )  # large: not to be held here while it is looked at
+                # large: not to be held here while it is looked at
+                yield step, self._as_recorded(seen.pop(), change, step)
 
     def _led(self, change: Change, steps: Steps) -> Iterator[tuple[int, bool, bool]]:
-        """The steps that are run for those that are looked at; whether a memory begins there; whether it is told."""
+        """The steps that are run for those that are looked at; whether a memory begins there; whether it is wanted."""
         known, wanted = self.local.steps, set(steps.tolist())
         if not change.remembers:
             yield from ((step, False, True) for step in steps.tolist())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -143,7 +144,7 @@ class Rerun(Replay):
         got, (value, spread) = self.local.recorded(name, step), seen
         if value.shape != got.shape:  # a change that turns a weight round accounts for just that shape
             return float("inf")
-        if name == "lr":  # a constant is right where it rounds to what was told
+        if name == "lr":  # a constant is right where it rounds to what was recorded
             dtype = FORMATS[self.local.scenario.dtype].dtype
             near = self.local.rate_slack(step) >= np.abs(got - value)
             return 0.0 if float(value.astype(dtype)) == float(got) or near else float("inf")
@@ -190,11 +191,12 @@ class Rerun(Replay):
         return ratio / ROUGHLY, where
 
     def moves_before(self, change: Change, name: str, step: int) -> bool:
-        """Whether a change moves a quantity that is computed before another, by more than `ROUGHLY` bounds.
+        """Whether a change moves a quantity that comes before another, by more than `ROUGHLY` bounds.
 
         Not of a change that remembers. The step is run no further than that takes.
         """
         local, of = self.local, self._unchanged(step)
+        before = set(takewhile(lambda other: other != name, local.shapes)) & of.weight.keys() - {"lr"}
         session = ChangedSession(local.scenario, local.inputs, change, "float64", rounded=False)
         session.run.loads = not (local.trace.manifest.mode == "free" and step)
         local.effort.spent += local.effort.step / 2
@@ -203,13 +205,13 @@ class Rerun(Replay):
             for seen, value in session.walk(step, local.inputs.batch(step)):
                 if seen == name:
                     return False
-                if seen == "lr" or seen not in of.weight:
+                if seen not in before:
                     continue
                 right = self.ruled(seen, step)
                 if np.shape(value) != right.shape:  # another batch, of which the trace may hold a part
                     return False
-                off = np.abs(value - right).ravel() * of.weight[seen]
-                if off.max(initial=0.0) > ROUGHLY * local.limit:  # what is NaN is for others to judge
+                off = np.where(np.isfinite(right), np.abs(value - right), 0.0).ravel() * of.weight[seen]
+                if off.max(initial=0.0) > ROUGHLY * local.limit:  # what overflows or is NaN is for others to judge
                     return True
         return False
 
@@ -289,6 +291,14 @@ class Rerun(Replay):
     def ruled_end_to_end(self, names: list[str], steps: Steps) -> Floats:
         """What the unchanged rules give, as `vector` has it."""
         return self._kept("ruled", names, steps, lambda name, at: self._few(name, at, self.ruled(name, at)))
+
+    def as_held(self, values: Floats, names: list[str], steps: Steps) -> Floats:
+        """A `vector` whose learning rates are rounded as a trace holds them: a constant has no bound to be off by."""
+        if "lr" not in names or len(values) != int(self._sizes(names, steps).sum()):
+            return values
+        out, at = values.copy(), self.starts(names, steps)[names.index("lr") :: len(names)]
+        out[at] = out[at].astype(FORMATS[self.local.scenario.dtype].dtype)
+        return out
 
     def starts(self, names: list[str], steps: Steps) -> Steps:
         """Where each quantity of each step begins in a `vector`."""

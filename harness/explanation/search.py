@@ -87,6 +87,10 @@ class Search:
         """Every change of the catalogue at each of its places; what happens at one step, at this one. No vague ones."""
         return self._variants(step)[0]
 
+    def constants(self, step: int) -> list[Change]:
+        """The vague ones of which a constant is all that is not known: beside another change one may be a cause."""
+        return [change for change in self._variants(step)[2] if change.solve and not change.idle]
+
     def vague_candidates(self) -> list[Change]:
         """The changes that account for so much that they are causes only where nothing else is."""
         _, read, unread = self._variants()
@@ -263,7 +267,7 @@ class Search:
     # ------------------------------------------------------------ two together
 
     def pairs(self) -> list[Trial]:
-        """Two changes together; that some were not tried is told in `skipped`."""
+        """Two changes together; that some were not tried is said in `skipped`."""
         pairs = Pairs(self)
         found = pairs.found()
         self._pairs_left_out = "some pairs of changes" if pairs.left_some else ""

@@ -22,6 +22,9 @@ LARGEST = 1000
 NEARLY = 1e-3
 """How near a whole number a fit may have ended to be tried from there."""
 
+WIDER = (1.0, 1e4)
+"""How many ten-thousandths of a value, or of 1, its effect is looked at over, if it shows."""
+
 FEW = 4
 """The same for a large scenario."""
 
@@ -162,6 +165,16 @@ def _simplest(value: float, error: float) -> float:
     return near[0] if near else float(f"{value:.{digits(value, error)}g}")
 
 
+def _slope(run: Callable[[Floats], Floats], values: Floats, at: Floats, width: Floats, weight: Floats) -> Floats:
+    """By how much each number moves with a parameter, in envelopes; where none does at all, over more of it."""
+    moved = np.zeros(0)
+    for wider in WIDER:
+        moved = (run(values + wider * width) - at) * weight / (wider * width.sum())
+        if moved.any():
+            break
+    return moved
+
+
 def _gauss_newton(
     run: Callable[[Floats], Floats],
     values: Floats,
@@ -185,7 +198,7 @@ def _gauss_newton(
     left = [np.inf, float(np.linalg.norm(residual()))]
     for _ in range(iterations):
         widths = np.diag(np.maximum(np.abs(values), 1.0) * 1e-4)
-        slopes = np.stack([(run(values + width) - at) / width.sum() * weight for width in widths], axis=1)
+        slopes = np.stack([_slope(run, values, at, width, weight) for width in widths], axis=1)
         good = np.isfinite(slopes).all(axis=1) & np.isfinite(got - at)
         jacobian = slopes[good]
         normal = jacobian.T @ jacobian

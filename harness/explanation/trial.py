@@ -26,6 +26,9 @@ from isograd.scenario import SAMPLES
 ABOUT = 1e-2
 """Of the largest number, how far a layer's output may be off so that a change of data is tried."""
 
+LITTLE = 1 / 64
+"""Which part of a change's usual size is looked at to see where it takes hold."""
+
 AT_FIRST = 4
 """Steps from which several values are solved for that one step does not tell apart."""
 
@@ -123,25 +126,28 @@ class Trying:
             return Trial(change, np.inf, (self.place.first, self.place.step))
         if change.only_of_data and not change.solve and not self._batch_fits(change):
             return Trial(change, np.inf, (self.place.first, self.place.step))
-        if self._begins_too_early(change):
-            return Trial(change, np.inf, (self.place.first, self.place.step))
         if change.precision():
             return self._narrower(change)
         if change.id == InitialLost.id:
             return self._other_values(change)
         if change.id == WeightsReportedEarly.id and self.local.trace.manifest.mode == "free":
             return self._recorded_early(change)
+        if self._begins_too_early(change):
+            return Trial(change, np.inf, (self.place.first, self.place.step))
         return self.within(change, alone)
 
     def _begins_too_early(self, change: Change) -> bool:
         """Whether what a change moves first comes before what differs first: that is right, and would not be.
 
-        Where a value is solved for that is so for any that changes anything, as long as it takes hold in one place.
+        Where a value is solved for one is looked at that changes little: a threshold may then move nothing there.
         """
-        one = not change.solve or (len(change.solve) == 1 and getattr(change, "at", "nowhere") != "")
-        reported = type(change).returned is not Change.returned
-        if not one or reported or change.late or change.remembers or change.precision():
+        if type(change).returned is not Change.returned or change.late or change.remembers:
             return False
+        if change.solve:
+            (name, neutral), *others = change.solve.items()
+            if others or not np.isfinite(neutral) or getattr(change, "at", "nowhere") == "":
+                return False
+            change = replace(change, **{name: neutral + (getattr(change, name) - neutral) * LITTLE})
         return self.rerun.moves_before(change, self.place.first, int(self.first[0]))
 
     def _batch_fits(self, change: Change) -> bool:
@@ -187,9 +193,9 @@ class Trying:
         if len(solved) > 1 and not all(np.isfinite(value.error) for value in solved.values()):
             change, solved = solved_for(rerun, change, rerun.names, rerun.steps[:AT_FIRST], within)
         trial = Trial(within(change), np.inf, (self.place.first, self.place.step), solved)
-        return (
-            self._compared(trial, change, within) if trial.is_significant else trial
-        )  # what moves nothing there is no cause
+        if not trial.is_significant:
+            return trial  # what moves nothing there is no cause
+        return self._compared(trial, change, within)
 
     def _compared(self, trial: Trial, change: Change, within: Callable[[Change], Change]) -> Trial:
         rerun, others = self.rerun, np.setdiff1d(self.rerun.steps, self.first)
@@ -238,7 +244,7 @@ class Trying:
         return Trial(change, *self.rerun.compare(Change(), self.rerun.steps, names, noise=noise, stop=True))
 
     def _rate_is_narrow(self, dtype: str) -> bool:
-        """Whether the learning rate is told in a narrower dtype: it goes with it, and is rounded once and for all."""
+        """Whether the learning rate is recorded in a narrower dtype: it goes with it, and is rounded once."""
         local, kind = self.local, FORMATS[dtype].dtype.type
         steps = self.rerun.steps.tolist() if local.fits("lr") else []
         return bool(steps) and all(float(local.recorded("lr", at)) == float(kind(local.inputs.lr[at])) for at in steps)

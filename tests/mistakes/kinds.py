@@ -6,6 +6,7 @@ it. Several causes may be right, where a person would take either of them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -34,6 +35,10 @@ class Kind(NamedTuple):
     what: str
     accept: str
     scenarios: tuple[str, ...]
+
+    def accepts(self, sentence: str) -> bool:
+        """Whether a sentence says it; what is reported is "told" in these tables."""
+        return bool(re.search(self.accept, sentence.replace("reported", "told")))
 
 
 KINDS: dict[str, Kind] = {}

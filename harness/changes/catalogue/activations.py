@@ -94,9 +94,9 @@ class _ByKind(AtLayer):
         settings = dict(op.examples[self.example])
         if self.value is not None:
             settings = {_number(op): self.value}
-        reported = ", ".join(f"{name} {value:.6g}" if isinstance(value, float) else f"{name} {value}"
+        said = ", ".join(f"{name} {value:.6g}" if isinstance(value, float) else f"{name} {value}"
                          for name, value in settings.items())  # fmt: skip
-        return self.by.replace("_", " ") + (f" ({reported})" if reported else "")
+        return self.by.replace("_", " ") + (f" ({said})" if said else "")
 
     def layer(self, op: Layer) -> Layer:
         """The kind's layer, in the place of another."""

@@ -11,9 +11,12 @@ import numpy as np
 
 from isograd.changes.change import Change, Circumstances, Evidence, Rows
 from isograd.changes.places import AtPartialBatch, of_loss
-from isograd.changes.reading import MOST, distances, listed, nearest, parameters_of
+from isograd.changes.reading import MOST, distances, listed, near, nearest, parameters_of
 from isograd.inputs import Inputs
 from isograd.scenario import Scenario
+
+ABOUT = 1e-3
+"""Of the largest gradient of a sample, how far off one may be from what a label gives."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,68 @@ class LabelsShifted(Change):
     def labels(self, run: Circumstances, rows: Rows) -> Rows:
         """Labels of the samples before, the last one's for the first."""
         return (rows - 1) % len(run.inputs.y)
+
+
+@dataclass(frozen=True)
+class LabelsReordered(Change):
+    """The labels come in another order than the samples, which is read off a trace."""
+
+    id = "labels_reordered"
+    sentence = "the labels come in another order, and no longer belong to their samples"
+    formula = "y_i ← y_«π(i)»"
+    origin = "labels that are shuffled, or sorted, apart from their samples"
+    needs = ("orders",)
+    reading = 20
+    vague = True  # there may be a reason for just this order
+
+    orders: tuple[tuple[int, tuple[int, ...]], ...] = ()
+
+    def touches(self, scenario: Scenario) -> frozenset[str] | None:
+        """What the loss computes."""
+        return of_loss(scenario)
+
+    def says(self) -> str:
+        """With the labels of the first step."""
+        if not self.orders:
+            return self.sentence
+        step, order = self.orders[0]
+        return f"{self.sentence}: at step {step} those of {listed(order)}"
+
+    def fitted(self, evidence: Evidence) -> Iterator[Self]:
+        """Each row of a batch has the label whose gradient of the loss is nearest to what the trace has there."""
+        found, inputs = [], evidence.inputs
+        long = len(evidence.steps) * inputs.batch_size * inputs.y.size > MOST
+        for step in evidence.looked_at if long else evidence.steps:
+            rows = _labels_of(evidence, step)
+            if rows is None:
+                return
+            if (rows != inputs.samples(step)).any():
+                found.append((step, tuple(rows.tolist())))
+            elif not found:
+                return  # what is wrong first has another reason
+        if found:
+            yield type(self)(orders=tuple(found))
+
+    def labels(self, run: Circumstances, rows: Rows) -> Rows:
+        """Those that were read off."""
+        return next((np.array(of) for step, of in self.orders if step == run.step), rows)
+
+
+def _labels_of(evidence: Evidence, step: int) -> Rows | None:
+    """Whose label each row of a batch has, by the gradient of the loss; where it is as near, the right one."""
+    scenario, inputs, last = evidence.scenario, evidence.inputs, evidence.scenario.layers[-1].name
+    outputs, got = evidence.recorded(f"forward/{last}", step), evidence.recorded(f"backward/{last}", step)
+    if outputs is None or got is None or got.size * len(inputs.y) > MOST:
+        return None
+    y = inputs.y if scenario.loss.labels == "classes" else inputs.y.astype(np.float64)
+    one, where, which = np.unique(y, axis=0, return_index=True, return_inverse=True)  # of equal labels any will do
+    with np.errstate(all="ignore"):
+        each = [scenario.loss.gradient(outputs, np.repeat(label[np.newaxis], len(outputs), axis=0)) for label in one]
+        far = np.stack([np.abs(g - got).reshape(len(got), -1).sum(axis=1) for g in each], axis=1)
+    if (far.min(axis=1) > near(scenario.dtype, ABOUT) * np.abs(got).sum(axis=-1).max(initial=0.0)).any():
+        return None  # it is the label of none
+    found = nearest(far, which.reshape(-1)[inputs.samples(step)])
+    return np.where(found == which.reshape(-1)[inputs.samples(step)], inputs.samples(step), where[found])
 
 
 @dataclass(frozen=True)

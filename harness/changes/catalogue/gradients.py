@@ -28,6 +28,7 @@ class GradientsNotCleared(Change):
     back = 0
 
     layer: str = ""
+    each_epoch: bool = False
 
     def recall(self, run: Circumstances, recorded: Recorded) -> None:
         """What they came to at the step before."""
@@ -35,24 +36,25 @@ class GradientsNotCleared(Change):
 
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """Of all layers, and of each that has parameters."""
+        """Of all layers, and of each that has parameters; or cleared when an epoch starts."""
         layers = dict.fromkeys(map(layer_of, scenario.parameters()))
         yield from map(cls, ("", *(layers if len(layers) > 1 else ())))
+        yield cls(each_epoch=True)
 
     @property
     def where(self) -> str:
-        """Of which layer."""
-        return self.layer
+        """Of which layer, and how long."""
+        return ", ".join(filter(None, [self.layer, "each epoch" if self.each_epoch else ""]))
 
     def says(self) -> str:
-        """Whose."""
-        return (
-            super().says().replace("gradients", f"the gradients of {self.layer}", 1) if self.layer else super().says()
-        )
+        """Whose, and how long."""
+        cleared = "gradients are cleared once an epoch, and not at each step: each step adds to the epoch's before"
+        said = cleared if self.each_epoch else super().says()
+        return said.replace("gradients", f"the gradients of {self.layer}", 1) if self.layer else said
 
     def gradients(self, run: Circumstances, g: Values) -> Values:
         """Added to those before."""
-        before = run.memory
+        before = {} if self.each_epoch and run.step % run.inputs.steps_per_epoch == 0 else run.memory
         run.memory = {key: before.get(key, 0) + value for key, value in _of(self.layer, g).items()}
         return {**g, **run.memory}
 
@@ -145,7 +147,8 @@ class GradientsClipped(Change):
         for layer in dict.fromkeys(("", alone)):
             limit = self._limit([*_of(layer, came).values()])
             if np.isfinite(limit) and limit > 0 and any((came[key] != g).any() for key, g in gradients.items()):
-                tells = 1e-6 / _norm([*_of(layer, gradients).values()]) > FORMATS[evidence.scenario.dtype].roundoff / 4
+                norm, roundoff = _norm([*_of(layer, gradients).values()]), FORMATS[evidence.scenario.dtype].roundoff
+                tells = norm * roundoff / 4 < 1e-6
                 for epsilon in (False, True) if self.how == "to a norm of" and tells else (False,):
                     yield replace(self, at_most=float(f"{limit:.6g}"), layer=layer, epsilon=epsilon)
 

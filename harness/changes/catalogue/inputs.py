@@ -76,7 +76,7 @@ class DataChanged(Change):
 
     def says(self) -> str:
         """What they are."""
-        return f"the {self.what} are {WAYS[self.way][1]}{said[self.often]}"
+        return f"the {self.what} are {WAYS[self.way][1]}{SAID[self.often]}"
 
     def data(self, run: Circumstances, batch: Batch) -> Batch:
         """The batch, changed by what the whole data are."""
@@ -94,7 +94,7 @@ class DataChanged(Change):
 
 Often = Literal["once", "each epoch", "after each epoch"]
 
-said: Mapping[Often, str] = {
+SAID: Mapping[Often, str] = {
     "once": "",
     "each epoch": ", and once more each epoch: they are changed in place",
     "after each epoch": ", once more after each epoch: they are changed in place",
@@ -154,7 +154,7 @@ class DataScaled(_OfData):
 
     def says(self) -> str:
         """By how much, and how often."""
-        return super().says() + said[self.often]
+        return super().says() + SAID[self.often]
 
     def data(self, run: Circumstances, batch: Batch) -> Batch:
         """K times."""
@@ -181,7 +181,7 @@ class DataShifted(_OfData):
 
     def says(self) -> str:
         """By how much, and how often."""
-        return super().says() + said[self.often]
+        return super().says() + SAID[self.often]
 
     def data(self, run: Circumstances, batch: Batch) -> Batch:
         """With the constant."""

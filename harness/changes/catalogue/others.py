@@ -49,8 +49,8 @@ class OtherLoss(OfLoss):
     def says(self) -> str:
         """Which it is."""
         names = {"l1": "the mean absolute error (l1)", "smooth_l1": "the smooth l1 (Huber's) loss"}
-        reported = "".join(f", with {name} {value:g}" for name, value in LOSSES[self.by].examples[self.example].items())
-        return f"the loss is {names.get(self.by, self.by.replace('_', ' '))}{reported}"
+        settings = "".join(f", with {name} {value:g}" for name, value in LOSSES[self.by].examples[self.example].items())
+        return f"the loss is {names.get(self.by, self.by.replace('_', ' '))}{settings}"
 
     def loss(self, run: Circumstances, op: Loss) -> Any:
         """The other one."""
@@ -96,11 +96,11 @@ class OtherOptimizer(Change):
         """Which, with its settings."""
         op = OPTIMIZERS[self.by]
         made = self._made(1.0)
-        reported = ", ".join(f"{name} {value:.9g}" for name, value in made if isinstance(value, float) and name != "lr")
+        settings = ", ".join(f"{name} {value:.9g}" for name, value in made if isinstance(value, float) and name != "lr")
         other = f", which {op.alternatives[self.alternative].sentence}" if self.alternative else ""
         name = "adamw" if getattr(made, "decoupled", False) else self.by
         narrow = f", of which {self.narrow} is kept in float32" if self.narrow else ""
-        return f"the optimizer is {name} ({reported}){other}{narrow}"
+        return f"the optimizer is {name} ({settings}){other}{narrow}"
 
     def _made(self, lr: float) -> Any:
         op = OPTIMIZERS[self.by]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import combinations
 from math import prod
 from typing import Any, Self
 
@@ -126,6 +127,59 @@ class ValuesOfOther(Change):
         pairs = [(WEIGHT + one, WEIGHT + other) for one, other in pairs]
         taken = {one: state[other] for one, other in pairs}
         return {**state, **taken, **{other: state[one] for one, other in pairs if self.exchanged}}
+
+
+@dataclass(frozen=True)
+class LayersTied(Change):
+    """Two layers of one kind are one and the same: they share their parameters, which get both gradients."""
+
+    id = "layers_tied"
+    sentence = "{at} and {other} are one and the same layer, which is used twice: they share the values of {other}"
+    formula = "W ← «V», ∂L/∂W = ∂L/∂V ← «∂L/∂W + ∂L/∂V»"
+    origin = "[layer] * 2, one module in two places of a list"
+
+    at: str = ""
+    other: str = ""
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Each two layers with parameters of the same names and shapes, by the values of either."""
+        for one, other in _twins(scenario):
+            yield from (cls(one, other), cls(other, one))
+
+    @property
+    def where(self) -> str:
+        """Both."""
+        return f"{self.at} = {self.other}" if self.at else ""
+
+    def says(self) -> str:
+        """Which two."""
+        return super().says() if self.at else "two layers are one and the same, which is used twice"
+
+    def loaded(self, run: Circumstances, state: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Values, and what the optimizer keeps, of the one for the other."""
+        one, other = self._pair(run)
+        return {name: state[name.replace(f"/{one}.", f"/{other}.", 1)] for name in state} if one else state
+
+    def gradients(self, run: Circumstances, g: Values) -> Values:
+        """The sum, for both."""
+        one, other = self._pair(run)
+        same = {key: f"{other}.{key.partition('.')[2]}" for key in g if layer_of(key) == one}
+        both = {key: g[key] + g[twin] for key, twin in same.items()}
+        return {**g, **both, **{same[key]: value for key, value in both.items()}}
+
+    def _pair(self, run: Circumstances) -> tuple[str, str]:
+        """The two; without `at` the first that there are."""
+        return (self.at, self.other) if self.at else next(_twins(run.scenario), ("", ""))
+
+
+def _twins(scenario: Scenario) -> Iterator[tuple[str, str]]:
+    """Each two layers of one kind with parameters of the same names and shapes."""
+    of: dict[str, dict[str, Any]] = {}
+    for key, param in scenario.parameters().items():
+        layer, _, name = key.partition(".")
+        of.setdefault(layer, {"kind": scenario.layer(layer).kind})[name] = param.shape
+    yield from ((one, other) for one, other in combinations(of, 2) if of[one] == of[other])
 
 
 @dataclass(frozen=True)

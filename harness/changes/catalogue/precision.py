@@ -150,8 +150,8 @@ class LayerIn(_Narrow, AtLayer):
             return Out(narrow(out.a), out, out.buffers)
 
         def backward(p: Mapping[str, Any], out: Out, d: Any, *x: Any) -> Back:
-            reported = out.saved._replace(a=out.a)
-            back = op.backward({key: narrow(v) for key, v in p.items()}, reported, narrow(d), *map(narrow, x))
+            kept = out.saved._replace(a=out.a)
+            back = op.backward({key: narrow(v) for key, v in p.items()}, kept, narrow(d), *map(narrow, x))
             return Back(*map(narrow, back.inputs), **{key: narrow(g) for key, g in back.params.items()})
 
         return instead(op, forward=forward, backward=backward)

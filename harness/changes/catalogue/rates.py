@@ -24,20 +24,33 @@ class ScheduleShifted(Change):
     origin = "scheduler.step() before optimizer.step(), or once at the start; a counter from 1"
 
     steps: int = 1
+    reported: bool = True
+
+    @property
+    def where(self) -> str:
+        """Whether the rate that is reported is the update's."""
+        return "" if self.reported else "in the update only"
 
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
-        """A step early and late, and two, where there is a schedule."""
-        yield from (cls(steps) for steps in (1, -1, 2, -2)) if scenario.schedule else ()
+        """A step early and late, and two, where there is a schedule; with another rate that is reported, one."""
+        several = [*(cls(steps) for steps in (1, -1, 2, -2)), *(cls(steps, False) for steps in (1, -1))]
+        yield from several if scenario.schedule else ()
 
     def says(self) -> str:
         """How far, and which way."""
         number = "one step" if abs(self.steps) == 1 else f"{abs(self.steps)} steps"
-        return f"the schedule is {number} {'ahead' if self.steps > 0 else 'late'}"
+        says = f"the schedule is {number} {'ahead' if self.steps > 0 else 'late'}"
+        other = "the next step's" if self.steps > 0 else "the step before's"
+        return says if self.reported else f"{says}: each update has {other} rate, and its own is reported"
 
     def rate(self, run: Circumstances, lr: float) -> float:
         """The other step's."""
         return rate_of(run, run.step + self.steps)
+
+    def returned(self, run: Circumstances, seen: Values) -> Values:
+        """The step's own rate, where that is reported."""
+        return seen if self.reported else {**seen, "lr": 0 * seen["lr"] + float(run.inputs.lr[run.step])}
 
 
 @dataclass(frozen=True)
@@ -65,7 +78,7 @@ class ScheduleOtherwise(Change):
         return rate_of(run, steps.get(self.how, run.step // run.inputs.steps_per_epoch))
 
 
-Until = Literal["steps", "steps less 1", "epochs"]
+Until = Literal["steps", "steps less 1", "epochs", "as many steps as epochs", "each epoch"]
 
 SHAPES: Mapping[str, tuple[Callable[[float], float], str]] = {
     "quarter cosine": (lambda u: math.cos(math.pi * u / 2), "a quarter of a cosine wave, cos(π t / 2T)"),
@@ -110,7 +123,13 @@ class ScheduleOfShape(Change):
 
     def says(self) -> str:
         """Which."""
-        until = {"steps": "", "steps less 1": ", with T less by 1", "epochs": ", a step each epoch"}[self.until]
+        until = {
+            "steps": "",
+            "steps less 1": ", with T less by 1",
+            "epochs": ", a step each epoch",
+            "as many steps as epochs": ", with the number of epochs for T, and a step each batch",
+            "each epoch": ", from the start again in each epoch",
+        }[self.until]
         floor = "" if self.floor else ", without its floor"
         return f"the schedule of the learning rate is {SHAPES[self.of][1]}{until}{floor}"
 
@@ -123,9 +142,14 @@ class ScheduleOfShape(Change):
         t, whole = float(run.step - warmup), float(steps - warmup)
         if self.until == "epochs":
             t, whole = float(run.step // inputs.steps_per_epoch), max(steps / inputs.steps_per_epoch, 1.0)
+        elif self.until == "as many steps as epochs":
+            whole = float(len(inputs.order))
+        elif self.until == "each epoch":
+            t, whole = float(run.step % inputs.steps_per_epoch), float(inputs.steps_per_epoch)
         whole = max(whole - (self.until == "steps less 1"), 1.0)
         floor = float(getattr(schedule, "floor", 0.0)) if self.floor else 0.0
-        return floor + (run.scenario.optimizer.lr - floor) * SHAPES[self.of][0](min(t / whole, 1.0))
+        share = t / whole if "cosine" in self.of else min(t / whole, 1.0)  # a wave goes on
+        return floor + (run.scenario.optimizer.lr - floor) * SHAPES[self.of][0](share)
 
 
 @dataclass(frozen=True)
@@ -175,15 +199,21 @@ class RateWarmsUp(Change):
     first: int = 1
 
     def fitted(self, evidence: Evidence) -> Iterator[Self]:
-        """As many steps as the first wrong rate, or the update where no rate is reported, says."""
-        t = evidence.steps[0]
-        got = evidence.recorded("lr", t)
-        right = float(evidence.inputs.lr[t])
-        shares = [float(got) / right] if got is not None and float(got) != right else _moved(evidence, t)
-        for share in shares:
-            for first in (1, 0):
-                if 0 < share < 1 and t + first > 0 and 1 < round((t + first) / share) < 10**6:
-                    yield replace(self, steps=round((t + first) / share), first=first)
+        """As many steps as the first wrong rate that is not 0 says, or the update where no rate is reported."""
+        for t in evidence.looked_at:
+            share = self._share(evidence, t)
+            if share is not None and share > 0:
+                for first in (1, 0):
+                    if share < 1 and t + first > 0 and 1 < round((t + first) / share) < 10**6:
+                        yield replace(self, steps=round((t + first) / share), first=first)
+                return
+
+    def _share(self, evidence: Evidence, t: int) -> float | None:
+        """Of the rate, or of the update."""
+        got, right = evidence.recorded("lr", t), float(evidence.inputs.lr[t])
+        if got is not None and float(got) != right:
+            return float(got) / right if right else None
+        return _moved(evidence, t)
 
     def rate(self, run: Circumstances, lr: float) -> float:
         """Its share of the rate."""
@@ -215,7 +245,7 @@ class RateReportedOfOther(Change):
 
 @dataclass(frozen=True)
 class RateOfItsOwn(Change):
-    """The rate is what it was said to be, by no rule that is known."""
+    """The rate is what it is reported to be, by no rule that is known."""
 
     id = "rate_of_its_own"
     sentence = "the learning rate is another, and the updates follow it"
@@ -247,7 +277,7 @@ class RateOfItsOwn(Change):
         return dict(self.rates).get(run.step, lr)
 
 
-def _moved(evidence: Evidence, step: int) -> list[float]:
+def _moved(evidence: Evidence, step: int) -> float | None:
     """By which share of what the rules say a parameter has moved, from its largest move."""
     for key in evidence.inputs.weights:
         name, before = f"weight/{key}", evidence.state(step)[f"weight/{key}"].astype(np.float64)
@@ -255,8 +285,8 @@ def _moved(evidence: Evidence, step: int) -> list[float]:
         due = evidence.ruled(name, step) - before
         if got is not None and due.any():
             at = int(np.abs(due).argmax())
-            return [float((got - before).flat[at] / due.flat[at])]
-    return []
+            return float((got - before).flat[at] / due.flat[at])
+    return None
 
 
 def rate_of(run: Circumstances, step: int) -> float:
