@@ -38,7 +38,7 @@ LONG = 32
 """Terms up to which a sum is not tried: √n and what n terms alike come to are nearly the same there."""
 
 TRIED = 2**22
-"""Products of one product of matrices that are all tried; of a larger one those of sums that are likest to drift."""
+"""Terms of a product of matrices, or of a stack of them, up to which all are tried; else those likest to drift."""
 
 BLOCK = 2**20  # terms that are added up at a time: some megabytes
 
@@ -126,7 +126,8 @@ def _drift_of_product(a: Array, b: Array, magnitude: Array, form: Format) -> Arr
     """
     rows, terms, columns = *a.shape[-2:], b.shape[-1]
     narrow, across = a.astype(form.dtype), np.ascontiguousarray(b.mT).astype(form.dtype)
-    if rows * columns * terms <= TRIED or rows * columns <= rows + columns:
+    stack = prod(np.broadcast_shapes(a.shape[:-2], b.shape[:-2]))
+    if stack * rows * columns * terms <= TRIED or rows * columns <= rows + columns:
         return _drifts(narrow, across)
     likeness = _over(np.abs(a @ b), magnitude)
     of_rows = _likest(narrow, across, likeness, magnitude)[..., :, np.newaxis]

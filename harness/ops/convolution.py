@@ -110,13 +110,25 @@ class Conv2d(Layer):
         batch, groups, places = x.shape[0], self.groups, d.shape[2:]
         of_rows = reshape(d, (batch, groups, self.units // groups, prod(places)))
         weight = self._of_kernels(of_rows, out.saved, p["weight"].shape)
+        bias = {"bias": sum(d, (0, 2, 3))} if "bias" in p else {}
+        rest = [s * (k - 1) - m for k, m, s in zip(self.size, self.padding, self.dilation, strict=True)]
+        if self.stride == (1, 1) and min(rest) >= 0:
+            return Back(self._turned(p, d, x, rest), weight=weight, **bias)
         seen = transpose(of_rows, (0, 1, 3, 2)) @ self._kernels(p)
         seen = reshape(seen, (batch, groups, *places, x.shape[1] // groups, *self.size))
         seen = reshape(transpose(seen, (0, 1, 4, 2, 3, 5, 6)), (batch, x.shape[1], *places, *self.size))
         (top, _), (left, _) = self._margins[2:]
         padded = [n + 2 * m for n, m in zip(x.shape[2:], self.padding, strict=True)]
         dx = fold(seen, padded, self.stride, self.dilation)[:, :, top : top + x.shape[2], left : left + x.shape[3]]
-        return Back(dx, weight=weight, **({"bias": sum(d, (0, 2, 3))} if "bias" in p else {}))
+        return Back(dx, weight=weight, **bias)
+
+    def _turned(self, p: Params, d: Array, x: Array, rest: list[int]) -> Array:
+        """∂L/∂x at a stride of 1: the convolution of d, with what is missing of its margins, by the turned kernels."""
+        units, inside = self.units // self.groups, x.shape[1] // self.groups
+        rows = self._rows(windows(pad(d, [(0, 0), (0, 0), *((n, n) for n in rest)]), self.size, (1, 1), self.dilation))
+        kernels = reshape(p["weight"][:, :, ::-1, ::-1], (self.groups, units, inside, *self.size))
+        kernels = reshape(transpose(kernels, (0, 1, 3, 4, 2)), (self.groups, units * prod(self.size), inside))
+        return reshape(transpose(rows @ kernels, (0, 1, 3, 2)), x.shape)
 
     @property
     def _margins(self) -> list[tuple[int, int]]:
