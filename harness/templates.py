@@ -18,6 +18,10 @@ from jinja2.bccache import Bucket
 class _Compiled(FileSystemBytecodeCache):
     """Compiled templates in the user's cache; where they cannot be written, a page takes a moment longer."""
 
+    def get_cache_key(self, name: str, filename: str | os.PathLike[str] | None = None) -> str:
+        """By name only: of several checkouts the last one's is kept, and a template that differs is compiled anew."""
+        return super().get_cache_key(name)
+
     def dump_bytecode(self, bucket: Bucket) -> None:
         """Kept, if there is room."""
         with suppress(OSError):
@@ -41,7 +45,7 @@ def templates(package: str, autoescape: bool, finalize: Callable[[Any], Any] | N
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        bytecode_cache=_kept(f"{autoescape}-{finalize is None}"),  # compiled code depends on both
+        bytecode_cache=_kept(f"{package}-{autoescape}-{finalize is None}"),  # compiled code depends on the options too
     )
 
 

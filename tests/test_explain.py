@@ -13,6 +13,7 @@ import pytest
 
 from isograd import Report, explain, explanation, record, run, save_trace
 from isograd.calibration.strangers import STRANGERS
+from isograd.changes.catalogue import CATALOGUE
 from isograd.dtypes import FORMATS
 from isograd.explanation import Account, apart
 from isograd.explanation.local import make_local
@@ -253,6 +254,23 @@ def test_what_was_not_recorded_is_not_checked_and_that_is_told(options: dict[str
     assert rows.verdict["free"] == "DRIFTS"
     assert rows.message["free"].endswith(
         "1 of 12 steps could be judged from the run's own state (the others' was not recorded, or they are not finite)"
+    )
+
+
+def test_a_change_that_cannot_cope_with_a_trace_costs_no_other_its_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Any, evidence: Any) -> Any:
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr(CATALOGUE["gradients_clipped"], "fitted", fail)
+    monkeypatch.setattr(explanation, "LOUD", False)
+    named = explain(recorded_here(parse_scenario(SQUARE), f"{REFERENCE}[fault=labels_shifted]")).account
+    assert named is not None
+    assert named.ids == "labels_shifted"
+    nothing = explain(recorded_here(parse_scenario(SQUARE), STRANGERS[0])).account
+    assert nothing is not None
+    assert (
+        "gradients_clipped, which failed (ZeroDivisionError: oh; please report this, with the trace)"
+        in nothing.sentence
     )
 
 

@@ -116,7 +116,7 @@ def local_steps(scenario: Scenario, inputs: Inputs, trace: Trace, factor: float)
 
 def _account(local: Local, place: Place) -> Account:
     """What accounts for the place where a trace leaves the rules, or what it looks like."""
-    search, of = Search(local, place), local.trace.manifest.backend
+    search, of = Search(local, place, LOUD), local.trace.manifest.backend
     structural = not local.fits(place.first)
     if not search.has_something_to_explain():
         return Account(of, place, pattern=pattern(local, place, search.rerun), structural=structural)

@@ -41,7 +41,7 @@ class Missing:
         self.limit, self.weight = rerun.local.limit, rerun.weights(rerun.names, step)
         self.starts, which = rerun.starts(rerun.names, step), rerun.names.index(self.name)
         self.its = slice(self.starts[which], [*self.starts, len(self.weight)][which + 1])
-        self.left = rerun.as_held(rerun.vector(self.first, rerun.names, step), rerun.names, step)
+        self.left = rerun.as_held(self.first, rerun.names, step)
         self.wanted = (rerun.recorded(rerun.names, step) - self.left) * self.weight
         self.sizes = sizes(self.wanted, self.starts)
         outside = ~(np.maximum.reduceat(np.abs(self.wanted), self.starts) <= self.limit)
@@ -87,7 +87,7 @@ class Missing:
     def _effect(self, both: Change) -> Array:
         """What two changes move the step by from where the first one leaves it, in envelopes."""
         rerun, step = self.trying.rerun, self.trying.first
-        moved = rerun.as_held(rerun.vector(both, rerun.names, step), rerun.names, step)
+        moved = rerun.as_held(both, rerun.names, step)
         alike = (moved == self.left) | (np.isnan(moved) & np.isnan(self.left))
         return np.asarray(np.where(alike, 0.0, (moved - self.left) * self.weight))
 

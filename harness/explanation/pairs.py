@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from isograd.changes.change import Both, Change
+from isograd.explanation.effects import nearest_pairs
 from isograd.explanation.effort import HELD, LEAST_SQUARES, PAIRS
 from isograd.explanation.missing import Missing, is_askew, sizes
 from isograd.explanation.rerun import ROUGHLY
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 
 FIRSTS = 6
 """Changes beside which others are tried: those that account for the most steps by themselves."""
-
-PARALLEL = 1e-10
-"""Of the product of two squared lengths: two effects with a smaller determinant are one and the same."""
 
 NEAREST = 40
 """Pairs of changes in one quantity that are tried: those whose effects, added up, come nearest to what is seen."""
@@ -123,11 +121,12 @@ class Pairs:
         for change in self._usual():
             if self._is_over:
                 return
-            effect = self._effect(change, self.trying)[: len(wanted)] if self._can_begin(change) else wanted[:0]
-            if not len(effect) or (len(change.solve) == 1 and is_askew(wanted, effect)):
+            if not self._can_begin(change):
+                continue
+            if len(change.solve) == 1 and is_askew(wanted, self._effect(change, self.trying)[: len(wanted)]):
                 continue
             change, solved = solved_for(self.rerun, change, numbers, first)
-            came = self.rerun.as_held(self.rerun.vector(change, numbers, first), numbers, first)
+            came = self.rerun.as_held(change, numbers, first)
             if came.shape != got.shape or not (np.abs(came - got) * weight <= self.local.limit * ROUGHLY).all():
                 continue
             trial = Trial(change, *self.rerun.compare(change, self.trying.first, names=names), solved)
@@ -182,23 +181,12 @@ class Pairs:
             if np.abs(moved[end - size : end]).max() > 1.0:
                 effects.append((change, np.nan_to_num(moved[end - size :], posinf=0.0, neginf=0.0)))
         wanted = np.nan_to_num(wanted[end - size :], posinf=0.0, neginf=0.0)
-        for tried, (i, j) in enumerate(self._nearest(wanted, effects)):
+        self.effort.spent += LEAST_SQUARES * len(wanted) * len(effects) ** 2 / 8
+        for tried, (one, other) in enumerate(nearest_pairs(wanted, effects, 4 * NEAREST)):
             if self._is_over or tried == NEAREST:
                 self._left_some = True
                 return
-            yield self._together(effects[i][0], effects[j][0])
-
-    def _nearest(self, wanted: Array, effects: list[tuple[Change, Array]]) -> list[tuple[int, int]]:
-        """Pairs of effects, those first that leave the least: of all roughly, then of the nearest by their largest."""
-        if len(effects) < 2:
-            return []
-        self.effort.spent += LEAST_SQUARES * len(wanted) * len(effects) ** 2 / 8
-        kinds = {id(change): change.id for change, _ in effects}
-        left = _left_over_by_pair(wanted, effects)
-        order = [divmod(int(k), len(effects)) for k in np.argsort(left, axis=None, kind="stable")]
-        pairs = [(i, j) for i, j in order if i < j and kinds[id(effects[i][0])] != kinds[id(effects[j][0])]]
-        nearest = sorted((_left_over(wanted, effects[i], effects[j]), i, j) for i, j in pairs[: 4 * NEAREST])
-        return [(i, j) for _, i, j in nearest]
+            yield self._together(one, other)
 
     def _effect(self, change: Change, trying: Trying) -> Array:
         """How far a change moves each number of the first step there, in envelopes; infinitely where it has others."""
@@ -207,7 +195,7 @@ class Pairs:
         found = self._effects.get(key)
         if found is None:
             names = rerun.names
-            right, came = rerun.ruled_end_to_end(names, at), rerun.as_held(rerun.vector(change, names, at), names, at)
+            right, came = rerun.ruled_end_to_end(names, at), rerun.as_held(change, names, at)
             alike = came.shape == right.shape
             found = (came - right) * rerun.weights(names, at) if alike else np.full(len(right), np.inf)
             if len(found) <= HELD // 1024:
@@ -233,36 +221,3 @@ class Pairs:
             every = [*self.search.candidates(at), *self.search.constants(at)]
             self._usual_at[at] = [change for change in every if not change.precision()]
         return self._usual_at[at]
-
-
-def _left_over_by_pair(wanted: Array, effects: list[tuple[Change, Array]]) -> Array:
-    """The squared length of what each two effects leave of a difference, by the Gram matrix of all of them."""
-    moved, solved = np.stack([effect for _, effect in effects]), np.array([bool(c.solve) for c, _ in effects])
-    gram, along, whole = moved @ moved.T, moved @ wanted, float(wanted @ wanted)
-    squares = np.diagonal(gram)
-    fixed = whole - 2 * along + squares  # what one leaves by itself, as it is
-    with np.errstate(divide="ignore", invalid="ignore"):
-        # the first as it is, the second as large as it takes
-        toward = along[np.newaxis] - gram
-        one = fixed[:, np.newaxis] - toward**2 / squares[np.newaxis]
-        product = squares[:, np.newaxis] * squares[np.newaxis]
-        determinant = product - gram**2
-        both = along[:, np.newaxis] ** 2 * squares[np.newaxis] + along[np.newaxis] ** 2 * squares[:, np.newaxis]
-        both = whole - (both - 2 * along[:, np.newaxis] * along[np.newaxis] * gram) / determinant
-        alone = whole - along**2 / squares
-        parallel = determinant <= PARALLEL * product
-        both = np.where(parallel, np.minimum(alone[:, np.newaxis], alone[np.newaxis]), both)
-    neither = fixed[:, np.newaxis] + fixed[np.newaxis] - whole + 2 * gram
-    first, second = solved[:, np.newaxis], solved[np.newaxis]
-    left = np.where(first & second, both, np.where(first, one.T, np.where(second, one, neither)))
-    return np.asarray(np.nan_to_num(np.maximum(left, 0.0), nan=np.inf))
-
-
-def _left_over(wanted: Array, one: tuple[Change, Array], other: tuple[Change, Array]) -> float:
-    """What two effects leave of a difference: any multiple of one whose size is solved for, otherwise just that."""
-    solved = [effect for change, effect in (one, other) if change.solve]
-    rest = wanted - sum((effect for change, effect in (one, other) if not change.solve), np.zeros(1))
-    if solved:
-        basis = np.stack(solved, axis=1)
-        rest = rest - basis @ np.linalg.lstsq(basis, rest, rcond=None)[0]
-    return float(np.abs(rest).max())

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isograd.arithmetic import make_arithmetic
 from isograd.arithmetic.numbers import Arithmetic
@@ -17,43 +15,18 @@ from isograd.changes.changed import ChangedSession, Known, known
 from isograd.dtypes import FORMATS
 from isograd.envelope import Floats
 from isograd.explanation.effort import HELD
+from isograd.explanation.kept import Kept, Steps
 from isograd.explanation.local import Local
 from isograd.graph import Graph, Training, narrows
 from isograd.inputs import Array
 from isograd.overflow import as_far_as_the_dtype_reaches
 from isograd.quantities import has_samples
 
-if TYPE_CHECKING:
-    from isograd.explanation.rerun import Unchanged, Whole
-
-Steps = NDArray[np.int64]
-
 NOTHING = np.zeros(0)
 """What quantities are put behind: there may be none."""
 
 LEAD = 16
 """Steps before one that is looked at, of which what a change remembers has noise too."""
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What was computed of a trace's steps, so as not to be computed again; by step, or by what was asked for.
-
-    Attributes:
-        knowns: steps by the rules up to their gradients.
-        ruled: steps by the rules, every quantity.
-        unchanged: what the rules say of a step.
-        wholes: a step's quantities end to end.
-        vectors: some numbers of some quantities of some steps, end to end.
-        samples: which elements of a large tensor are looked at.
-    """
-
-    knowns: dict[int, Known] = field(default_factory=dict)
-    ruled: dict[int, Mapping[str, Array]] = field(default_factory=dict)
-    unchanged: dict[int, Unchanged] = field(default_factory=dict)
-    wholes: dict[int, Whole] = field(default_factory=dict)
-    vectors: dict[tuple[object, ...], Floats] = field(default_factory=dict)
-    samples: dict[tuple[str, int], Steps] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,9 @@ from isograd.changes.changed import ChangedSession
 from isograd.dtypes import FORMATS
 from isograd.envelope import Floats
 from isograd.explanation.effort import HELD, SAMPLE
+from isograd.explanation.kept import Steps, Unchanged, Whole
 from isograd.explanation.local import spreads
-from isograd.explanation.replay import Replay, Steps, end_to_end
+from isograd.explanation.replay import Replay, end_to_end
 from isograd.floors import pooled
 from isograd.inputs import Array
 from isograd.judging import FACTOR
@@ -39,45 +40,6 @@ RESIZED = 4.0
 
 ROUGHLY = 100.0
 """A change that is further off than so many bounds, without noise, is not looked at with noise."""
-
-
-@dataclass(frozen=True)
-class Whole:
-    """A step's quantities end to end, but for the learning rate.
-
-    Attributes:
-        names: of each.
-        sizes: how many elements each has.
-        starts: where each begins.
-        got: what the trace has.
-        weight: one over the envelope, by the unchanged rules.
-        largest: the largest element of each, by the unchanged rules.
-        typical: one over `FAR` times the typical envelope of each.
-    """
-
-    names: list[str]
-    sizes: Steps
-    starts: Steps
-    got: Floats
-    weight: Floats
-    largest: Floats
-    typical: Floats
-
-
-@dataclass(frozen=True)
-class Unchanged:
-    """What the rules without any change say of a step, by quantity.
-
-    Attributes:
-        weight: one over the envelope of each element, end to end; pooled, for a change makes something of what is
-            exactly 0. A constant outweighs all that rounds.
-        typical: one over `FAR` times the typical envelope.
-        ratio: the largest error in bounds; of what has another shape nothing is known.
-    """
-
-    weight: dict[str, Floats]
-    typical: dict[str, float]
-    ratio: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -292,12 +254,15 @@ class Rerun(Replay):
         """What the unchanged rules give, as `vector` has it."""
         return self._kept("ruled", names, steps, lambda name, at: self._few(name, at, self.ruled(name, at)))
 
-    def as_held(self, values: Floats, names: list[str], steps: Steps) -> Floats:
-        """A `vector` whose learning rates are rounded as a trace holds them: a constant has no bound to be off by."""
-        if "lr" not in names or len(values) != int(self._sizes(names, steps).sum()):
-            return values
-        out, at = values.copy(), self.starts(names, steps)[names.index("lr") :: len(names)]
-        out[at] = out[at].astype(FORMATS[self.local.scenario.dtype].dtype)
+    def as_held(self, change: Change, names: list[str], steps: Steps) -> Floats:
+        """A change's `vector` with learning rates rounded as a trace holds them: a constant has no bound to be off by.
+
+        What is solved for is not: of a rounded rate there is no slope.
+        """
+        out = self.vector(change, names, steps)
+        if "lr" in names and len(out) == int(self._sizes(names, steps).sum()):
+            at = self.starts(names, steps)[names.index("lr") :: len(names)]
+            out[at] = out[at].astype(FORMATS[self.local.scenario.dtype].dtype)
         return out
 
     def starts(self, names: list[str], steps: Steps) -> Steps:

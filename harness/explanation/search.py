@@ -11,10 +11,10 @@ from isograd.changes.catalogue import CATALOGUE
 from isograd.changes.change import Change
 from isograd.explanation.effort import READINGS, SINGLES
 from isograd.explanation.evidence import TraceEvidence
+from isograd.explanation.kept import Steps
 from isograd.explanation.local import Local
 from isograd.explanation.localise import Place, local_errors
 from isograd.explanation.pairs import Pairs
-from isograd.explanation.replay import Steps
 from isograd.explanation.rerun import Rerun
 from isograd.explanation.trial import Trial, Trying
 from isograd.inputs import Array
@@ -40,22 +40,27 @@ class Search:
     Attributes:
         local: the trace, from its own states.
         place: where it leaves the rules.
+        loud: what a change raises is let out; otherwise it is left out, and that is said in `skipped`.
     """
 
     local: Local
     place: Place
+    loud: bool = False
 
     def __post_init__(self) -> None:
         self.effort = self.local.effort
         self._variants_at: dict[int, tuple[list[Change], list[Change], list[Change]]] = {}
         self._steps_left_out = self._left_out = self._pairs_left_out = ""
+        self._failed: dict[str, str] = {}
         self.rerun = Rerun(self.local, self._steps_to_confirm())
         self.trying = Trying(self.rerun, self.place, self.rerun.steps[:1])
 
     @property
     def skipped(self) -> tuple[str, ...]:
-        """What was not tried, or not looked at, because it would have cost too much; as phrases."""
-        return tuple(filter(None, [self._steps_left_out, self._left_out, self._pairs_left_out]))
+        """What was not tried, or not looked at, because it would have cost too much, or failed; as phrases."""
+        said = "{}, which failed ({}; please report this, with the trace)".format
+        failed = (said(name, error) for name, error in self._failed.items())
+        return tuple(filter(None, [self._steps_left_out, self._left_out, self._pairs_left_out, *failed]))
 
     def _steps_to_confirm(self) -> Steps:
         """The step, the next one, and some more; those that came out wrong before others."""
@@ -100,8 +105,18 @@ class Search:
             found += [] if change.idle else [change]
             if self.effort.spent <= until:
                 self.effort.spent += self.effort.step * change.reading
-                found += change.fitted(evidence)
+                found += self._read_off(change, evidence)
         return found
+
+    def _read_off(self, change: Change, evidence: TraceEvidence) -> list[Change]:
+        """A change with its options read off the trace; one that cannot cope with a trace costs no other its trial."""
+        try:
+            return list(change.fitted(evidence))
+        except Exception as error:
+            if self.loud:
+                raise
+            self._failed[change.id] = f"{type(error).__name__}: {error}"
+            return []
 
     def _variants(self, step: int | None = None) -> tuple[list[Change], list[Change], list[Change]]:
         """Those that are not vague, those that are, and of the latter those whose options were not read off yet."""
@@ -115,7 +130,7 @@ class Search:
                     if change.vague:
                         unread.append(change)
                         continue
-                    for found in (*([] if change.idle else [change]), *change.fitted(evidence)):
+                    for found in (*([] if change.idle else [change]), *self._read_off(change, evidence)):
                         (vague if found.vague else usual).append(found)
             self._variants_at[at] = lots
         return self._variants_at[at]

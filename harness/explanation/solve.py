@@ -9,7 +9,7 @@ import numpy as np
 
 from isograd.changes.change import Both, Change
 from isograd.envelope import Floats
-from isograd.explanation.replay import Steps
+from isograd.explanation.kept import Steps
 from isograd.explanation.rerun import Rerun
 from isograd.judging import SHARP, SURE
 

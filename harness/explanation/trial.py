@@ -13,10 +13,10 @@ from isograd.changes.catalogue.reported import WeightsReportedEarly
 from isograd.changes.change import Change, Circumstances
 from isograd.changes.reading import parameters_of
 from isograd.dtypes import FORMATS
+from isograd.explanation.kept import Steps
 from isograd.explanation.loaded import Loaded
 from isograd.explanation.local import Local
 from isograd.explanation.localise import Place, local_errors
-from isograd.explanation.replay import Steps
 from isograd.explanation.rerun import Rerun
 from isograd.explanation.solve import Solved, alone, solved_for
 from isograd.inputs import Array

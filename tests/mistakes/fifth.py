@@ -7,12 +7,10 @@ Written without a look at what isograd searches for, nor at what it finds or say
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from tests.mistakes.fourth import head_of
 from tests.mistakes.further import (
     BATCHES,
     BOWL,
@@ -31,8 +29,8 @@ from tests.mistakes.further import (
     paddle_function,
     torch_function,
 )
-from tests.mistakes.kinds import COSINE, Kind, entered, lr_of
-from tests.mistakes.loops import Loop, Looped, PaddleLoop, TorchLoop, paddle, torch
+from tests.mistakes.kinds import COSINE, Kind, entering, lr_of
+from tests.mistakes.loops import Loop, PaddleLoop, TorchLoop, paddle, torch
 
 FULL = "article/sum_regression_full_batch"
 SPLIT = (*DEEP, MINIBATCH)  # those whose epoch has several batches of several samples
@@ -40,9 +38,7 @@ SPLIT = (*DEEP, MINIBATCH)  # those whose epoch has several batches of several s
 KINDS: dict[str, Kind] = {}
 
 
-def mistake(what: str, accept: str, scenarios: tuple[str, ...]) -> Callable[[type[Loop]], type[Looped]]:
-    """Enter a loop into the table of this file."""
-    return entered(KINDS, __name__, what, accept, scenarios)
+mistake = entering(KINDS, __name__)
 
 
 def rows_of(loop: Loop, t: int) -> Any:
@@ -248,7 +244,7 @@ class LayerNormLeftIn(TorchLoop):
 )
 class FeaturesUnitLength(PaddleLoop):
     def call(self, name: str, z: Any) -> Any:
-        return self.layers[name](paddle.nn.functional.normalize(z, axis=1) if name == head_of(self) else z)
+        return self.layers[name](paddle.nn.functional.normalize(z, axis=1) if name == self.linears()[-1] else z)
 
 
 @mistake(
@@ -446,7 +442,7 @@ class BackwardTwice(PaddleLoop):
 )
 class GradientReversal(PaddleLoop):
     def call(self, name: str, z: Any) -> Any:
-        if name == head_of(self):
+        if name == self.linears()[-1]:
             z = paddle_function(lambda z: z * 1, lambda g, z, a: -g)(z)
         return self.layers[name](z)
 
@@ -462,7 +458,7 @@ class GradientReversal(PaddleLoop):
 )
 class HookClamps(TorchLoop):
     def call(self, name: str, z: Any) -> Any:
-        if name == head_of(self):
+        if name == self.linears()[-1]:
             z.register_hook(lambda g: g.clamp(-0.02, 0.02))
         return self.layers[name](z)
 

@@ -8,7 +8,7 @@ those in "the data" are not as blind as the others. The style, and the meaning o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from tests.mistakes.further import (
@@ -26,20 +26,13 @@ from tests.mistakes.further import (
     paddle_function,
     torch_function,
 )
-from tests.mistakes.kinds import COSINE, Kind, entered, lr_of
-from tests.mistakes.loops import Loop, Looped, PaddleLoop, TorchLoop, paddle, torch
+from tests.mistakes.kinds import COSINE, Kind, entering, lr_of
+from tests.mistakes.loops import PaddleLoop, TorchLoop, paddle, torch
 
 KINDS: dict[str, Kind] = {}
 
 
-def mistake(what: str, accept: str, scenarios: tuple[str, ...]) -> Callable[[type[Loop]], type[Looped]]:
-    """Enter a loop into the table of this file."""
-    return entered(KINDS, __name__, what, accept, scenarios)
-
-
-def head_of(loop: Loop) -> str:
-    """The last linear layer."""
-    return next(name for name in reversed(loop.names) if loop.kind(name) == "linear")
+mistake = entering(KINDS, __name__)
 
 
 # ---------------------------------------------------------------- the optimizer
@@ -129,7 +122,7 @@ class ClearedBeforeStep(TorchLoop):
 )
 class HeadNeverCleared(PaddleLoop):
     def clear(self) -> None:
-        head = head_of(self)
+        head = self.linears()[-1]
         for name, p in self.parameters.items():
             if not name.startswith(f"{head}."):
                 p.clear_gradient()
@@ -145,7 +138,7 @@ class HeadNeverCleared(PaddleLoop):
 )
 class HeadClipped(TorchLoop):
     def update(self, t: int) -> None:
-        torch.nn.utils.clip_grad_norm_(self.layers[head_of(self)].parameters(), 0.1)
+        torch.nn.utils.clip_grad_norm_(self.layers[self.linears()[-1]].parameters(), 0.1)
         super().update(t)
 
 

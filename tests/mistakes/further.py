@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tests.mistakes.kinds import Kind, entered, lr_of
-from tests.mistakes.loops import Loop, Looped, PaddleLoop, TorchLoop, paddle, torch
+from tests.mistakes.kinds import Kind, entering, lr_of
+from tests.mistakes.loops import PaddleLoop, TorchLoop, paddle, torch
 
 MLP, RELU, DOUBLE = (f"tests/mistakes/scenarios/{name}.toml" for name in ("mlp", "relu", "double"))
 WORKED, SIGMOIDS, NEURON = "article/worked_backprop", "article/one_two_one", "article/single_neuron_relu"
@@ -26,9 +26,7 @@ SIGMOID, RELUS = (SIGMOIDS, FORWARD, MLP, DOUBLE), (NEURON, RELU, MINIBATCH)
 KINDS: dict[str, Kind] = {}
 
 
-def mistake(what: str, accept: str, scenarios: tuple[str, ...]) -> Callable[[type[Loop]], type[Looped]]:
-    """Enter a loop into the table of this file."""
-    return entered(KINDS, __name__, what, accept, scenarios)
+mistake = entering(KINDS, __name__)
 
 
 def torch_function(ahead: Callable[..., Any], back: Callable[..., Any]) -> Callable[..., Any]:

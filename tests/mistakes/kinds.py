@@ -44,22 +44,29 @@ class Kind(NamedTuple):
 KINDS: dict[str, Kind] = {}
 
 
-def entered(
-    table: dict[str, Kind], module: str, what: str, accept: str, scenarios: tuple[str, ...]
-) -> Callable[[type[Loop]], type[Looped]]:
-    """Enter a loop into a table, and make a backend of it, which is found in a module."""
+def entering(
+    table: dict[str, Kind], module: str, flags: str = ""
+) -> Callable[..., Callable[[type[Loop]], type[Looped]]]:
+    """A decorator that enters a loop into a table, and makes a backend of it, which is found in a module.
 
-    def enter(loop: type[Loop]) -> type[Looped]:
-        table[loop.__name__] = Kind(what, accept, scenarios)
-        package = "torch" if issubclass(loop, TorchLoop) else "paddlepaddle"
-        return type(loop.__name__, (Looped,), {"loop": loop, "distribution": package, "__module__": module})
+    Args:
+        table: of a file.
+        module: the file's.
+        flags: of all its expressions.
+    """
 
-    return enter
+    def mistake(what: str, accept: str, scenarios: tuple[str, ...] = ANY) -> Callable[[type[Loop]], type[Looped]]:
+        def enter(loop: type[Loop]) -> type[Looped]:
+            table[loop.__name__] = Kind(what, f"(?{flags}:{accept})" if flags else accept, scenarios)
+            package = "torch" if issubclass(loop, TorchLoop) else "paddlepaddle"
+            return type(loop.__name__, (Looped,), {"loop": loop, "distribution": package, "__module__": module})
+
+        return enter
+
+    return mistake
 
 
-def mistake(what: str, accept: str, scenarios: tuple[str, ...] = ANY) -> Callable[[type[Loop]], type[Looped]]:
-    """Enter a loop into the table of this file."""
-    return entered(KINDS, __name__, what, accept, scenarios)
+mistake = entering(KINDS, __name__)
 
 
 def lr_of(loop: Loop) -> float:

@@ -74,6 +74,14 @@ class Loop(Session):
     def kind(self, name: str) -> str:
         return str(self.scenario.layer(name).kind)
 
+    def linears(self) -> list[str]:
+        """The linear layers, in their order."""
+        return [name for name in self.names if self.kind(name) == "linear"]
+
+    def first_activation(self) -> str:
+        """The first layer that is not linear."""
+        return next(name for name in self.names if self.kind(name) != "linear")
+
     def is_first(self, name: str, kind: str) -> bool:
         """Whether it is the first of the layers of its kind."""
         return self.kind(name) == kind and name == next(n for n in self.names if self.kind(n) == kind)

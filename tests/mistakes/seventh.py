@@ -10,7 +10,7 @@ Those that concern a schedule of the rate have one scenario only, since no other
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -30,8 +30,8 @@ from tests.mistakes.further import (
     paddle_function,
     torch_function,
 )
-from tests.mistakes.kinds import COSINE, DOUBLE, Kind, entered, lr_of
-from tests.mistakes.loops import Loop, Looped, PaddleLoop, TorchLoop, paddle, torch
+from tests.mistakes.kinds import COSINE, DOUBLE, Kind, entering, lr_of
+from tests.mistakes.loops import PaddleLoop, TorchLoop, paddle, torch
 
 KINDS: dict[str, Kind] = {}
 
@@ -41,19 +41,7 @@ TWICE = (
 )
 
 
-def mistake(what: str, accept: str, scenarios: tuple[str, ...]) -> Callable[[type[Loop]], type[Looped]]:
-    """Enter a loop into the table of this file."""
-    return entered(KINDS, __name__, what, f"(?is:{accept})", scenarios)
-
-
-def last_linear(loop: Loop) -> str:
-    """The last of the linear layers."""
-    return [name for name in loop.names if loop.kind(name) == "linear"][-1]
-
-
-def first_activation(loop: Loop) -> str:
-    """The first layer that is not linear."""
-    return next(name for name in loop.names if loop.kind(name) != "linear")
+mistake = entering(KINDS, __name__, "is")
 
 
 # ---------------------------------------------------------------- the data
@@ -184,7 +172,7 @@ class HardSigmoid(PaddleLoop):
 class OldDropoutOff(PaddleLoop):
     def call(self, name: str, z: Any) -> Any:
         z = super().call(name, z)
-        if name != first_activation(self):
+        if name != self.first_activation():
             return z
         return paddle.nn.functional.dropout(z, p=0.5, training=False, mode="downscale_in_infer")
 
@@ -440,7 +428,7 @@ class DecayCopied(PaddleLoop):
 )
 class OnlyLastLayer(TorchLoop):
     def make_optimizer(self) -> None:
-        self.optimizer = torch.optim.SGD(self.layers[last_linear(self)].parameters(), lr=lr_of(self))
+        self.optimizer = torch.optim.SGD(self.layers[self.linears()[-1]].parameters(), lr=lr_of(self))
         self.make_schedule()
 
     def clear(self) -> None:

@@ -9,7 +9,7 @@ Those that concern a schedule of the rate have one scenario only, since no other
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -26,25 +26,13 @@ from tests.mistakes.further import (
     SIGMOIDS,
     WORKED,
 )
-from tests.mistakes.kinds import COSINE, DOUBLE, Kind, entered, lr_of
-from tests.mistakes.loops import Loop, Looped, PaddleLoop, TorchLoop, paddle, torch
+from tests.mistakes.kinds import COSINE, DOUBLE, Kind, entering, lr_of
+from tests.mistakes.loops import PaddleLoop, TorchLoop, paddle, torch
 
 KINDS: dict[str, Kind] = {}
 
 
-def mistake(what: str, accept: str, scenarios: tuple[str, ...]) -> Callable[[type[Loop]], type[Looped]]:
-    """Enter a loop into the table of this file."""
-    return entered(KINDS, __name__, what, f"(?is:{accept})", scenarios)
-
-
-def linears(loop: Loop) -> list[str]:
-    """The linear layers, in their order."""
-    return [name for name in loop.names if loop.kind(name) == "linear"]
-
-
-def first_activation(loop: Loop) -> str:
-    """The first layer that is not linear."""
-    return next(name for name in loop.names if loop.kind(name) != "linear")
+mistake = entering(KINDS, __name__, "is")
 
 
 # ---------------------------------------------------------------- the data
@@ -153,7 +141,7 @@ MISSING = (
 )
 class ActivationForgotten(PaddleLoop):
     def call(self, name: str, z: Any) -> Any:
-        return z if name == first_activation(self) else super().call(name, z)
+        return z if name == self.first_activation() else super().call(name, z)
 
 
 @mistake(
@@ -204,7 +192,7 @@ class DropoutOn(PaddleLoop):
 
     def call(self, name: str, z: Any) -> Any:
         a = super().call(name, z)
-        return paddle.nn.functional.dropout(a, p=0.5, training=True) if name == first_activation(self) else a
+        return paddle.nn.functional.dropout(a, p=0.5, training=True) if name == self.first_activation() else a
 
 
 @mistake(
@@ -460,7 +448,7 @@ class SlopeAtOutput(PaddleLoop):
 )
 class Detached(TorchLoop):
     def call(self, name: str, z: Any) -> Any:
-        return super().call(name, z.detach() if name == linears(self)[-1] else z)
+        return super().call(name, z.detach() if name == self.linears()[-1] else z)
 
 
 @mistake(
@@ -530,7 +518,7 @@ UPDATED = r"(?<!not )(?<!never )(?<!n't )(?<!un)(updated|stepped|already changed
 )
 class UpdatedTooSoon(PaddleLoop):
     def call(self, name: str, z: Any) -> Any:
-        if name not in linears(self)[1:]:
+        if name not in self.linears()[1:]:
             return super().call(name, z)
         layer = self.layers[name]
         bias = () if layer.bias is None else (layer.bias,)
@@ -641,7 +629,7 @@ class ScheduleFirst(TorchLoop):
 )
 class LayerNotHandedOver(TorchLoop):
     def make_optimizer(self) -> None:
-        handed = [p for name, p in self.parameters.items() if name.split(".")[0] != linears(self)[0]]
+        handed = [p for name, p in self.parameters.items() if name.split(".")[0] != self.linears()[0]]
         self.optimizer = torch.optim.SGD(handed, lr=self.scenario.optimizer.lr)
         self.make_schedule()
 

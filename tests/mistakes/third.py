@@ -6,7 +6,7 @@ those of ``tests.mistakes.kinds``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -29,15 +29,13 @@ from tests.mistakes.further import (
     paddle_function,
     torch_function,
 )
-from tests.mistakes.kinds import COSINE, Kind, entered, lr_of
-from tests.mistakes.loops import Loop, Looped, PaddleLoop, TorchLoop, paddle, torch
+from tests.mistakes.kinds import COSINE, Kind, entering, lr_of
+from tests.mistakes.loops import PaddleLoop, TorchLoop, paddle, torch
 
 KINDS: dict[str, Kind] = {}
 
 
-def mistake(what: str, accept: str, scenarios: tuple[str, ...]) -> Callable[[type[Loop]], type[Looped]]:
-    """Enter a loop into the table of this file."""
-    return entered(KINDS, __name__, what, accept, scenarios)
+mistake = entering(KINDS, __name__)
 
 
 # ---------------------------------------------------------------- the optimizer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, Self
@@ -65,18 +65,8 @@ class SamplesReordered(Change):
 
     def fitted(self, evidence: Evidence) -> Iterator[Self]:
         """Each row of a batch is the sample whose output of the first layer is nearest to what the trace has there."""
-        found, inputs = [], evidence.inputs
-        long = len(evidence.steps) * inputs.batch_size * inputs.x.size > 10 * MOST
-        for step in evidence.looked_at if long else evidence.steps:
-            rows = _nearest(evidence, step)
-            if rows is None:
-                return
-            if (rows != inputs.samples(step)).any():
-                found.append((step, tuple(rows.tolist())))
-            elif not found:
-                return  # what is wrong first has another reason
-        if found:
-            yield type(self)(orders=tuple(found), alone=self.alone)
+        if orders := _orders(evidence, _nearest, evidence.inputs.x.size, 10 * MOST):
+            yield type(self)(orders=orders, alone=self.alone)
 
     @property
     def vague(self) -> bool:
@@ -94,6 +84,30 @@ class SamplesReordered(Change):
     def labels(self, run: Circumstances, rows: Rows) -> Rows:
         """Those of the samples, or those that the step should have."""
         return run.inputs.samples(run.step) if self.alone else rows
+
+
+def _orders(
+    evidence: Evidence, rows_of: Callable[[Evidence, int], Rows | None], candidates: int, most: int
+) -> tuple[tuple[int, tuple[int, ...]], ...]:
+    """The steps whose rows are others than they should be, with those; none, if something else is wrong first.
+
+    Args:
+        evidence: the trace.
+        rows_of: which rows a step has, or None where nobody can tell.
+        candidates: numbers that each row is compared with.
+        most: comparisons beyond which only the steps that matter are read.
+    """
+    found, inputs = [], evidence.inputs
+    long = len(evidence.steps) * inputs.batch_size * candidates > most
+    for step in evidence.looked_at if long else evidence.steps:
+        rows = rows_of(evidence, step)
+        if rows is None:
+            return ()
+        if (rows != inputs.samples(step)).any():
+            found.append((step, tuple(rows.tolist())))
+        elif not found:
+            return ()
+    return tuple(found)
 
 
 def _nearest(evidence: Evidence, step: int) -> Rows | None:
@@ -154,18 +168,8 @@ class LabelsReordered(Change):
 
     def fitted(self, evidence: Evidence) -> Iterator[Self]:
         """Each row of a batch has the label whose gradient of the loss is nearest to what the trace has there."""
-        found, inputs = [], evidence.inputs
-        long = len(evidence.steps) * inputs.batch_size * inputs.y.size > MOST
-        for step in evidence.looked_at if long else evidence.steps:
-            rows = _labels_of(evidence, step)
-            if rows is None:
-                return
-            if (rows != inputs.samples(step)).any():
-                found.append((step, tuple(rows.tolist())))
-            elif not found:
-                return  # what is wrong first has another reason
-        if found:
-            yield type(self)(orders=tuple(found))
+        if orders := _orders(evidence, _labels_of, evidence.inputs.y.size, MOST):
+            yield type(self)(orders=orders)
 
     def labels(self, run: Circumstances, rows: Rows) -> Rows:
         """Those that were read off."""
@@ -185,8 +189,9 @@ def _labels_of(evidence: Evidence, step: int) -> Rows | None:
         far = np.stack([np.abs(g - got).reshape(len(got), -1).sum(axis=1) for g in each], axis=1)
     if (far.min(axis=1) > near(scenario.dtype, ABOUT) * np.abs(got).sum(axis=-1).max(initial=0.0)).any():
         return None  # it is the label of none
-    found = nearest(far, which.reshape(-1)[inputs.samples(step)])
-    return np.where(found == which.reshape(-1)[inputs.samples(step)], inputs.samples(step), where[found])
+    right, label = inputs.samples(step), which.reshape(-1)
+    found = nearest(far, label[right])
+    return np.where(found == label[right], right, where[found])
 
 
 @dataclass(frozen=True)
