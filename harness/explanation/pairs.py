@@ -81,15 +81,12 @@ class Pairs:
         self._left_some = len(firsts) > FIRSTS
         for missing, one in firsts[:FIRSTS]:
             trying, both, step, name = missing.trying, partial(Both, one.change), missing.step, missing.name
-            later = step > self.place.step and not self._stops_updates(one.change)
             for other in self._usual(step):
                 if self._is_over:
                     return
                 if not other.reaches(name) or other.id == one.change.id:
                     continue
                 values = len(other.solve)
-                if later and not values and self._moves_at_once(other):
-                    continue
                 moved = sizes(self._effect(other, trying), missing.starts)
                 if missing.lies_elsewhere(moved, values) or not missing.could_come_right(both(other), values):
                     continue
@@ -99,17 +96,6 @@ class Pairs:
                 yield replace(trial, solved={**one.solved, **trial.solved})
                 if trial.fits:
                     break  # with the first change fixed, one account is enough
-
-    def _moves_at_once(self, change: Change) -> bool:
-        """Whether a change would have shown where the first one begins to: all of that is right with the first."""
-        return bool(np.abs(self._effect(change, self.trying)).max(initial=0.0) > self.local.limit)
-
-    def _stops_updates(self, change: Change) -> bool:
-        """Whether no parameter is updated where a change begins: it hides what others would do to updates there."""
-        step = int(self.trying.first[0])
-        _, seen = next(self.rerun.run(change, self.trying.first, "float64"))
-        names = [name for name in self.local.state(step) if name.startswith("weight/") and name in seen]
-        return all(np.array_equal(seen[name], self.local.state(step)[name]) for name in names)
 
     def _firsts(self) -> Iterator[Trial]:
         """Changes that put right all up to what differs first, whatever becomes of what comes after."""
