@@ -123,6 +123,14 @@ def test_of_a_large_product_a_row_of_one_sign_is_told_and_no_other_pays_for_it(m
     np.testing.assert_allclose(some, whole, rtol=0.5)
 
 
+def test_many_sums_drift_as_far_side_by_side_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    form, a, b = FORMATS["float32"], RNG.random((1, 6, 5, 400)), RNG.random((1, 1, 400, 70))
+    a[0, 3] *= 1e38  # and what overflows has none
+    side_by_side = of_product(a, b, form.roundoff, form)
+    monkeypatch.setattr(sizes, "MANY", 6 * 5 * 70 + 1)
+    np.testing.assert_array_equal(side_by_side, of_product(a, b, form.roundoff, form))
+
+
 def test_steps_that_run_together_change_no_size() -> None:
     form, a, b = FORMATS["float32"], RNG.random((1, 6, 30, 400)), RNG.random((1, 6, 400, 50))
     together = of_product(a, b, form.roundoff, form)

@@ -40,7 +40,11 @@ LONG = 32
 TRIED = 2**22
 """Terms of a product of matrices, or of a stack of them, up to which all are tried; else those likest to drift."""
 
-BLOCK = 2**20  # terms that are added up at a time: some megabytes
+BLOCK = 2**16  # terms that are added up at a time: what is worked on fits the cache
+
+MANY = 2**11
+"""Sums that are added up side by side, a term of each at a time; of fewer, all terms of one are a pass. What is worked
+on fits the cache so, and the bits are the same."""
 
 
 def unit(ufunc: Any, form: Format) -> float:
@@ -107,15 +111,25 @@ def of_product(a: Array, b: Array, roundoff: float, form: Format) -> Array:
 def drift(terms: Array) -> Array:
     """How far off the last axis's running totals are at most, if its terms are added one by one in their own dtype.
 
-    The error of each addition s + t is a number of the dtype itself, and told exactly by the six operations of
-    Knuth, *The Art of Computer Programming*, vol. 2, section 4.2.2, theorem B (Møller's and Knuth's TwoSum). The
-    largest of all totals, since at the last of them errors of both signs can happen to cancel.
+    The largest of all totals, since at the last of them errors of both signs can happen to cancel.
     """
     totals = np.add.accumulate(terms, axis=-1)
-    before, after, t = totals[..., :-1], totals[..., 1:], terms[..., 1:]
+    lost = _lost(totals[..., :-1], totals[..., 1:], terms[..., 1:])
+    return np.asarray(np.abs(np.add.accumulate(lost, axis=-1, dtype=np.float64)).max(axis=-1))
+
+
+def _lost(before: Array, after: Array, term: Array) -> Array:
+    """The rounding errors of additions, before + term = after: numbers of the dtype themselves, and told exactly.
+
+    The six operations of Knuth, *The Art of Computer Programming*, vol. 2, section 4.2.2, theorem B (Møller's and
+    Knuth's TwoSum).
+    """
     added = after - before
-    error = (before - (after - added)) + (t - added)
-    return np.asarray(np.abs(np.add.accumulate(error, axis=-1, dtype=np.float64)).max(axis=-1))
+    error: Array = term - added
+    added -= after  # before - (after - added), in the place of added
+    added += before
+    error += added
+    return error
 
 
 def _drift_of_product(a: Array, b: Array, magnitude: Array, form: Format) -> Array:
@@ -150,9 +164,32 @@ def _over(part: Array, whole: Array) -> Array:
 
 
 def _drifts(a: Array, columns: Array) -> Array:
-    """The drift of each sum of products of a row of ``a`` and one of ``columns``, by blocks of rows."""
-    columns = columns[..., np.newaxis, :, :]
-    rows = max(1, BLOCK // max(1, prod(columns.shape)))
-    blocks = (a[..., start : start + rows, np.newaxis, :] for start in range(0, a.shape[-2], rows))
-    found = np.concatenate([drift(block * columns) for block in blocks], axis=-2)
-    return np.asarray(np.nan_to_num(found, nan=0.0, posinf=0.0))  # what overflows has no rounding error
+    """The drift of each sum of products of a row of ``a`` and one of ``columns``."""
+    stack = np.broadcast_shapes(a.shape[:-2], columns.shape[:-2])
+    shape = (*stack, a.shape[-2], columns.shape[-2])
+    a, columns = (np.broadcast_to(x, (*stack, *x.shape[-2:])).reshape(-1, *x.shape[-2:]) for x in (a, columns))
+    found = _side_by_side(a, columns) if prod(shape) >= MANY else _one_by_one(a, columns)
+    return np.nan_to_num(found, nan=0.0, posinf=0.0).reshape(shape)  # what overflows has no rounding error
+
+
+def _side_by_side(a: Array, columns: Array) -> Array:
+    """Of all at once, term by term."""
+    rows, across = (np.ascontiguousarray(np.moveaxis(x, -1, 0)) for x in (a, columns))
+    terms = (x[..., :, np.newaxis] * y[..., np.newaxis, :] for x, y in zip(rows, across, strict=True))
+    total = next(terms)
+    off, most = np.zeros((2, *total.shape))
+    for term in terms:
+        before, total = total, total + term
+        off += _lost(before, total, term)
+        np.maximum(most, np.abs(off), out=most)
+    return most
+
+
+def _one_by_one(a: Array, columns: Array) -> Array:
+    """By blocks of rows, the terms of each sum at once."""
+    rows = max(1, BLOCK // max(1, prod(columns.shape[1:])))
+    starts = range(0, a.shape[1], rows)
+    found = [
+        [drift(x[start : start + rows, np.newaxis, :] * y) for start in starts] for x, y in zip(a, columns, strict=True)
+    ]
+    return np.stack([np.concatenate(blocks) for blocks in found])
