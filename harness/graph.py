@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from itertools import chain
 from typing import Any, NamedTuple
 
 from isograd.arithmetic.numbers import Arithmetic
 from isograd.dtypes import FORMATS
 from isograd.inputs import Array, Batch, Inputs
-from isograd.ops.op import Layer, Loss, Optimizer, Out
+from isograd.ops.op import Layer, Loss, Optimizer
 from isograd.scenario import SAMPLES, Scenario
 from isograd.spec import remembered
 
@@ -155,11 +156,14 @@ class Training:
         gradients: Values = {}
         buffers: dict[str, Values] = {}
         rate, see = self.arithmetic.scalar(lr), self.hooks.see
-        yield "lr", see("lr", rate) if see else rate
-        yield from self.gradients(batch, gradients, buffers, steps)
-        yield from self.update(gradients, rate, t, buffers)
+        parts: list[Iterable[tuple[str, Any]]] = [
+            (("lr", see("lr", rate) if see else rate),),
+            self.gradients(batch, gradients, buffers, steps),
+            self.update(gradients, rate, t, buffers),
+        ]
         if self.graph.evaluates:
-            yield from self.evaluated(batch, steps)
+            parts.append(self.evaluated(batch, steps))
+        return chain.from_iterable(parts)
 
     def gradients(self, batch: Batch, gradients: Values, buffers: dict[str, Values], steps: bool = False) -> Walk:
         """Forward and backward; each parameter's gradient is put into ``gradients``, each layer's new buffers likewise.
@@ -167,26 +171,27 @@ class Training:
         ∂loss/∂ each layer's output is summed over those that take it, the last of them first.
         """
         y, values = self.arithmetic.array(batch.y, steps), {SAMPLES: self.arithmetic.array(batch.x, steps)}
-        see, params, nodes, value_of = self.hooks.see, self.params, self.graph.nodes, values.__getitem__
-        outs: dict[str, Out] = {}
-        for layer, name, feeds, forward, _ in nodes:
-            out = outs[name] = layer.forward(params[name], *map(value_of, feeds))
+        see, loss, value_of, done = self.hooks.see, self.graph.loss, values.__getitem__, []
+        for layer, name, feeds, forward, backward in self.graph.nodes:
+            params, x = self.params[name], [*map(value_of, feeds)]
+            out = layer.forward(params, *x)
             a = out.a
             if see and (seen := see(forward, a)) is not a:
-                outs[name], a = out._replace(a=seen), seen
+                out, a = out._replace(a=seen), seen
             values[name] = a
+            done.append((layer, name, feeds, backward, params, x, out))
             yield forward, a
-        last, loss = values[self.graph.last], self.graph.loss
+        last = values[self.graph.last]
         value = loss.value(last, y)
         yield "loss", see("loss", value) if see else value
         above = {self.graph.last: loss.gradient(last, y)}
-        for layer, name, feeds, _, backward in reversed(nodes):
+        while done:
+            layer, name, feeds, backward, params, x, out = done.pop()
             d = above.pop(name)
             if see:
                 d = see(backward, d)
             yield backward, d
-            out = outs.pop(name)
-            back = layer.backward(params[name], out, d, *map(value_of, feeds))
+            back = layer.backward(params, out, d, *x)
             for feed, dx in zip(feeds, back.inputs, strict=True):
                 if feed != SAMPLES:
                     above[feed] = above[feed] + dx if feed in above else dx
@@ -206,7 +211,7 @@ class Training:
             buffers: each layer's new ones.
         """
         count = self.arithmetic.count(t + 1)
-        hooks, see, update = self.hooks, self.hooks.see, self.graph.optimizer.update
+        hooks, see, update, all_slots = self.hooks, self.hooks.see, self.graph.optimizer.update, self.slots
         gradients = hooks.gradients(gradients) if hooks.gradients else gradients
         for key in list(gradients):
             layer, param, gradient, name = _names(key)
@@ -215,7 +220,7 @@ class Training:
                 g = see(gradient, g)
             yield gradient, g
             params = self.params[layer]
-            w, kept = params[param], self.slots.get(key, {})
+            w, kept = params[param], all_slots.get(key, {})
             after, slots = update(w, hooks.used(key, w, g) if hooks.used else g, kept, rate, count)
             if hooks.updated:
                 after = hooks.updated(key, w, g, after)

@@ -161,9 +161,11 @@ class Columns:
             raise RecordError(f"step {step}: {changed} was {'lost' if changed in self.returned else 'added'}")
         for name, column, dtype, shape in self.kept:
             value = seen[name]
-            if type(value) is not np.ndarray:
-                value = _array(step, name, value)
-            if value.dtype is not dtype and value.dtype != dtype:
+            if type(value) is np.ndarray and value.dtype is dtype and value.shape == shape:
+                column[row] = value
+                continue
+            value = _array(step, name, value)
+            if value.dtype != dtype:
                 raise RecordError(f"step {step}: {name} became {value.dtype}; it was {dtype}")
             if value.shape == shape:
                 column[row] = value

@@ -267,6 +267,7 @@ READ_OFF: dict[str, Any] = {  # what is read off a trace, as it could have been
     "dropped": {"at": "hidden", "by": 2.0, "masks": ((0, (True, False, True) * 4),)},
     "gradients_clipped": {"at_most": 1e-3},
     "rate_of_its_own": {"rates": ((0, 0.5),)},
+    "rate_on_plateau": {"drops": (1, 3)},
     "rate_warms_up": {"steps": 5},
     "rows_limited": {"by": 0.01},
     "family_loss": {"of": "power", "c": 3.0},

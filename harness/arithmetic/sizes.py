@@ -177,7 +177,7 @@ def _side_by_side(a: Array, columns: Array) -> Array:
     rows, across = (np.ascontiguousarray(np.moveaxis(x, -1, 0)) for x in (a, columns))
     terms = (x[..., :, np.newaxis] * y[..., np.newaxis, :] for x, y in zip(rows, across, strict=True))
     total = next(terms)
-    off, most = np.zeros((2, *total.shape))
+    off, most = np.zeros(total.shape), np.zeros(total.shape)
     for term in terms:
         before, total = total, total + term
         off += _lost(before, total, term)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Self, get_args
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from isograd.changes.change import Change, Circumstances, Evidence, Values
 from isograd.dtypes import FORMATS
+from isograd.inputs import Array
 from isograd.scenario import Scenario
 
 
@@ -63,7 +65,9 @@ class ScheduleOtherwise(Change):
     origin = "scheduler.step() in the loop over epochs, or none"
     choices = ("how",)
 
-    how: Literal["once an epoch", "never", "twice a step", "every second step"] = "once an epoch"
+    how: Literal[
+        "once an epoch", "never", "twice a step", "every second step", "from the start again in each epoch"
+    ] = "once an epoch"
 
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
@@ -74,15 +78,19 @@ class ScheduleOtherwise(Change):
         """The rate of as many steps as there were epochs; or the optimizer's own."""
         if self.how == "never":
             return float(run.scenario.optimizer.lr)
-        steps = {"twice a step": 2 * run.step, "every second step": run.step // 2}
-        return rate_of(run, steps.get(self.how, run.step // run.inputs.steps_per_epoch))
+        epoch, of_epoch = divmod(run.step, run.inputs.steps_per_epoch)
+        steps = {"once an epoch": epoch, "twice a step": 2 * run.step, "every second step": run.step // 2}
+        return rate_of(run, steps.get(self.how, of_epoch))
 
 
 Until = Literal["steps", "steps less 1", "epochs", "as many steps as epochs", "each epoch"]
 
 SHAPES: Mapping[str, tuple[Callable[[float], float], str]] = {
     "quarter cosine": (lambda u: math.cos(math.pi * u / 2), "a quarter of a cosine wave, cos(π t / 2T)"),
-    "whole cosine": (lambda u: 0.5 * (1 + math.cos(2 * math.pi * u)), "a whole cosine wave, ½ (1 + cos(2π t / T))"),
+    "whole cosine": (
+        lambda u: 0.5 * (1 + math.cos(2 * math.pi * u)),
+        "a whole cosine wave, ½ (1 + cos(2π t / T)), as of two steps of it at a time",
+    ),
     "cosine": (lambda u: 0.5 * (1 + math.cos(math.pi * u)), "half a cosine wave, ½ (1 + cos(π t / T))"),
     "plain cosine": (lambda u: math.cos(math.pi * u), "cos(π t / T), without 1 + and ½"),
     "cosine up": (lambda u: 0.5 * (1 - math.cos(math.pi * u)), "half a cosine wave upwards, ½ (1 − cos(π t / T))"),
@@ -275,6 +283,83 @@ class RateOfItsOwn(Change):
     def rate(self, run: Circumstances, lr: float) -> float:
         """What was reported of the step."""
         return dict(self.rates).get(run.step, lr)
+
+
+@dataclass(frozen=True)
+class RateOnPlateau(Change):
+    """The rate falls whenever the loss has not for a while."""
+
+    id = "rate_on_plateau"
+    sentence = "the learning rate is {by:.9g} times as large where the loss of {of} is no lower than the lowest so far"
+    formula = "η_t = η «f^k», k times that more than p losses in a row were not below (1 − 10⁻⁴) times the lowest"
+    origin = "ReduceLROnPlateau, left in; of each batch's loss where an epoch's is meant"
+    needs = ("drops",)
+
+    by: float = 0.5
+    patience: int = 0
+    of: Literal["a batch", "an epoch", "an epoch's last batch"] = "a batch"
+    drops: tuple[int, ...] = ()
+
+    def says(self) -> str:
+        """How patient, and over what."""
+        often = f", {self.patience + 1} times in a row" if self.patience else ""
+        return f"{super().says()}{often}: a schedule that waits for a plateau"
+
+    def fitted(self, evidence: Evidence) -> Iterator[Self]:
+        """With the least patience that gives every rate, of losses and rates as they are reported."""
+        looked, per_epoch = evidence.looked_at, evidence.inputs.steps_per_epoch
+        lr, losses = _reported(evidence, "lr", looked), _reported(evidence, "loss", range(looked[-1]))
+        if lr is None or losses is None or not len(losses):
+            return
+        right = evidence.inputs.lr[looked]
+        wrong = np.flatnonzero(np.abs(lr - right) > TELLS * right)
+        epochs = losses[: len(losses) // per_epoch * per_epoch].reshape(-1, per_epoch)
+        of_batches = [("a batch", 1, losses)]
+        of_epochs = [("an epoch", per_epoch, epochs.mean(axis=1)), ("an epoch's last batch", per_epoch, epochs[:, -1])]
+        for of, every, each in of_batches + of_epochs if len(wrong) else ():
+            for patience in range(PATIENCE):
+                drops = tuple(every * at for at in _plateaus(each, patience))
+                times = bisect_right(drops, looked[wrong[0]])
+                if times:
+                    by = float(f"{(lr[wrong[0]] / right[wrong[0]]) ** (1 / times):.6g}")
+                    found = replace(self, by=by, patience=patience, of=of, drops=drops)  # type: ignore[arg-type]
+                    due = [found.fallen(step, rate) for step, rate in zip(looked, right, strict=True)]
+                    if np.allclose(lr, due, rtol=TELLS, atol=0.0):
+                        yield found
+                        return
+
+    def rate(self, run: Circumstances, lr: float) -> float:
+        """As often as it has fallen."""
+        return self.fallen(run.step, lr)
+
+    def fallen(self, step: int, lr: float) -> float:
+        """The rate of a step; it falls no more where that is nothing beside 10⁻⁸, the frameworks' default."""
+        for _ in range(bisect_right(self.drops, step)):
+            if lr - lr * self.by <= 1e-8:
+                break
+            lr *= self.by
+        return float(lr)
+
+
+def _reported(evidence: Evidence, name: str, steps: Sequence[int]) -> Array | None:
+    """A number of each step; None where some are not reported."""
+    values = [evidence.recorded(name, step) for step in steps]
+    return None if any(value is None or value.ndim for value in values) else np.array(values, np.float64)
+
+
+TELLS = 1e-5  # a share of the rate: more than a rate's rounding, and less than any person means
+PATIENCE = 20  # steps of patience that are looked for
+
+
+def _plateaus(losses: Array, patience: int) -> Iterator[int]:
+    """After how many losses the rate falls, as PyTorch and PaddlePaddle have it by default."""
+    lowest, bad = np.inf, 0
+    for at, loss in enumerate(losses.tolist(), 1):
+        better = loss < lowest * (1 - 1e-4)
+        lowest, bad = (loss, 0) if better else (lowest, bad + 1)
+        if bad > patience:
+            yield at
+            bad = 0
 
 
 def _moved(evidence: Evidence, step: int) -> float | None:
