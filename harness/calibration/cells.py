@@ -202,6 +202,13 @@ def fault_cells(
     return pd.DataFrame(rows)
 
 
+def _allowed(cell: Cell) -> float:
+    """How many envelopes a backend may be off by its written deviations: a constant of fewer digits rounds so."""
+    assert cell.trace is not None
+    known, dtype = cell.trace.manifest.deviation, cell.trace.manifest.dtype
+    return FACTOR * FORMATS[known.kept_in].roundoff / FORMATS[dtype].roundoff if known and known.kept_in else 0.0
+
+
 def _fault_row(result: ScenarioResult, cell: Cell, fault: str, change: Change, alone: Fault) -> dict[str, Any]:
     assert cell.trace is not None
     first = alone.first or ("", None)
@@ -214,7 +221,7 @@ def _fault_row(result: ScenarioResult, cell: Cell, fault: str, change: Change, a
         "mode": cell.mode,
         "fault": fault,
         "id": change.id,
-        "above_rounding": alone.above_rounding,
+        "above_rounding": alone.above_rounding and alone.over_envelope > _allowed(cell),
         "over_errors": alone.over_errors,
         "over_envelope": alone.over_envelope,
         "verdict": str(cell.verdict),

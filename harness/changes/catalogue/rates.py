@@ -322,7 +322,7 @@ class RateOnPlateau(Change):
                 times = bisect_right(drops, looked[wrong[0]])
                 if times:
                     by = float(f"{(lr[wrong[0]] / right[wrong[0]]) ** (1 / times):.6g}")
-                    found = replace(self, by=by, patience=patience, of=of, drops=drops)  # type: ignore[arg-type]
+                    found = replace(self, by=by, patience=patience, of=of, drops=drops)
                     due = [found.fallen(step, rate) for step, rate in zip(looked, right, strict=True)]
                     if np.allclose(lr, due, rtol=TELLS, atol=0.0):
                         yield found
