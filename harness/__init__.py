@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from isograd.judging import Verdict
     from isograd.loading import load_scenario
     from isograd.pool import warm
+    from isograd.ports import check
     from isograd.pytest_plugin import assert_equivalent
     from isograd.report import Report
     from isograd.scenario import Scenario
@@ -29,6 +30,7 @@ _WHERE = {
     "Trace": "trace",
     "Verdict": "judging",
     "assert_equivalent": "pytest_plugin",
+    "check": "ports",
     "compare": "api",
     "explain": "api",
     "judge": "api",
@@ -48,6 +50,7 @@ __all__ = [
     "Trace",
     "Verdict",
     "assert_equivalent",
+    "check",
     "compare",
     "explain",
     "judge",

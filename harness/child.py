@@ -52,8 +52,24 @@ def main(jobs: BinaryIO, answers: int, log: int, start: dict[str, Any]) -> NoRet
     child = Child(start["target"], talk)
     for line in jobs:
         job = json.loads(line)
-        talk.answer(job, {"describe": child.describe, "environment": child.environment}.get(job["kind"], child.run))
+        talk.answer(job, work_of(child, job["kind"]))
     os._exit(0)  # everything is written; a framework's own teardown takes a second and has nothing to add
+
+
+def work_of(child: Child, kind: str) -> Callable[[Said], Said]:
+    """What does a job of a kind; a port's is imported when there is one."""
+    if kind == "port":
+        from isograd.side import WORK
+        from isograd.trial import explain
+
+        work = {**WORK, "explain": explain}
+
+        def do(job: Said) -> Said:
+            work[job["do"]](job)
+            return {}
+
+        return do
+    return {"describe": child.describe, "environment": child.environment}.get(kind, child.run)
 
 
 class Pinned:

@@ -105,6 +105,45 @@ def run(
 
 
 @app.command()
+def check(
+    sides: Annotated[
+        list[str],
+        typer.Argument(help="A file whose functions are the sides and give the batches; or file.py:function each."),
+    ],
+    data: Annotated[
+        Path | None, typer.Option(help="A file of batches (.npz with x and y), where no function gives them.")
+    ] = None,
+    steps: Annotated[int, typer.Option(help="Training steps.", min=1)] = 3,
+    mode: Annotated[
+        Modes, typer.Option(help="Train freely, start each step from the origin's state, or both.")
+    ] = Modes.both,
+    pairs: Annotated[
+        Path | None, typer.Option("--map", help="A JSON file: names of the other side, and what they are on the first.")
+    ] = None,
+    save_map: Annotated[Path | None, typer.Option(help="Write which parameter is which to this file.")] = None,
+    out_file: Annotated[
+        Path | None, typer.Option("--out", help="Write a row a side and stage to this CSV file.")
+    ] = None,
+    timeout: Seconds = 300.0,
+    factor: Factor = None,
+) -> None:
+    """Check that a model's port trains as the original does: the first function is the origin."""
+    from isograd.ports import check as check_port
+    from isograd.ports.maps import read_map, write_map, write_table
+    from isograd.ports.text import checked_text
+
+    options: dict[str, Any] = {"data": data, "steps": steps, "mode": mode.value, "timeout": timeout}
+    options |= _given(factor=factor) | {"pairs": read_map(pairs)} if pairs else _given(factor=factor)
+    checked = check_port(*sides, progress=err.print, **options)
+    out.print(checked_text(checked), soft_wrap=True)
+    if save_map:
+        write_map(checked, save_map)
+    if out_file:
+        write_table(checked, out_file)
+    raise typer.Exit(0 if checked.green else 1)
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON schema of scenario files, which editors complete and check by.
 

@@ -24,6 +24,7 @@ class Verdict(StrEnum):
     EQUIVALENT = "EQUIVALENT"  # every element within its bound
     EXPECTED = "EXPECTED"  # diverges exactly as written down
     DRIFTS = "DRIFTS"  # within bounds in resync, outside in free
+    IMPRECISE = "IMPRECISE"  # the rules agree in float64; in its own dtype a quantity is outside its bound
     DIVERGES = "DIVERGES"  # outside its bound
     STALE = "STALE"  # a written-down divergence that does not show
     VACUOUS = "VACUOUS"  # nothing was really compared
@@ -307,6 +308,16 @@ def drifts(free: Judgement, resync: Judgement, local: Callable[[], LocalSteps] =
         return replace(free, first=steps.first, step=steps.step, message=steps.message)
     message = "; ".join(filter(None, [free.message, steps.unchecked]))
     return replace(free, verdict=Verdict.DRIFTS, message=message)
+
+
+def imprecise(judgement: Judgement, only_free: bool) -> Judgement:
+    """A port that is outside its bound in its own dtype although its rules agree in float64.
+
+    Args:
+        judgement: of the run in its own dtype.
+        only_free: whether each step is inside by itself, so that rounding was amplified.
+    """
+    return replace(judgement, verdict=Verdict.DRIFTS if only_free else Verdict.IMPRECISE)
 
 
 def _anything_proven(comparison: Comparison) -> bool:

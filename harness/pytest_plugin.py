@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from isograd.ports import Checked
     from isograd.report import Report
 
 FIXTURE = "isograd_backend"
@@ -83,16 +85,17 @@ def isograd_backend(request: pytest.FixtureRequest) -> str:
     return name
 
 
-def assert_equivalent(scenario: Any, backends: Sequence[str] | None = None, **options: Any) -> Report:
-    """Fail unless every backend agrees with the reference on ``scenario``.
+def assert_equivalent(scenario: Any, backends: Sequence[str] | None = None, **options: Any) -> Report | Checked:
+    """Fail unless every backend agrees with the reference on ``scenario``; or every side of a port with its origin.
 
     Args:
-        scenario: whatever `isograd.run` takes; or a `Report`, which is then only looked at.
+        scenario: whatever `isograd.run` takes; or a `Report`, which is then only looked at; or a port, as
+            ``"port.py"`` or ``"port.py:paddle"``, whatever `isograd.check` takes, several in a list.
         backends: names of backends; None: all that are installed.
-        **options: of `isograd.run`: dtype, mode, every, quantities, jobs, timeout.
+        **options: of `isograd.run`: dtype, mode, every, quantities, jobs, timeout; or of `isograd.check`.
 
     Returns:
-        The report, for further assertions.
+        The report, or what was checked, for further assertions.
 
     Raises:
         AssertionError: with the first divergence and the worst of each red cell, and how to see the report.
@@ -101,8 +104,12 @@ def assert_equivalent(scenario: Any, backends: Sequence[str] | None = None, **op
         >>> from isograd import assert_equivalent
         >>> def test_my_backend():
         ...     assert_equivalent("article/sum_regression", backends=["mypackage.mybackend:MyBackend"])
+        >>> def test_my_port():
+        ...     assert_equivalent("port.py", steps=5)
     """
     __tracebackhide__ = True
+    if sides := _sides(scenario):
+        return _assert_port(sides, **options)
     from isograd.api import run
     from isograd.pool import warm
     from isograd.report import Report
@@ -116,3 +123,23 @@ def assert_equivalent(scenario: Any, backends: Sequence[str] | None = None, **op
 
         raise AssertionError(failure(report))
     return report
+
+
+def _sides(scenario: Any) -> list[str]:
+    """The sides of a port, where it is one; [] for anything else."""
+    listed = [scenario] if isinstance(scenario, (str, Path)) else scenario
+    if not isinstance(listed, (list, tuple)) or not listed:
+        return []
+    texts = [str(side) for side in listed]
+    return texts if all(text.partition(":")[0].endswith(".py") for text in texts) else []
+
+
+def _assert_port(sides: Sequence[str], **options: Any) -> Checked:
+    __tracebackhide__ = True
+    from isograd.ports import check
+    from isograd.ports.text import failure
+
+    checked = check(*sides, **options)
+    if not checked.green:
+        raise AssertionError(failure(checked))
+    return checked

@@ -24,6 +24,7 @@ MEANING = {
     Verdict.EQUIVALENT: ("≈", "good", "every element is within its bound"),
     Verdict.EXPECTED: ("✓", "known", "diverges exactly where the scenario says that it will"),
     Verdict.DRIFTS: ("↗", "warn", "within bounds in resync, outside in free: the same rules, amplified rounding"),
+    Verdict.IMPRECISE: ("≉", "warn", "right in float64, outside in the port's own dtype"),
     Verdict.DIVERGES: ("≠", "bad", "outside its bound"),
     Verdict.STALE: ("∄", "bad", "a divergence was expected, and does not show"),
     Verdict.VACUOUS: ("∅", "bad", "nothing was really compared"),

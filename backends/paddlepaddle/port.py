@@ -1,0 +1,414 @@
+"""How is a user's own PaddlePaddle model described, loaded, trained and watched?"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from isograd.framework import Framework, Part, Row, Trainee, called, flattened
+from isograd.inputs import Array
+from isograd.lazy import LazyModule
+from isograd.structure import OptimizerOf, Setting, plain
+
+paddle: Any = LazyModule("paddle")
+
+
+def _parts(*names: str, **others: str) -> Callable[[Any], Iterator[Part]]:
+    """Parameters under PaddlePaddle's names, or by keyword under canonical ones."""
+    of = dict(zip(names, names, strict=True)) | others
+    return lambda module: (Part(name, own) for name, own in of.items() if getattr(module, own, None) is not None)
+
+
+def _own(module: Any) -> Iterator[Part]:
+    return (Part(name, name) for name, value in module._parameters.items() if value is not None)
+
+
+def _linear(module: Any) -> Iterator[Part]:
+    """The weight is (in, out)."""
+    yield Part("weight", "weight", swap=True)
+    if module.bias is not None:
+        yield Part("bias", "bias")
+
+
+def _flat(module: Any) -> Iterator[Part]:
+    return (Part(name, name, flat=True) for name in ("weight", "bias") if getattr(module, name, None) is not None)
+
+
+def _attention(module: Any) -> Iterator[Part]:
+    for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
+        yield Part(f"{name}.weight", f"{name}.weight", swap=True)
+        if getattr(module, name).bias is not None:
+            yield Part(f"{name}.bias", f"{name}.bias")
+
+
+def _settings(**names: str) -> Callable[[Any], dict[str, Any]]:
+    """Canonical names, and the attributes that have them."""
+    return lambda module: {name: getattr(module, own) for name, own in names.items() if hasattr(module, own)}
+
+
+def _batch_norm(module: Any) -> dict[str, Any]:
+    """With the weight of the new statistics for momentum: PaddlePaddle's is that of the old ones."""
+    return {
+        "epsilon": module._epsilon,
+        "momentum": round(1 - module._momentum, 12),
+        "training": module.training and module._use_global_stats is not True,
+        "unbiased": False,
+    }
+
+
+def _padding(module: Any) -> dict[str, Any]:
+    n = len(module._stride) if isinstance(module._stride, (list, tuple)) else 1
+    padding = module._padding
+    return {
+        "stride": tuple(module._stride),
+        "padding": (padding,) * n if isinstance(padding, int) else padding,
+        "dilation": tuple(module._dilation),
+        "groups": module._groups,
+        "padding_mode": module._padding_mode,
+    }
+
+
+def _recurrent(module: Any) -> dict[str, Any]:
+    return {
+        "layers": module.num_layers,
+        "bidirectional": module.num_directions == 2,
+        "batch_first": not module.time_major,
+        "dropout": float(module.dropout),
+    }
+
+
+def _pool(module: Any) -> dict[str, Any]:
+    kernel = module.ksize if hasattr(module, "ksize") else module.kernel_size
+    settings = {"kernel": kernel, "padding": module.padding, "ceil_mode": module.ceil_mode}
+    settings["stride"] = kernel if module.stride is None else module.stride
+    return settings | ({"counts_padding": not module.exclusive} if hasattr(module, "exclusive") else {})
+
+
+CONVOLUTION = Row("conv", _parts("weight", "bias"), settings=_padding)
+TRANSPOSED = Row("conv_transpose", _parts("weight", "bias"), settings=_padding)
+BATCH_NORM = Row(
+    "batch_norm", _parts("weight", "bias"), _parts(running_mean="_mean", running_var="_variance"), _batch_norm
+)
+INSTANCE_NORM = Row("instance_norm", _parts(weight="scale", bias="bias"), settings=_settings(epsilon="_epsilon"))
+MAX_POOL, AVERAGE_POOL = Row("max_pool", settings=_pool), Row("avg_pool", settings=_pool)
+ADAPTIVE = Row("adaptive_pool", settings=_settings(output="_output_size"))
+DROPOUT = Row("dropout", settings=_settings(p="p"))
+CELL = Row("rnn_cell", _own)
+RECURRENT = {
+    kind: Row(name, _own, settings=_recurrent, whole=True)
+    for kind, name in {"SimpleRNN": "rnn", "LSTM": "lstm", "GRU": "gru"}.items()
+}
+
+
+def _loss(module: Any) -> dict[str, Any]:
+    names = {"reduction": "reduction", "ignored": "ignore_index", "smoothing": "label_smoothing", "delta": "delta"}
+    both = {name: (own, f"_{own}") for name, own in names.items()}
+    return {name: getattr(module, own) for name, owns in both.items() for own in owns if hasattr(module, own)}
+
+
+ROWS: Mapping[str, Row] = {
+    "Linear": Row("linear", _linear),
+    "Bilinear": Row("bilinear", lambda module: [Part("weight", "weight"), Part("bias", "bias", flat=True)]),
+    "Embedding": Row(
+        "embedding",
+        _parts("weight"),
+        settings=lambda m: {"padding_index": None if m._padding_idx in (None, -1) else m._padding_idx},
+    ),
+    **dict.fromkeys(("Conv1D", "Conv2D", "Conv3D"), CONVOLUTION),
+    **dict.fromkeys(("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"), TRANSPOSED),
+    **dict.fromkeys(("BatchNorm", "BatchNorm1D", "BatchNorm2D", "BatchNorm3D", "SyncBatchNorm"), BATCH_NORM),
+    **dict.fromkeys(("InstanceNorm1D", "InstanceNorm2D", "InstanceNorm3D"), INSTANCE_NORM),
+    "LayerNorm": Row("layer_norm", _flat, settings=_settings(epsilon="_epsilon")),
+    "GroupNorm": Row(
+        "group_norm", _parts("weight", "bias"), settings=_settings(epsilon="_epsilon", groups="_num_groups")
+    ),
+    "PReLU": Row("prelu", _parts(weight="_weight")),
+    **RECURRENT,
+    **dict.fromkeys(("SimpleRNNCell", "LSTMCell", "GRUCell"), CELL),
+    "MultiHeadAttention": Row(
+        "attention", _attention, settings=_settings(heads="num_heads", dropout="dropout"), whole=True
+    ),
+    **dict.fromkeys(("MaxPool1D", "MaxPool2D", "MaxPool3D"), MAX_POOL),
+    **dict.fromkeys(("AvgPool1D", "AvgPool2D", "AvgPool3D"), AVERAGE_POOL),
+    **dict.fromkeys(("AdaptiveAvgPool1D", "AdaptiveAvgPool2D", "AdaptiveAvgPool3D"), ADAPTIVE),
+    **dict.fromkeys(("Dropout", "Dropout2D", "Dropout3D", "AlphaDropout"), DROPOUT),
+    "LeakyReLU": Row("leaky_relu", settings=_settings(slope="_negative_slope")),
+    "ELU": Row("elu", settings=_settings(alpha="_alpha")),
+    "CELU": Row("celu", settings=_settings(alpha="_alpha")),
+    "GELU": Row("gelu", settings=_settings(tanh="_approximate")),
+    "Swish": Row("silu"),
+    "Softplus": Row("softplus", settings=_settings(beta="_beta", threshold="_threshold")),
+    "Hardtanh": Row("hard_tanh", settings=_settings(low="_min", high="_max")),
+    "Softmax": Row("softmax", settings=_settings(axis="_axis")),
+    "LogSoftmax": Row("log_softmax", settings=_settings(axis="_axis")),
+    "Flatten": Row("flatten", settings=_settings(first="start_axis", last="stop_axis")),
+    "Upsample": Row("upsample", settings=_settings(mode="mode", align_corners="align_corners")),
+    "CrossEntropyLoss": Row("cross_entropy", settings=_loss),
+    "NLLLoss": Row("nll", settings=_loss),
+    "MSELoss": Row("mse", settings=_loss),
+    "L1Loss": Row("l1", settings=_loss),
+    "SmoothL1Loss": Row("smooth_l1", settings=_loss),
+    "BCELoss": Row("bce", settings=_loss),
+    "BCEWithLogitsLoss": Row("bce_with_logits", settings=_loss),
+    "KLDivLoss": Row("kl", settings=_loss),
+}
+
+RULES = {"SGD": "sgd", "Momentum": "sgd", "Adam": "adam", "AdamW": "adamw", "RMSProp": "rmsprop", "Adagrad": "adagrad"}
+SLOTS = {
+    "moment1": "m",
+    "moment2": "v",
+    "moment2_max": "v_max",
+    "velocity": "velocity",
+    "momentum": "velocity",
+    "mean_square": "v",
+    "mean_grad": "mean",
+    "moment": "sum",
+    "_avg_squared_grad": "v",
+    "_avg_squared_update": "delta",
+    "inf_norm": "inf_norm",
+}
+CORRECTIONS = (
+    "Adam's 1 − βᵗ is computed in float32, so that the first steps are some 10⁻⁵ too small (PaddlePaddle 3.3.1)"
+)
+POWERS = {"beta1_pow_acc": "_beta1", "beta2_pow_acc": "_beta2"}
+
+
+class PaddleFramework(Framework):
+    """PaddlePaddle on the CPU."""
+
+    name = "PaddlePaddle"
+    root = "paddle"
+    rows = ROWS
+    least = math.exp(-64)  # 3.3.1 clips x − max x at −64 (phi/kernels/funcs/softmax_impl.h)
+
+    def owns(self, model: Any) -> bool:
+        """A `paddle.nn.Layer`."""
+        return any(cls.__module__.startswith("paddle.nn.") for cls in type(model).__mro__)
+
+    def version(self) -> str:
+        """PaddlePaddle's."""
+        return str(paddle.__version__)
+
+    @contextmanager
+    def building(self, dtype: str) -> Iterator[None]:
+        """By the default dtype; and dropout is none from now on."""
+        _drop_nothing()
+        before = paddle.get_default_dtype()
+        paddle.set_default_dtype(dtype)
+        try:
+            yield
+        finally:
+            paddle.set_default_dtype(before)
+
+    def prepared(self, model: Any, dtype: str) -> None:
+        """Converted, without dropout; what a user has put into evaluation mode stays there."""
+        _drop_nothing()
+        wanted = getattr(paddle, dtype)
+        held = [*model.parameters(), *model.buffers()]
+        if any(tensor.dtype != wanted and tensor.is_floating_point() for tensor in held):
+            model.to(dtype=dtype)
+        for layer in model.sublayers(include_self=True):
+            if isinstance(getattr(layer, "dropout", None), float):
+                layer.dropout = 0.0
+
+    def tensor(self, values: Array) -> Any:
+        """A copy."""
+        return paddle.to_tensor(np.array(values))
+
+    def array(self, tensor: Any) -> Array:
+        """A copy."""
+        return np.array(tensor.detach().numpy())
+
+    def is_tensor(self, value: Any) -> bool:
+        """A tensor of floats."""
+        return isinstance(value, paddle.Tensor) and value.is_floating_point()
+
+    def modules(self, model: Any) -> Iterator[tuple[str, Any]]:
+        """As PaddlePaddle names them."""
+        yield from model.named_sublayers(include_self=True)
+
+    def children(self, module: Any) -> Iterable[Any]:
+        """As PaddlePaddle has them."""
+        return module.children()  # type: ignore[no-any-return]
+
+    def direct(self, module: Any) -> dict[str, Any]:
+        """Its own parameters."""
+        return {name: value for name, value in module._parameters.items() if value is not None}
+
+    def direct_buffers(self, module: Any) -> dict[str, Any]:
+        """Those that are saved with it."""
+        passing = module._non_persistable_buffer_names_set
+        kept = {name: value for name, value in module._buffers.items() if value is not None and name not in passing}
+        return {name: value for name, value in kept.items() if value.is_floating_point()}
+
+    def trained(self, parameter: Any) -> bool:
+        """Whether it stops no gradient."""
+        return not parameter.stop_gradient
+
+    def copy_into(self, tensor: Any, values: Array) -> None:
+        """In place."""
+        tensor.set_value(np.ascontiguousarray(values).astype(str(tensor.dtype).rpartition(".")[2]))
+
+    def gradient(self, parameter: Any) -> Array | None:
+        """As autograd has left it."""
+        return None if parameter.grad is None else self.array(parameter.grad)
+
+    def on_forward(self, module: Any, see: Callable[[list[Any]], None]) -> None:
+        """By a hook after the forward pass."""
+        module.register_forward_post_hook(lambda _, inputs, output: see(flattened(output, self.is_tensor)))
+
+    def on_gradient(self, tensor: Any, see: Callable[[Any], None]) -> None:
+        """By a tensor's hook."""
+        if not tensor.stop_gradient:
+            tensor.register_hook(lambda gradient: see(gradient))
+
+    def on_update(self, optimizer: Any, see: Callable[[Mapping[int, Array]], None]) -> None:
+        """Around the optimizer's step; it clips gradients itself, where it is to."""
+        own = optimizer.step
+
+        def step(*args: Any, **options: Any) -> Any:
+            see(self._clipped(optimizer))
+            return own(*args, **options)
+
+        optimizer.step = step
+
+    def _clipped(self, optimizer: Any) -> dict[int, Array]:
+        if optimizer._grad_clip is None:
+            return {}
+        pairs = [(p, p.grad) for p in self.parameters(optimizer) if p.grad is not None]
+        return {id(p): self.array(g) for p, g in optimizer._grad_clip(pairs)}
+
+    def step(self, trainee: Trainee, x: Any, y: Any) -> Any:
+        """As PaddlePaddle's tutorials have it."""
+        loss = called(trainee, x, y)
+        loss.backward()
+        for optimizer in trainee.optimizers.values():
+            optimizer.step()
+        for optimizer in trainee.optimizers.values():
+            optimizer.clear_grad()
+        if trainee.schedule is not None:
+            trainee.schedule.step()
+        return loss
+
+    def rates(self, optimizer: Any) -> list[float]:
+        """One; groups have factors of it."""
+        return [float(optimizer.get_lr())]
+
+    def parameters(self, optimizer: Any) -> list[Any]:
+        """Of all groups."""
+        listed = optimizer._parameter_list or []
+        groups = [group["params"] for group in listed] if listed and isinstance(listed[0], dict) else [listed]
+        return [parameter for group in groups for parameter in group]
+
+    def optimizer(self, optimizer: Any, names: Mapping[int, str]) -> OptimizerOf:
+        """With the first group's settings, and what other groups have otherwise."""
+        cls = type(optimizer).__name__
+        of_each = {id(p): self._of(optimizer, p, group) for group, p in self._grouped(optimizer)}
+        first = next(iter(of_each.values()), {})
+        params = {
+            names[at]: {name: value for name, value in settings.items() if value != first.get(name)}
+            for at, settings in of_each.items()
+            if at in names
+        }
+        kept = {SLOTS[name] for name, of in self._accumulators(optimizer) if of}
+        kind, slots = RULES.get(cls, cls), tuple(sorted(kept))
+        imprecise = CORRECTIONS if kind in ("adam", "adamw") else ""
+        return OptimizerOf(kind=kind, settings=first, params=params, slots=slots, imprecise=imprecise)
+
+    def _grouped(self, optimizer: Any) -> Iterator[tuple[Mapping[str, Any], Any]]:
+        groups = optimizer._param_groups
+        if groups and isinstance(groups[0], dict):
+            yield from ((group, p) for group in groups for p in group["params"])
+        else:
+            yield from (({}, p) for p in groups)
+
+    def _of(self, optimizer: Any, parameter: Any, group: Mapping[str, Any]) -> dict[str, Setting]:
+        """What an optimizer does with a parameter."""
+        defaults = getattr(optimizer, "_default_dict", {})
+
+        def value(name: str) -> Any:
+            return group.get(name, getattr(optimizer, f"_{name}", defaults.get(name)))
+
+        settings: dict[str, Setting] = {"lr": float(optimizer.get_lr())}
+        names = {"beta1": "beta1", "beta2": "beta2", "epsilon": "epsilon", "momentum": "momentum", "rho": "rho"}
+        names |= {"use_nesterov": "nesterov", "centered": "centred", "amsgrad": "amsgrad"}
+        for own, name in names.items():
+            if (found := value(own)) is not None:
+                settings[name] = plain(found if not hasattr(found, "numpy") else float(found))
+        if type(optimizer).__name__ == "SGD":
+            settings["momentum"] = 0.0
+        settings["weight_decay"] = self._decay(optimizer, parameter, group)
+        return settings
+
+    def _decay(self, optimizer: Any, parameter: Any, group: Mapping[str, Any]) -> float:
+        chosen = getattr(optimizer, "_apply_decay_param_fun", None)
+        if chosen is not None and not chosen(parameter.name):
+            return 0.0
+        decay = group.get("weight_decay")
+        if decay is None:
+            decay = getattr(parameter, "regularizer", None) or getattr(optimizer, "regularization", None)
+        if decay is None and type(optimizer).__name__ == "AdamW":
+            decay = optimizer._weight_decay
+        if decay is None:  # Momentum has it in its kernel
+            decay = getattr(optimizer, "_default_dict", {}).get("regularization_coeff")
+        coefficient = getattr(decay, "_coeff", getattr(decay, "_regularization_coeff", decay))
+        return float(coefficient or 0.0)
+
+    def _accumulators(self, optimizer: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        yield from ((name, of) for name, of in optimizer._accumulators.items() if name in SLOTS)
+
+    def slots(self, optimizer: Any, parameter: Any) -> dict[str, Any]:
+        """By their canonical names."""
+        return {SLOTS[name]: of[parameter.name] for name, of in self._accumulators(optimizer) if parameter.name in of}
+
+    def begin_slots(self, optimizer: Any, parameter: Any) -> None:
+        """As the optimizer does before its first step."""
+        if not any(parameter.name in of for of in optimizer._accumulators.values()):
+            block = paddle.static.default_main_program().global_block()  # is asked for, and not used
+            optimizer._create_accumulators(block, [parameter])
+
+    def count(self, optimizer: Any, t: int) -> None:
+        """By the powers that it keeps; before the first update all else is 0."""
+        for name, of in optimizer._accumulators.items():
+            for tensor in of.values():
+                if name in POWERS:
+                    beta = getattr(optimizer, POWERS[name])
+                    tensor.set_value(np.full(tuple(tensor.shape), float(beta) ** (t + 1), tensor.numpy().dtype))
+                elif not t and name in SLOTS:
+                    tensor.set_value(np.zeros(tuple(tensor.shape), tensor.numpy().dtype))
+
+    def remember(self, trainee: Trainee) -> Any:
+        """The schedule's own state."""
+        return copy.deepcopy(trainee.schedule.state_dict()) if hasattr(trainee.schedule, "state_dict") else None
+
+    def recall(self, trainee: Trainee, memory: Any) -> None:
+        """The same."""
+        if memory is not None and trainee.schedule is not None:
+            trainee.schedule.set_state_dict(copy.deepcopy(memory))
+
+    def seed(self, seed: int) -> None:
+        """Of the default generator."""
+        paddle.seed(seed)
+
+
+DROPPING = ("dropout", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout")
+
+
+def _drop_nothing() -> None:
+    """Functions and modules that drop at random hand on what they are given."""
+    functional = paddle.nn.functional
+    if getattr(functional.dropout, "isograd", False):
+        return
+
+    def kept(x: Any, *_: Any, **__: Any) -> Any:
+        return x
+
+    kept.isograd = True  # type: ignore[attr-defined]
+    for name in DROPPING:
+        if hasattr(functional, name):
+            setattr(functional, name, kept)

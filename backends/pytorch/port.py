@@ -1,0 +1,581 @@
+"""How is a user's own PyTorch model described, loaded, trained and watched?"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from isograd.backends.pytorch import calls, to_array, to_tensor
+from isograd.dtypes import FORMATS
+from isograd.framework import Framework, Noise, Part, Row, Trainee, called, flattened
+from isograd.inputs import Array
+from isograd.lazy import LazyModule
+from isograd.structure import OptimizerOf, Setting, plain
+
+torch: Any = LazyModule("torch")
+
+
+def _parts(*names: str) -> Callable[[Any], Iterator[Part]]:
+    return lambda module: (Part(name, name) for name in names if getattr(module, name, None) is not None)
+
+
+def _own(module: Any) -> Iterator[Part]:
+    return (Part(name, name) for name, value in module._parameters.items() if value is not None)
+
+
+def _flat(module: Any) -> Iterator[Part]:
+    return (Part(name, name, flat=True) for name in ("weight", "bias") if getattr(module, name, None) is not None)
+
+
+def _attention(module: Any) -> Iterator[Part]:
+    """Projections one by one: PyTorch packs them, others do not."""
+    for at, name in enumerate(("q_proj", "k_proj", "v_proj")):
+        if module.in_proj_weight is not None:
+            yield Part(f"{name}.weight", "in_proj_weight", (at, at + 1, 3))
+        else:
+            yield Part(f"{name}.weight", f"{name}_weight")
+        if module.in_proj_bias is not None:
+            yield Part(f"{name}.bias", "in_proj_bias", (at, at + 1, 3))
+    yield Part("out_proj.weight", "out_proj.weight")
+    if module.out_proj.bias is not None:
+        yield Part("out_proj.bias", "out_proj.bias")
+
+
+def _settings(**names: str) -> Callable[[Any], dict[str, Any]]:
+    """Canonical names, and the attributes that have them."""
+    return lambda module: {name: getattr(module, own) for name, own in names.items() if hasattr(module, own)}
+
+
+def _batch_norm(module: Any) -> dict[str, Any]:
+    """With the weight of the new statistics for momentum; None is the average of all."""
+    return {"epsilon": module.eps, "momentum": module.momentum, "training": module.training, "unbiased": True}
+
+
+def _padding(module: Any) -> dict[str, Any]:
+    padding = module.padding
+    return {
+        "stride": module.stride,
+        "padding": padding if isinstance(padding, str) else tuple(padding),
+        "dilation": module.dilation,
+        "groups": module.groups,
+        "padding_mode": module.padding_mode,
+    }
+
+
+def _recurrent(module: Any) -> dict[str, Any]:
+    return {
+        "layers": module.num_layers,
+        "bidirectional": module.bidirectional,
+        "batch_first": module.batch_first,
+        "dropout": float(module.dropout),
+    }
+
+
+CONVOLUTION = Row("conv", _parts("weight", "bias"), settings=_padding)
+TRANSPOSED = Row("conv_transpose", _parts("weight", "bias"), settings=_padding)
+BATCH_NORM = Row("batch_norm", _parts("weight", "bias"), _parts("running_mean", "running_var"), _batch_norm)
+INSTANCE_NORM = Row("instance_norm", _parts("weight", "bias"), _parts("running_mean", "running_var"), _batch_norm)
+MAX_POOL = Row(
+    "max_pool", settings=_settings(kernel="kernel_size", stride="stride", padding="padding", ceil_mode="ceil_mode")
+)
+AVERAGE_POOL = Row(
+    "avg_pool",
+    settings=_settings(
+        kernel="kernel_size",
+        stride="stride",
+        padding="padding",
+        ceil_mode="ceil_mode",
+        counts_padding="count_include_pad",
+    ),
+)
+ADAPTIVE = Row("adaptive_pool", settings=_settings(output="output_size"))
+DROPOUT = Row("dropout", settings=_settings(p="p"))
+CELL = Row("rnn_cell", _own)
+RECURRENT = {kind: Row(kind.lower(), _own, settings=_recurrent) for kind in ("RNN", "LSTM", "GRU")}
+LOSS = _settings(
+    reduction="reduction",
+    ignored="ignore_index",
+    smoothing="label_smoothing",
+    beta="beta",
+    delta="delta",
+    margin="margin",
+)
+
+ROWS: Mapping[str, Row] = {
+    "Linear": Row("linear", _parts("weight", "bias")),
+    "Bilinear": Row("bilinear", _parts("weight", "bias")),
+    "Embedding": Row("embedding", _parts("weight"), settings=_settings(padding_index="padding_idx")),
+    **dict.fromkeys(("Conv1d", "Conv2d", "Conv3d"), CONVOLUTION),
+    **dict.fromkeys(("ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"), TRANSPOSED),
+    **dict.fromkeys(("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm"), BATCH_NORM),
+    **dict.fromkeys(("InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d"), INSTANCE_NORM),
+    "LayerNorm": Row("layer_norm", _flat, settings=_settings(epsilon="eps")),
+    "GroupNorm": Row("group_norm", _parts("weight", "bias"), settings=_settings(epsilon="eps", groups="num_groups")),
+    "RMSNorm": Row("rms_norm", _flat, settings=_settings(epsilon="eps")),
+    "PReLU": Row("prelu", _parts("weight")),
+    **RECURRENT,
+    **dict.fromkeys(("RNNCell", "LSTMCell", "GRUCell"), CELL),
+    "MultiheadAttention": Row(
+        "attention", _attention, settings=_settings(heads="num_heads", dropout="dropout"), whole=True
+    ),
+    **dict.fromkeys(("MaxPool1d", "MaxPool2d", "MaxPool3d"), MAX_POOL),
+    **dict.fromkeys(("AvgPool1d", "AvgPool2d", "AvgPool3d"), AVERAGE_POOL),
+    **dict.fromkeys(("AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d"), ADAPTIVE),
+    **dict.fromkeys(("Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout"), DROPOUT),
+    "LeakyReLU": Row("leaky_relu", settings=_settings(slope="negative_slope")),
+    "ELU": Row("elu", settings=_settings(alpha="alpha")),
+    "CELU": Row("celu", settings=_settings(alpha="alpha")),
+    "GELU": Row("gelu", settings=lambda module: {"tanh": module.approximate == "tanh"}),
+    "Softplus": Row("softplus", settings=_settings(beta="beta", threshold="threshold")),
+    "Hardtanh": Row("hard_tanh", settings=_settings(low="min_val", high="max_val")),
+    "Softmax": Row("softmax", settings=_settings(axis="dim")),
+    "LogSoftmax": Row("log_softmax", settings=_settings(axis="dim")),
+    "Flatten": Row("flatten", settings=_settings(first="start_dim", last="end_dim")),
+    "Upsample": Row("upsample", settings=_settings(mode="mode", align_corners="align_corners")),
+    "CrossEntropyLoss": Row("cross_entropy", settings=LOSS),
+    "NLLLoss": Row("nll", settings=LOSS),
+    "MSELoss": Row("mse", settings=LOSS),
+    "L1Loss": Row("l1", settings=LOSS),
+    "SmoothL1Loss": Row("smooth_l1", settings=LOSS),
+    "HuberLoss": Row("huber", settings=LOSS),
+    "BCELoss": Row("bce", settings=LOSS),
+    "BCEWithLogitsLoss": Row("bce_with_logits", settings=LOSS),
+    "KLDivLoss": Row("kl", settings=LOSS),
+}
+
+RULES = {"SGD": "sgd", "Adam": "adam", "AdamW": "adamw", "RMSprop": "rmsprop", "Adagrad": "adagrad"}
+SLOTS = {
+    "exp_avg": "m",
+    "exp_avg_sq": "v",
+    "max_exp_avg_sq": "v_max",
+    "momentum_buffer": "velocity",
+    "square_avg": "v",
+    "grad_avg": "mean",
+    "sum": "sum",
+    "acc_delta": "delta",
+    "exp_inf": "inf_norm",
+}
+SETTINGS = {
+    "lr": "lr",
+    "eps": "epsilon",
+    "weight_decay": "weight_decay",
+    "momentum": "momentum",
+    "dampening": "dampening",
+    "nesterov": "nesterov",
+    "amsgrad": "amsgrad",
+    "alpha": "rho",
+    "centered": "centred",
+    "lr_decay": "lr_decay",
+}
+ATTRIBUTES = {
+    "epsilon": ("eps",),
+    "kernel": ("kernel_size",),
+    "counts_padding": ("count_include_pad",),
+    "slope": ("negative_slope",),
+    "axis": ("dim",),
+    "low": ("min_val",),
+    "high": ("max_val",),
+    "padding_index": ("padding_idx",),
+    "ignored": ("ignore_index",),
+    "smoothing": ("label_smoothing",),
+    "groups": ("groups", "num_groups"),
+    "heads": ("num_heads",),
+    "first": ("start_dim",),
+    "last": ("end_dim",),
+}
+FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    "identity": lambda x, *_, **__: x,
+    "relu": lambda x: x.relu(),
+    "relu6": lambda x: torch.nn.functional.relu6(x),
+    "leaky_relu": lambda x: torch.nn.functional.leaky_relu(x),
+    "elu": lambda x: torch.nn.functional.elu(x),
+    "selu": lambda x: torch.nn.functional.selu(x),
+    "gelu": lambda x: torch.nn.functional.gelu(x),
+    "gelu by tanh": lambda x: torch.nn.functional.gelu(x, approximate="tanh"),
+    "gelu by sigmoid": lambda x: x * (1.702 * x).sigmoid(),
+    "silu": lambda x: torch.nn.functional.silu(x),
+    "mish": lambda x: torch.nn.functional.mish(x),
+    "sigmoid": lambda x: x.sigmoid(),
+    "tanh": lambda x: x.tanh(),
+    "hardswish": lambda x: torch.nn.functional.hardswish(x),
+    "hardsigmoid": lambda x: torch.nn.functional.hardsigmoid(x),
+    "hard sigmoid of slope 0.2": lambda x: (0.2 * x + 0.5).clamp(0, 1),
+    "softplus": lambda x: torch.nn.functional.softplus(x),
+    "softmax": lambda x: x.softmax(-1),
+    "softmax over samples": lambda x: x.softmax(0),
+    "softmax over axis 1": lambda x: x.softmax(1),
+    "log softmax": lambda x: x.log_softmax(-1),
+    "detached": lambda x: x.detach(),
+    "float32": lambda x: x.float().double(),
+    "float16": lambda x: x.half().double(),
+    "bfloat16": lambda x: x.bfloat16().double(),
+}
+LOSSES: Mapping[str, Callable[..., Any]] = {
+    "mse": lambda out, y: torch.nn.functional.mse_loss(out, y),
+    "half the squared error": lambda out, y: ((out - y) ** 2).sum() / 2 / len(y),
+    "l1": lambda out, y: torch.nn.functional.l1_loss(out, y),
+    "smooth l1": lambda out, y: torch.nn.functional.smooth_l1_loss(out, y),
+    "root of the mse": lambda out, y: torch.nn.functional.mse_loss(out, y).sqrt(),
+    "bce": lambda out, y: torch.nn.functional.binary_cross_entropy(out, y),
+    "bce with logits": lambda out, y: torch.nn.functional.binary_cross_entropy_with_logits(out, y),
+    "bce with logits of a sigmoid": lambda out, y: torch.nn.functional.binary_cross_entropy_with_logits(
+        out.sigmoid(), y
+    ),
+    "mse of a sigmoid": lambda out, y: torch.nn.functional.mse_loss(out.sigmoid(), y),
+    "bce with weighted positives": lambda out, y, weight: torch.nn.functional.binary_cross_entropy_with_logits(
+        out, y, pos_weight=torch.tensor(weight, dtype=out.dtype)
+    ),
+    "cross-entropy": lambda out, y: torch.nn.functional.cross_entropy(out, y),
+    "nll without a log softmax": lambda out, y: torch.nn.functional.nll_loss(out, y),
+    "mse of a softmax": lambda out, y: ((out.softmax(-1) - torch.nn.functional.one_hot(y, out.shape[-1])) ** 2).mean(),
+}
+BEHIND = ("detached", "float32", "float16", "bfloat16")
+DROPPING = ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout")
+
+
+class TorchFramework(Framework):
+    """PyTorch on the CPU."""
+
+    name = "PyTorch"
+    root = "torch"
+    rows = ROWS
+
+    def owns(self, model: Any) -> bool:
+        """A `torch.nn.Module`."""
+        return any(cls.__module__.startswith("torch.nn.") for cls in type(model).__mro__)
+
+    def version(self) -> str:
+        """PyTorch's."""
+        return str(torch.__version__)
+
+    @contextmanager
+    def building(self, dtype: str) -> Iterator[None]:
+        """By the default dtype; and dropout is none from now on."""
+        _drop_nothing()
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(getattr(torch, dtype))
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(before)
+
+    def prepared(self, model: Any, dtype: str) -> None:
+        """Converted, without dropout; what a user has put into evaluation mode stays there."""
+        _drop_nothing()
+        model.to(getattr(torch, dtype))
+        for module in model.modules():
+            if isinstance(getattr(module, "dropout", None), float):
+                module.dropout = 0.0
+
+    def tensor(self, values: Array) -> Any:
+        """A copy."""
+        return to_tensor(np.array(values))
+
+    def array(self, tensor: Any) -> Array:
+        """A copy."""
+        return np.array(to_array(tensor.detach().contiguous()))
+
+    def is_tensor(self, value: Any) -> bool:
+        """A tensor of floats."""
+        return isinstance(value, torch.Tensor) and value.is_floating_point()
+
+    def modules(self, model: Any) -> Iterator[tuple[str, Any]]:
+        """As PyTorch names them."""
+        yield from model.named_modules()
+
+    def children(self, module: Any) -> Iterable[Any]:
+        """As PyTorch has them."""
+        return module.children()  # type: ignore[no-any-return]
+
+    def direct(self, module: Any) -> dict[str, Any]:
+        """Its own parameters."""
+        return {name: value for name, value in module._parameters.items() if value is not None}
+
+    def direct_buffers(self, module: Any) -> dict[str, Any]:
+        """Those that are saved with it."""
+        kept = {name: value for name, value in module._buffers.items() if value is not None}
+        passing = module._non_persistent_buffers_set
+        return {name: value for name, value in kept.items() if name not in passing and value.is_floating_point()}
+
+    def trained(self, parameter: Any) -> bool:
+        """Whether it requires a gradient."""
+        return bool(parameter.requires_grad)
+
+    def copy_into(self, tensor: Any, values: Array) -> None:
+        """In place."""
+        with torch.no_grad():
+            tensor.copy_(to_tensor(np.array(values)))
+
+    def gradient(self, parameter: Any) -> Array | None:
+        """As autograd has left it."""
+        return None if parameter.grad is None else self.array(parameter.grad)
+
+    def on_forward(self, module: Any, see: Callable[[list[Any]], None]) -> None:
+        """By a forward hook."""
+        module.register_forward_hook(lambda _, inputs, output: see(flattened(_padded(output), self.is_tensor)))
+
+    def on_gradient(self, tensor: Any, see: Callable[[Any], None]) -> None:
+        """By a tensor's hook."""
+        if tensor.requires_grad:
+            tensor.register_hook(see)
+
+    def on_update(self, optimizer: Any, see: Callable[[Mapping[int, Array]], None]) -> None:
+        """By a hook before the step."""
+        optimizer.register_step_pre_hook(lambda *_: see({}))
+
+    def step(self, trainee: Trainee, x: Any, y: Any) -> Any:
+        """As PyTorch's tutorials have it."""
+        for optimizer in trainee.optimizers.values():
+            optimizer.zero_grad()
+        loss = called(trainee, x, y)
+        loss.backward()
+        for optimizer in trainee.optimizers.values():
+            optimizer.step()
+        if trainee.schedule is not None:
+            trainee.schedule.step()
+        return loss
+
+    def rates(self, optimizer: Any) -> list[float]:
+        """Of each group."""
+        return [float(group["lr"]) for group in optimizer.param_groups]
+
+    def parameters(self, optimizer: Any) -> list[Any]:
+        """Of all groups."""
+        return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+    def optimizer(self, optimizer: Any, names: Mapping[int, str]) -> OptimizerOf:
+        """With the first group's settings, and what other groups have otherwise."""
+        groups = [_of_group(group) for group in optimizer.param_groups]
+        params: dict[str, dict[str, Setting]] = {}
+        for group, settings in zip(optimizer.param_groups, groups, strict=True):
+            other = {name: value for name, value in settings.items() if value != groups[0].get(name)}
+            params |= {names[id(p)]: other for p in group["params"] if id(p) in names}
+        kept = {SLOTS[name] for state in optimizer.state.values() for name in state if name in SLOTS}
+        cls = type(optimizer).__name__
+        return OptimizerOf(kind=RULES.get(cls, cls), settings=groups[0], params=params, slots=tuple(sorted(kept)))
+
+    def slots(self, optimizer: Any, parameter: Any) -> dict[str, Any]:
+        """By their canonical names."""
+        state = optimizer.state.get(parameter, {})
+        return {SLOTS[name]: value for name, value in state.items() if name in SLOTS and value is not None}
+
+    def begin_slots(self, optimizer: Any, parameter: Any) -> None:
+        """By a step with gradients of 0 of a copy of it: an optimizer makes its slots in its first step."""
+        if optimizer.state.get(parameter):
+            return
+        group = next(g for g in optimizer.param_groups if any(p is parameter for p in g["params"]))
+        other = torch.nn.Parameter(parameter.detach().clone())
+        other.grad = torch.zeros_like(other)
+        made = type(optimizer)([{**group, "params": [other]}])
+        made.step()
+        optimizer.state[parameter] = made.state[other]
+
+    def count(self, optimizer: Any, t: int) -> None:
+        """Its counts; before the first update it has nothing."""
+        if not t:
+            optimizer.state.clear()
+        for state in optimizer.state.values():
+            if "step" in state:
+                state["step"] = torch.full_like(state["step"], t) if torch.is_tensor(state["step"]) else t
+
+    def remember(self, trainee: Trainee) -> Any:
+        """The schedule's own state, and the rates."""
+        schedule = trainee.schedule.state_dict() if hasattr(trainee.schedule, "state_dict") else None
+        rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in trainee.optimizers.values()]
+        return copy.deepcopy((schedule, rates))
+
+    def recall(self, trainee: Trainee, memory: Any) -> None:
+        """Both."""
+        schedule, rates = copy.deepcopy(memory)
+        if schedule is not None and trainee.schedule is not None:
+            trainee.schedule.load_state_dict(schedule)
+        for optimizer, of in zip(trainee.optimizers.values(), rates, strict=True):
+            if len(of) == len(optimizer.param_groups):  # not where somebody has parted the groups meanwhile
+                for group, rate in zip(optimizer.param_groups, of, strict=True):
+                    group["lr"] = rate
+
+    def seed(self, seed: int) -> None:
+        """Of the default generator."""
+        torch.manual_seed(seed)
+
+    def loss_settings(self, loss: Any) -> dict[str, Setting]:
+        """As its attributes have them."""
+        return {name: plain(value) for name, value in LOSS(loss).items()}
+
+    @contextmanager
+    def set(self, module: Any, name: str, value: Any) -> Iterator[None]:
+        """By the attribute."""
+        if name == "tanh":
+            own, value = "approximate", "tanh" if value else "none"
+        else:
+            own = next(own for own in ATTRIBUTES.get(name, (name,)) if hasattr(module, own))
+        before = getattr(module, own)
+        if isinstance(before, tuple) and isinstance(value, (int, float)):
+            value = (value,) * len(before)
+        setattr(module, own, tuple(value) if isinstance(value, list) else value)
+        try:
+            yield
+        finally:
+            setattr(module, own, before)
+
+    @contextmanager
+    def set_optimizer(self, optimizer: Any, name: str, value: Any, chosen: Collection[int]) -> Iterator[None]:
+        """In groups of one parameter each."""
+        groups = optimizer.param_groups
+        optimizer.param_groups = [{**group, "params": [p]} for group in groups for p in group["params"]]
+        if name == "is updated":
+            kept = [group for group in optimizer.param_groups if id(group["params"][0]) not in chosen]
+            optimizer.param_groups = kept
+        for group in optimizer.param_groups:
+            if id(group["params"][0]) in chosen and name != "is updated":
+                group.update(_own_settings({name: value}, group))
+        try:
+            yield
+        finally:
+            optimizer.param_groups = groups
+
+    def other_optimizer(self, optimizer: Any, kind: str, settings: Mapping[str, Any]) -> Any:
+        """With those of its settings that it has too."""
+        cls = getattr(torch.optim, next(name for name, rule in RULES.items() if rule == kind))
+        groups = [{"params": list(group["params"])} for group in optimizer.param_groups]
+        made = cls(groups, lr=float(settings["lr"]))
+        for group in made.param_groups:
+            own = _own_settings(settings, group)
+            group.update({name: value for name, value in own.items() if name in group})
+        return made
+
+    def function(self, kind: str) -> Callable[[Any], Any]:
+        """One of the listed ones."""
+        return FUNCTIONS[kind]
+
+    def loss_function(self, kind: str, value: float | None = None) -> Callable[[Any, Any], Any]:
+        """One of the listed ones."""
+        function = LOSSES[kind]
+        return function if value is None else lambda out, y: function(out, y, value)
+
+    @contextmanager
+    def replaced(self, module: Any, kind: str) -> Iterator[None]:
+        """By its forward method; what is no function in its place is one of what it gives."""
+        own, function = module.forward, FUNCTIONS[kind]
+        module.forward = (lambda *args, **options: function(own(*args, **options))) if kind in BEHIND else function
+        try:
+            yield
+        finally:
+            del module.forward
+
+    def calls(self, see: Callable[[int, Any, Any, Any], Any]) -> AbstractContextManager[Any]:
+        """By a mode over PyTorch's functions, so that gradients follow."""
+        return calls.mode(see)  # type: ignore[no-any-return]
+
+    def others(self, function: Any, args: Any, options: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
+        """As listed."""
+        yield from calls.others(function, args, options)
+
+    def noisy(self, seed: int, dtype: str, scale: float, constants: bool, rates: bool) -> Noise | None:
+        """Under a dispatch mode."""
+        from isograd.backends.pytorch.noise import Noisy
+
+        size = scale * FORMATS[dtype].roundoff if rates else 0.0
+        return TorchNoise(Noisy(seed, dtype, scale, constants), constants, size, np.random.default_rng(seed))
+
+
+@dataclass
+class TorchNoise(Noise):
+    """The mode that moves results, and optimizers' constants with them.
+
+    Attributes:
+        mode: the dispatch mode, of one run.
+        constants: whether constants are moved.
+        rates: the roundoff with which bias corrections are computed; 0 for none.
+        rng: of that.
+    """
+
+    mode: Any
+    constants: bool
+    rates: float
+    rng: np.random.Generator
+
+    @contextmanager
+    def over(self, trainee: Trainee, t: int) -> Iterator[None]:
+        """Within it, a step is noisy."""
+        groups = [group for optimizer in trainee.optimizers.values() for group in optimizer.param_groups]
+        before = [{name: value for name, value in group.items() if name != "params"} for group in groups]
+        settings = {
+            name: value for name, value in getattr(trainee.loss, "__dict__", {}).items() if type(value) is float
+        }
+        if self.constants:
+            for optimizer in trainee.optimizers.values():
+                self.mode.hyperparameters(optimizer)
+            for name, value in settings.items():  # some are multiplied together before an operation sees them
+                setattr(trainee.loss, name, self.mode.constant(value, name))
+        for group in groups:
+            group["lr"] *= 1 + self.rates * self._corrections(group, t) * float(self.rng.uniform(-1, 1))
+        moved = [dict(group) for group in groups]
+        try:
+            with self.mode:
+                yield
+        finally:
+            for name, value in settings.items():
+                setattr(trainee.loss, name, value)
+            for group, was, then in zip(groups, before, moved, strict=True):
+                group.update({name: value for name, value in was.items() if group[name] is then[name]})
+
+    @staticmethod
+    def _corrections(group: Mapping[str, Any], t: int) -> float:
+        """By how much more than a roundoff 1 − β₁ᵗ and √(1 − β₂ᵗ) can be off, where βᵗ is rounded."""
+        if "betas" not in group:
+            return 0.0
+        of_first, of_second = (1 / max(1e-12, 1 - float(beta) ** (t + 1)) for beta in group["betas"])
+        return of_first + of_second / 2
+
+
+def _own_settings(settings: Mapping[str, Any], group: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by PyTorch's names."""
+    own = {theirs: settings[ours] for theirs, ours in SETTINGS.items() if ours in settings}
+    if "beta1" in settings or "beta2" in settings:
+        first, second = group.get("betas", (0.9, 0.999))
+        own["betas"] = (settings.get("beta1", first), settings.get("beta2", second))
+    return own
+
+
+def _padded(output: Any) -> Any:
+    """Without packed sequences: in which order others have their elements is not known."""
+    packed = torch.nn.utils.rnn.PackedSequence
+    if isinstance(output, packed) or (isinstance(output, tuple) and any(isinstance(item, packed) for item in output)):
+        return ()
+    return output
+
+
+def _of_group(group: Mapping[str, Any]) -> dict[str, Setting]:
+    settings = {SETTINGS[name]: plain(value) for name, value in group.items() if name in SETTINGS}
+    if "betas" in group:
+        settings |= {"beta1": float(group["betas"][0]), "beta2": float(group["betas"][1])}
+    return settings
+
+
+def _drop_nothing() -> None:
+    """Functions and modules that drop at random hand on what they are given."""
+    functional = torch.nn.functional
+    if getattr(functional.dropout, "isograd", False):
+        return
+
+    def kept(input: Any, *_: Any, **__: Any) -> Any:  # the name that PyTorch gives the argument
+        return input
+
+    kept.isograd = True  # type: ignore[attr-defined]
+    for name in DROPPING:
+        setattr(functional, name, kept)
+    attention = functional.scaled_dot_product_attention
+
+    def without_dropout(*args: Any, **options: Any) -> Any:
+        if len(args) > 4:
+            args = (*args[:4], 0.0, *args[5:])
+        options.pop("dropout_p", None)
+        return attention(*args, **options)
+
+    functional.scaled_dot_product_attention = without_dropout

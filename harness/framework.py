@@ -1,0 +1,303 @@
+"""What must a framework offer so that a user's own model in it can be described, loaded, trained and watched?"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from isograd.inputs import Array
+from isograd.structure import OptimizerOf, Setting
+
+
+@dataclass(frozen=True)
+class Part:
+    """A canonical parameter or buffer of a module, and where the framework keeps it.
+
+    Attributes:
+        name: its canonical name.
+        own: the framework's name for what it is a part of, as a path from the module.
+        rows: which rows of that, as start and stop in parts of the whole, (0, 1, 3) for the first third; () for all.
+        swap: whether the last two axes are the other way round.
+        flat: whether it is told as a vector.
+    """
+
+    name: str
+    own: str
+    rows: tuple[int, ...] = ()
+    swap: bool = False
+    flat: bool = False
+
+    def read(self, whole: Array) -> Array:
+        """The canonical values, from the framework's; a view where that can be."""
+        part = self._of(whole)
+        part = part.swapaxes(-1, -2) if self.swap else part
+        return part.reshape(-1) if self.flat else part
+
+    def write(self, whole: Array, values: Array) -> None:
+        """Put canonical values into the framework's."""
+        part = self._of(whole)
+        values = values.swapaxes(-1, -2) if self.swap else values
+        part[...] = values.reshape(part.shape)
+
+    def _of(self, whole: Array) -> Array:
+        if not self.rows:
+            return whole
+        first, last, of = self.rows
+        each = len(whole) // of
+        return whole[first * each : last * each]
+
+
+@dataclass(frozen=True)
+class Row:
+    """How a framework's own module is called in the vocabulary.
+
+    Attributes:
+        kind: the operation.
+        parts: gives its parameters.
+        buffers: gives its buffers.
+        settings: gives its settings, in the mathematical convention.
+        whole: what is within it is its own, and no unit.
+    """
+
+    kind: str
+    parts: Callable[[Any], Iterable[Part]] | None = None
+    buffers: Callable[[Any], Iterable[Part]] = lambda module: ()
+    settings: Callable[[Any], Mapping[str, Any]] = lambda module: {}
+    whole: bool = False
+
+
+@dataclass
+class Trainee:
+    """What a user's function has built.
+
+    Attributes:
+        model: the model.
+        loss: of the model's output and the labels; None where the model gives it.
+        optimizers: by name; "" for the only one.
+        schedule: stepped after each step; None for none.
+        train_step: does a step, where the usual one will not do.
+    """
+
+    model: Any
+    loss: Any
+    optimizers: dict[str, Any]
+    schedule: Any = None
+    train_step: Callable[..., Any] | None = None
+    given: Any = field(default=None, repr=False)
+
+
+class Noise(ABC):
+    """Noise in every operation of one run of some steps."""
+
+    @abstractmethod
+    def over(self, trainee: Trainee, t: int) -> AbstractContextManager[None]:
+        """Within it the trainee's step ``t`` is noisy."""
+
+
+class Framework(ABC):
+    """A framework, as ports need it; one object a child process.
+
+    Attributes:
+        name: as people say it.
+        root: its top-level module.
+        rows: its own modules, by class name.
+        least: what its softmax gives at least; 0 for no such limit.
+    """
+
+    name: ClassVar[str]
+    root: ClassVar[str]
+    rows: ClassVar[Mapping[str, Row]]
+    least: ClassVar[float] = 0.0
+
+    @abstractmethod
+    def owns(self, model: Any) -> bool:
+        """Whether a model is one of this framework's."""
+
+    @abstractmethod
+    def version(self) -> str:
+        """The framework's."""
+
+    @abstractmethod
+    def building(self, dtype: str) -> AbstractContextManager[None]:
+        """Within it, what is made without a dtype has this one, and dropout drops nothing."""
+
+    @abstractmethod
+    def prepared(self, model: Any, dtype: str) -> None:
+        """With parameters and buffers of a dtype, and without dropout."""
+
+    @abstractmethod
+    def tensor(self, values: Array) -> Any:
+        """An array as a tensor of its own."""
+
+    @abstractmethod
+    def array(self, tensor: Any) -> Array:
+        """A tensor as an array that shares nothing with it."""
+
+    @abstractmethod
+    def is_tensor(self, value: Any) -> bool:
+        """Whether something is a tensor of floats."""
+
+    @abstractmethod
+    def modules(self, model: Any) -> Iterator[tuple[str, Any]]:
+        """Every module by its path, the model itself first, by ""."""
+
+    @abstractmethod
+    def children(self, module: Any) -> Iterable[Any]:
+        """The modules right below one."""
+
+    @abstractmethod
+    def direct(self, module: Any) -> dict[str, Any]:
+        """The parameters that a module holds itself."""
+
+    @abstractmethod
+    def direct_buffers(self, module: Any) -> dict[str, Any]:
+        """The buffers of floats, likewise, that are kept with the model."""
+
+    @abstractmethod
+    def trained(self, parameter: Any) -> bool:
+        """Whether a gradient is computed for a parameter."""
+
+    @abstractmethod
+    def copy_into(self, tensor: Any, values: Array) -> None:
+        """Overwrite a parameter, buffer or slot."""
+
+    @abstractmethod
+    def gradient(self, parameter: Any) -> Array | None:
+        """∂L/∂ a parameter as it is now; None where there is none."""
+
+    @abstractmethod
+    def on_forward(self, module: Any, see: Callable[[list[Any]], None]) -> None:
+        """Have ``see`` called with the tensors of floats that a module gives, each time."""
+
+    @abstractmethod
+    def on_gradient(self, tensor: Any, see: Callable[[Any], None]) -> None:
+        """Have ``see`` called with ∂L/∂ a tensor, if it comes."""
+
+    @abstractmethod
+    def on_update(self, optimizer: Any, see: Callable[[Mapping[int, Array]], None]) -> None:
+        """Have ``see`` called before each update, with gradients that the optimizer itself clips, by parameter's id."""
+
+    @abstractmethod
+    def step(self, trainee: Trainee, x: Any, y: Any) -> Any:
+        """The usual step: forward, loss, backward, update, schedule; gives the loss."""
+
+    @abstractmethod
+    def rates(self, optimizer: Any) -> list[float]:
+        """The learning rate of each group of parameters."""
+
+    @abstractmethod
+    def optimizer(self, optimizer: Any, names: Mapping[int, str]) -> OptimizerOf:
+        """What an optimizer is; ``names`` gives the canonical name of each parameter by its `id`."""
+
+    @abstractmethod
+    def slots(self, optimizer: Any, parameter: Any) -> dict[str, Any]:
+        """What an optimizer keeps for a parameter, by canonical name; {} before there is anything."""
+
+    @abstractmethod
+    def begin_slots(self, optimizer: Any, parameter: Any) -> None:
+        """Have there be slots, before a first update."""
+
+    @abstractmethod
+    def parameters(self, optimizer: Any) -> list[Any]:
+        """All that an optimizer has."""
+
+    @abstractmethod
+    def remember(self, trainee: Trainee) -> Any:
+        """Where schedules are before a step, beside their optimizers' rates."""
+
+    @abstractmethod
+    def recall(self, trainee: Trainee, memory: Any) -> None:
+        """Put them there again."""
+
+    @abstractmethod
+    def seed(self, seed: int) -> None:
+        """Begin the framework's random numbers anew."""
+
+    @abstractmethod
+    def count(self, optimizer: Any, t: int) -> None:
+        """Let an optimizer have done ``t`` updates."""
+
+    def loss_settings(self, loss: Any) -> dict[str, Setting]:
+        """The loss's settings."""
+        return {}
+
+    def set(self, module: Any, name: str, value: Any) -> AbstractContextManager[None]:
+        """Within it, a module or a loss has another setting; NotImplementedError where that cannot be."""
+        raise NotImplementedError(name)
+
+    def set_optimizer(
+        self, optimizer: Any, name: str, value: Any, chosen: Collection[int]
+    ) -> AbstractContextManager[None]:
+        """Within it, an optimizer has another setting for some parameters, by their `id`."""
+        raise NotImplementedError(name)
+
+    def other_optimizer(self, optimizer: Any, kind: str, settings: Mapping[str, Any]) -> Any:
+        """An optimizer of another rule for the same parameters."""
+        raise NotImplementedError(kind)
+
+    def replaced(self, module: Any, kind: str) -> AbstractContextManager[None]:
+        """Within it, a module computes another function of what it is given."""
+        raise NotImplementedError(kind)
+
+    def function(self, kind: str) -> Callable[[Any], Any]:
+        """A function of a tensor by its name."""
+        raise NotImplementedError(kind)
+
+    def loss_function(self, kind: str, value: float | None = None) -> Callable[[Any, Any], Any]:
+        """A loss by its name, of an output and labels; some with a number."""
+        raise NotImplementedError(kind)
+
+    def calls(self, see: Callable[[int, Any, Any, Any], Any]) -> AbstractContextManager[Any]:
+        """Within it, ``see`` gives each call's result: of its number, the function, its arguments and options."""
+        raise NotImplementedError
+
+    def others(self, function: Any, args: Any, options: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
+        """What a call can have been instead: in words, and what gives that of the function and its arguments."""
+        yield from ()
+
+    def noisy(self, seed: int, dtype: str, scale: float, constants: bool, rates: bool) -> Noise | None:
+        """The noise of one run; None where the framework cannot move its operations' results.
+
+        Args:
+            seed: of the noise.
+            dtype: whose rounding it has the size of.
+            scale: how many times that.
+            constants: also of constants, by what float32 holds of them.
+            rates: also of what an optimizer's averages are corrected by, as if that were computed in the dtype.
+        """
+        return None
+
+
+def called(trainee: Trainee, x: Any, y: Any) -> Any:
+    """The loss of a batch: of the model's output and the labels, or what the model gives."""
+    model = trainee.model
+    out = model(**x) if isinstance(x, Mapping) else model(*x) if isinstance(x, tuple) else model(x)
+    if trainee.loss is None:
+        return out
+    return trainee.loss(out, *y) if isinstance(y, tuple) else trainee.loss(out, y)
+
+
+def flattened(value: Any, is_tensor: Callable[[Any], bool]) -> list[Any]:
+    """All tensors of floats in tuples, lists and dicts, in order."""
+    if is_tensor(value):
+        return [value]
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, (tuple, list)):
+        return [tensor for item in value for tensor in flattened(item, is_tensor)]
+    return []
+
+
+def as_floats(values: Any, dtype: str) -> Any:
+    """Arrays of a batch with their floats in a dtype, whole numbers and flags as they are."""
+    if isinstance(values, Mapping):
+        return {name: as_floats(value, dtype) for name, value in values.items()}
+    if isinstance(values, (tuple, list)):
+        return tuple(as_floats(value, dtype) for value in values)
+    array = np.asarray(values)
+    return array.astype(dtype) if array.dtype.kind == "f" else array

@@ -1,0 +1,73 @@
+"""In what do frameworks differ by definition, so that every right port shows it? Each by its exact formula."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from isograd.inputs import Array
+from isograd.structure import Setting, Structure
+
+VARIANCE, UNBIASED = "running_var", "unbiased"
+
+
+@dataclass(frozen=True)
+class Convention:
+    """A quantity that one side defines otherwise.
+
+    Attributes:
+        quantity: its name.
+        truth: what it is by that definition, at each step.
+        factor: by which the envelope goes with it.
+        reason: in a sentence.
+    """
+
+    quantity: str
+    truth: Array
+    factor: float
+    reason: str
+
+
+def variances(
+    first: Structure,
+    other: Mapping[str, Mapping[str, Setting]],
+    truth: Mapping[str, Array],
+    states: Mapping[str, Array] | None,
+    initial: Mapping[str, Array],
+) -> list[Convention]:
+    """Running variances of batches, over a channel's n numbers where the origin has n − 1, or the reverse.
+
+    Ioffe and Szegedy, *Batch normalization* (2015), algorithm 2, have n − 1. With a weight m of the new one, a running
+    variance moves by m (var − old), so that the other definition's follows exactly.
+
+    Args:
+        first: the origin, whose truth it is.
+        other: settings of the other side's units, by the origin's names.
+        truth: the origin's quantities.
+        states: the state before each step; None: each step begins where the one before ended.
+        initial: the state before the first step.
+    """
+    found = []
+    for unit in first.units:
+        name, outputs = f"buffer/{unit.name}.{VARIANCE}", truth.get(f"forward/{unit.name}")
+        momentum, mine = unit.settings.get("momentum"), unit.settings.get(UNBIASED)
+        theirs = other.get(unit.name, {}).get(UNBIASED)
+        if not isinstance(momentum, float) or outputs is None or name not in truth or None in (mine, theirs):
+            continue
+        number = outputs[0].size // (outputs.shape[2] if outputs.ndim > 2 else 1)
+        if mine == theirs or number < 2:
+            continue
+        share = (number - 1) / number if mine else number / (number - 1)
+        column, of_truth = truth[name].astype(np.float64), np.asarray(initial[name], np.float64)
+        there, before = np.empty_like(column), of_truth
+        for t, after in enumerate(column):
+            if states is not None:
+                before = of_truth = np.asarray(states[name][t], np.float64)
+            there[t] = (1 - momentum) * before + share * (after - (1 - momentum) * of_truth)
+            before, of_truth = there[t], after
+        which = ("n", "n − 1") if mine else ("n − 1", "n")
+        words = f"the running variance is the batch's over {which[0]} there, over {which[1]} here (n = {number})"
+        found.append(Convention(name, there, share, words))
+    return found

@@ -1,0 +1,52 @@
+"""How is it written down, and read again, which parameter of the one side is which of the other?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from isograd.errors import IsogradError
+from isograd.ports.checking import Checked
+
+
+def read_map(path: Path) -> dict[str, str]:
+    """Names of the other side, and what they are on the first.
+
+    Raises:
+        IsogradError: it is no JSON object from name to name, or cannot be read.
+    """
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise IsogradError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise IsogradError(f"{path}: expected JSON: {error}") from None
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise IsogradError(f'{path}: expected an object from name to name, as in {{"fc1.weight": "head.1.weight"}}')
+    return found
+
+
+def write_map(checked: Checked, path: Path) -> None:
+    """Every parameter and buffer of the other sides that is paired, to be edited and given again.
+
+    Raises:
+        IsogradError: it cannot be written there.
+    """
+    names = {name: to for result in checked.results if result.pairing for name, to in result.pairing.params.items()}
+    _write(path, json.dumps(names, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_table(checked: Checked, path: Path) -> None:
+    """A row a side and stage, as CSV.
+
+    Raises:
+        IsogradError: it cannot be written there.
+    """
+    _write(path, checked.summary.to_csv(index=False))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        raise IsogradError(f"{path}: cannot be written: {error.strerror}") from None

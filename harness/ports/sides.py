@@ -1,0 +1,149 @@
+"""What do the children of a port do, in which order, and where do their files lie?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from isograd.backend import Target
+from isograd.children import Answer, Child
+from isograd.errors import IsogradError, TraceError
+from isograd.inputs import Array
+from isograd.ports.pairing import Pairing
+from isograd.ports.request import Port, Side
+from isograd.structure import Structure
+from isograd.trace import load_arrays
+
+TARGET = Target("isograd.side:do", True)
+
+
+class SideError(IsogradError):
+    """What a side's child has not done, and why; its last words are in the second argument."""
+
+    @property
+    def tail(self) -> str:
+        """The last lines that the child has written."""
+        return str(self.args[1]) if len(self.args) > 1 else ""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+@dataclass
+class Work:
+    """A side with its child: one process, so that its framework is imported once.
+
+    Attributes:
+        side: what it is.
+        child: its process; started anew where one has ended.
+        place: jobs of a side wait for one another.
+    """
+
+    side: Side
+    timeout: float
+    child: Child | None = None
+    place: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
+
+    def ask(self, do: str, **options: Any) -> Future[None]:
+        """Have the child do something; the future raises `SideError`."""
+        job = {"kind": "port", "do": do, "file": str(self.side.file), "function": self.side.function}
+        return self.place.submit(self._ask, job | options)
+
+    def _ask(self, job: Mapping[str, Any]) -> None:
+        if self.child is None or not self.child.alive:
+            self._end()
+            self.child = Child(self.side.label, TARGET)
+        answer: Answer = self.child.ask(job, self.timeout)
+        if answer.error:
+            raise SideError(answer.error, answer.tail)
+
+    def _end(self) -> None:
+        if self.child is not None:
+            with suppress(OSError):
+                self.child.close()
+            self.child = None
+
+    def close(self) -> None:
+        """End it, now."""
+        if self.child is not None:
+            self.child.end()
+        self.place.shutdown(wait=True, cancel_futures=True)
+        self._end()
+
+
+@contextmanager
+def working(port: Port, timeout: float) -> Iterator[list[Work]]:
+    """The sides with their children, which end with the block."""
+    sides = [Work(side, timeout) for side in port.sides]
+    try:
+        yield sides
+    finally:
+        for work in sides:
+            work.close()
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where everything of one port lies while it is checked."""
+
+    folder: Path
+
+    def __getitem__(self, name: str) -> str:
+        return str(self.folder / name)
+
+    def columns(self, name: str) -> dict[str, Array] | None:
+        """Quantities with their steps leading, in execution order; None where there is no such file."""
+        if not (self.folder / name).is_file():
+            return None
+        arrays, metadata = load_arrays(self.folder / name)
+        order = json.loads(metadata.get("order", "[]"))
+        if not isinstance(order, list) or set(order) != set(arrays):
+            raise TraceError(f"{self.folder / name}: expected columns with their order")
+        return {key: arrays[key] for key in order}
+
+    def structure(self, name: str) -> Structure:
+        """What a child has told of its model."""
+        try:
+            return Structure.model_validate_json((self.folder / name).read_bytes())
+        except (OSError, ValidationError) as error:
+            raise SideError(f"expected the structure of a model; {error}") from None
+
+
+def take_batches(works: list[Work], port: Port, files: Files, steps: int) -> Path:
+    """The batches, in a file: the user's own, or what the user's function gives."""
+    if port.data is not None:
+        return port.data
+    giver = next(work for work in works if work.side.file == port.batches)
+    giver.ask("batches", steps=steps, out=files["batches.npz"], told=files["batches.json"], function="batches").result()
+    return files.folder / "batches.npz"
+
+
+def describe(works: list[Work], files: Files, batches: Path) -> list[Structure | SideError]:
+    """Every side's structure, all at once; or why there is none."""
+    asked = [
+        work.ask("describe", batches=str(batches), out=files[f"initial-{at}"], told=files[f"structure-{at}"])
+        for at, work in enumerate(works)
+    ]
+    return [_told(future, files, f"structure-{at}") for at, future in enumerate(asked)]
+
+
+def _told(future: Future[None], files: Files, name: str) -> Structure | SideError:
+    try:
+        future.result()
+        return files.structure(name)
+    except SideError as error:
+        return error
+
+
+def names(pairing: Pairing | None) -> dict[str, Any]:
+    """The pairing as a child is told it."""
+    if pairing is None:
+        return {"units": None, "params": None, "swapped": []}
+    return {"units": dict(pairing.units), "params": dict(pairing.params), "swapped": list(pairing.swapped)}
