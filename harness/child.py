@@ -59,13 +59,10 @@ def main(jobs: BinaryIO, answers: int, log: int, start: dict[str, Any]) -> NoRet
 def work_of(child: Child, kind: str) -> Callable[[Said], Said]:
     """What does a job of a kind; a port's is imported when there is one."""
     if kind == "port":
-        from isograd.side import WORK
-        from isograd.trial import explain
-
-        work = {**WORK, "explain": explain}
+        from isograd.side.jobs import WORK
 
         def do(job: Said) -> Said:
-            work[job["do"]](job)
+            WORK[job["do"]](job)
             return {}
 
         return do

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from isograd.inputs import Array
-from isograd.structure import OptimizerOf, Setting
+from isograd.structure import OptimizerOf
 
 
 @dataclass(frozen=True)
@@ -221,10 +221,6 @@ class Framework(ABC):
     @abstractmethod
     def count(self, optimizer: Any, t: int) -> None:
         """Let an optimizer have done ``t`` updates."""
-
-    def loss_settings(self, loss: Any) -> dict[str, Setting]:
-        """The loss's settings."""
-        return {}
 
     def set(self, module: Any, name: str, value: Any) -> AbstractContextManager[None]:
         """Within it, a module or a loss has another setting; NotImplementedError where that cannot be."""

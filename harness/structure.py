@@ -78,7 +78,6 @@ class Structure(_Told):
         calls: in the order in which they were called.
         optimizers: by the user's name; "" for the only one.
         loss: the loss's class and settings; "" where the model gives the loss itself.
-        notes: what cannot be compared, in sentences.
         least: what the framework's softmax gives at least, where others give 0; 0 where it does too.
     """
 
@@ -89,7 +88,6 @@ class Structure(_Told):
     calls: tuple[Call, ...] = ()
     optimizers: dict[str, OptimizerOf] = {}
     loss: Unit | None = None
-    notes: tuple[str, ...] = ()
     least: Annotated[float, Field(ge=0, le=1e-20)] = 0.0
 
     @property

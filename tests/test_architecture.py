@@ -55,7 +55,6 @@ ORDER = [
     "isograd.reference",
     "isograd.identity",
     "isograd.side",
-    "isograd.trial",
     "isograd.child",
     "isograd.pipes",
     "isograd.children",

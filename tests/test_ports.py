@@ -20,7 +20,8 @@ from isograd.ports.known import variances
 from isograd.ports.pairing import aligned, pair
 from isograd.ports.request import functions_of, port_of
 from isograd.ports.settings import different
-from isograd.side import keep_batches, read_batches, trainee_of
+from isograd.side.batches import keep_batches, read_batches
+from isograd.side.program import trainee_of
 from isograd.structure import Call, OptimizerOf, Structure, Unit
 
 PORTS = Path(__file__).parents[1] / "scenarios" / "ports"

@@ -403,10 +403,6 @@ class TorchFramework(Framework):
         """Of the default generator."""
         torch.manual_seed(seed)
 
-    def loss_settings(self, loss: Any) -> dict[str, Setting]:
-        """As its attributes have them."""
-        return {name: plain(value) for name, value in LOSS(loss).items()}
-
     @contextmanager
     def set(self, module: Any, name: str, value: Any) -> Iterator[None]:
         """By the attribute."""

@@ -368,7 +368,6 @@ class Checking:
             settings=result.settings,
             rates=(np.asarray(columns["lr"], np.float64), np.asarray(truth["lr"], np.float64)),
             there=of,
-            units=paired.units,
         )
         save_arrays(dict(guilty.target), Path(self.files[f"target-{at}"]))
         save_arrays(limits, Path(self.files[f"limits-{at}"]))
@@ -385,7 +384,6 @@ class Checking:
                 bounds=self.files[f"limits-{at}"],
                 order=list(limits),
                 trials=[list(changes) for changes in trials],
-                enough=True,
                 calls=calls,
                 told=self.files["explained.json"],
             ).result()

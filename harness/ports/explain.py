@@ -28,7 +28,7 @@ class Candidate:
 
     Attributes:
         sentence: what is said if it is, in the user's words; ``{x}`` stands for the number that was solved for.
-        changes: what the origin is to do (`isograd.trial`).
+        changes: what the origin is to do (`isograd.side.trial`).
         plain: the value that changes nothing; a solved one that is it is no cause.
         beside: parameters of which nothing is compared: they are arranged otherwise there, and so is all of them.
     """
@@ -55,7 +55,6 @@ class Guilty:
         settings: what is set otherwise.
         rates: the learning rate of every step, there and here.
         there: what the other side is made of.
-        units: what of it is what of the origin.
     """
 
     first: str
@@ -69,7 +68,6 @@ class Guilty:
     settings: Sequence[Different]
     rates: tuple[Array, Array] = field(default_factory=lambda: (np.zeros(0), np.zeros(0)))
     there: Structure | None = None
-    units: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -124,7 +122,7 @@ def _nothing(candidate: Candidate, values: Sequence[float]) -> bool:
 
 
 def _number(x: float, beside: float | None = None) -> str:
-    """With as many digits as `isograd.trial.SHARE` leaves; next to nothing beside what it usually is, is 0."""
+    """With as many digits as `isograd.side.trial.SHARE` leaves; next to nothing beside what it usually is, is 0."""
     return "0" if beside and abs(x) <= 1e-6 * abs(beside) else f"{x:.4g}"
 
 

@@ -21,7 +21,7 @@ from isograd.ports.request import Port, Side
 from isograd.structure import Structure
 from isograd.trace import load_arrays
 
-TARGET = Target("isograd.side:do", True)
+TARGET = Target("isograd.side.jobs:WORK", True)
 
 
 class SideError(IsogradError):

@@ -15,7 +15,8 @@ import numpy as np
 
 from isograd.framework import Framework
 from isograd.inputs import Array
-from isograd.side import Session, at_step, make_session, read_batches
+from isograd.side.batches import read_batches
+from isograd.side.training import Session, at_step, make_session
 from isograd.trace import load_arrays
 
 Change = Mapping[str, Any]
@@ -107,7 +108,7 @@ def explain(job: Mapping[str, Any]) -> None:
         except Exception as error:  # noqa: BLE001  # a change that this model cannot have
             found["error"] = f"{type(error).__name__}: {error}"
         told.append(found)
-        if job["enough"] and found["outside"] == []:
+        if found["outside"] == []:
             break
     if job["calls"] and not any(found["outside"] == [] for found in told):
         told += _other_calls(origin, first)
@@ -389,7 +390,6 @@ ARRANGED: Mapping[str, Callable[[Array, Any], Array]] = {
     "turned": lambda a, _: np.ascontiguousarray(a[..., ::-1, ::-1]),
     "parts": _in_order,
     "nothing": lambda a, _: np.zeros_like(a),
-    "scaled": lambda a, by: a * by,
 }
 
 
@@ -408,17 +408,6 @@ def _exchanged(origin: Origin, change: Change, batch: Any) -> Iterator[None]:
         yield
     finally:
         origin.state = kept
-
-
-@contextmanager
-def _loss(origin: Origin, change: Change, batch: Any) -> Iterator[None]:
-    """A loss that is so many times as large."""
-    trainee, own = origin.session.trainee, origin.session.trainee.loss
-    trainee.loss = lambda *args, **options: own(*args, **options) * change["value"]
-    try:
-        yield
-    finally:
-        trainee.loss = own
 
 
 @contextmanager
@@ -459,7 +448,6 @@ CHANGES: Mapping[str, Callable[..., Any]] = {
     "output": _output,
     "training": _evaluation,
     "data": _data,
-    "loss": _loss,
     "loss function": _loss_function,
     "twice": _twice,
 }

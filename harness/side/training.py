@@ -1,0 +1,272 @@
+"""How is one side loaded, trained step by step, and watched?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from isograd.framework import Framework, Trainee, as_floats
+from isograd.inputs import Array
+from isograd.side.program import PortError, building, framework_of, function_of, trainee_of
+from isograd.side.units import Held, units_of
+from isograd.structure import Call
+
+Values = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Names:
+    """How this side's units and parameters are called on the first side; None: as they are called here.
+
+    Attributes:
+        units: of units that are compared.
+        params: of parameters and buffers.
+        swapped: parameters whose last two axes are the other way round there.
+    """
+
+    units: Mapping[str, str] | None = None
+    params: Mapping[str, str] | None = None
+    swapped: tuple[str, ...] = ()
+
+    def unit(self, name: str) -> str | None:
+        """A unit's name; None where it has no counterpart."""
+        return name if self.units is None else self.units.get(name)
+
+    def param(self, key: str) -> str | None:
+        """A parameter's, likewise."""
+        return key if self.params is None else self.params.get(key)
+
+
+@dataclass
+class Session:
+    """A model in training, in one dtype.
+
+    Attributes:
+        framework: its framework.
+        trainee: what the user's function has built.
+        dtype: what it is computed in.
+        names: what its quantities are called.
+    """
+
+    framework: Framework
+    trainee: Trainee
+    dtype: str
+    names: Names = Names()
+    calls: list[Call] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.units = units_of(self.framework, self.trainee.model)
+        self.forward: Values = {}
+        self.backward: Values = {}
+        self.grads: Values = {}
+        self.times: dict[str, int] = {}
+        self.memories: dict[int, Any] = {}
+        params: dict[str, Held] = {}
+        tied: dict[str, str] = {}
+        for held in (held for unit in self.units for held in unit.params()):
+            if held.key in self.names.swapped:
+                held = replace(held, part=replace(held.part, swap=not held.part.swap))
+            first = next((key for key, other in params.items() if _same(other, held)), None)
+            if first is None:
+                params[held.key] = held
+            else:
+                tied[held.key] = first
+        self.params, self.tied = params, tied
+        self.buffers = {held.key: held for unit in self.units for held in unit.buffers()}
+        for unit in self.units:
+            self.framework.on_forward(unit.module, self._seen(unit.name))
+        for optimizer in self.trainee.optimizers.values():
+            self.framework.on_update(optimizer, self._before_update)
+
+    # ------------------------------------------------------------ what is seen
+
+    def _seen(self, unit: str) -> Callable[[list[Any]], None]:
+        name = self.names.unit(unit)
+
+        def see(outputs: list[Any]) -> None:
+            self.calls.append(Call(name=unit, outputs=tuple(tuple(tensor.shape) for tensor in outputs)))
+            if name is None:
+                return
+            time = self.times[unit] = self.times.get(unit, 0) + 1
+            call = name if time == 1 else f"{name}:{time}"
+            for at, tensor in enumerate(outputs):
+                key = call if at == 0 else f"{call}[{at}]"
+                self.forward[f"forward/{key}"] = self.framework.array(tensor)
+                self.framework.on_gradient(tensor, self._gradient(f"backward/{key}"))
+
+        return see
+
+    def _gradient(self, key: str) -> Callable[[Any], None]:
+        def see(gradient: Any) -> None:
+            self.backward[key] = self.framework.array(gradient)
+
+        return see
+
+    def _before_update(self, clipped: Mapping[int, Array]) -> None:
+        for key, held in self.params.items():
+            gradient = clipped.get(id(held.tensor))
+            if key not in self.grads and gradient is None:
+                gradient = self.framework.gradient(held.tensor)
+            if key not in self.grads and gradient is not None:
+                self.grads[key] = held.part.read(gradient)
+
+    # ------------------------------------------------------------ state
+
+    def load(self, t: int, state: Mapping[str, Array]) -> None:
+        """Take a state over, by the first side's names; what it does not name stays."""
+        whole: dict[int, tuple[Any, Array]] = {}
+        for kind, held in (("weight", self.params), ("buffer", self.buffers)):
+            for key, one in held.items():
+                value = state.get(f"{kind}/{self.names.param(key)}")
+                if value is not None:
+                    _, array = whole.setdefault(id(one.tensor), (one.tensor, self.framework.array(one.tensor)))
+                    one.part.write(array, value)
+        for tensor, array in whole.values():
+            self.framework.copy_into(tensor, array)
+        self._load_slots(t, state)
+        if t in self.memories:
+            self.framework.recall(self.trainee, self.memories[t])
+
+    def _load_slots(self, t: int, state: Mapping[str, Array]) -> None:
+        for optimizer, held in self._optimized:
+            if not t:
+                continue
+            self.framework.begin_slots(optimizer, held.tensor)
+            for slot, tensor in self.framework.slots(optimizer, held.tensor).items():
+                value = state.get(f"state/{self.names.param(held.key)}.{slot}")
+                if value is not None:
+                    array = self.framework.array(tensor)
+                    held.part.write(array.reshape(tuple(held.tensor.shape)), value)
+                    self.framework.copy_into(tensor, array)
+        for optimizer in self.trainee.optimizers.values():
+            self.framework.count(optimizer, t)
+
+    @cached_property
+    def _optimized(self) -> list[tuple[Any, Held]]:
+        """Every parameter with the optimizer that has it."""
+        has = [(optimizer, self._ids(optimizer)) for optimizer in self.trainee.optimizers.values()]
+        return [(opt, held) for held in self.params.values() for opt, ids in has if id(held.tensor) in ids]
+
+    def _ids(self, optimizer: Any) -> set[int]:
+        return set(map(id, self.framework.parameters(optimizer)))
+
+    def state(self) -> Values:
+        """Parameters, slots and buffers as they are."""
+        out: Values = {}
+        for optimizer, held in self._optimized:
+            name = self.names.param(held.key)
+            for slot, tensor in self.framework.slots(optimizer, held.tensor).items() if name else ():
+                whole = self.framework.array(tensor).reshape(tuple(held.tensor.shape))
+                out[f"state/{name}.{slot}"] = np.array(held.part.read(whole))
+        for kind, of in (("weight", self.params), ("buffer", self.buffers)):
+            for key, held in of.items():
+                if name := self.names.param(key):
+                    out[f"{kind}/{name}"] = np.array(held.part.read(self.framework.array(held.tensor)))
+        return out
+
+    # ------------------------------------------------------------ a step
+
+    def step(self, t: int, batch: tuple[Any, Any]) -> Values:
+        """One step, and its quantities, by the first side's names."""
+        self.memories.setdefault(t, self.framework.remember(self.trainee))
+        for seen in (self.forward, self.backward, self.grads, self.times):
+            seen.clear()
+        self.calls.clear()
+        self.framework.seed(t)
+        rates = [rate for optimizer in self.trainee.optimizers.values() for rate in self.framework.rates(optimizer)]
+        tensors = tuple(self._tensors(as_floats(part, self.dtype)) for part in batch)
+        if self.trainee.train_step:
+            given = self.trainee.train_step(self.trainee.model, self.trainee.loss, self.trainee.given, tensors)
+        else:
+            given = self.framework.step(self.trainee, *tensors)
+        self._before_update({})
+        losses = self._losses(given)
+        grads = {
+            f"grad/{name}": np.array(self.grads[key] if key in self.grads else np.zeros_like(self._value(held)))
+            for key, held in reversed(self.params.items())
+            if (name := self.names.param(key))
+        }
+        backward = {key: self.backward[key] for key in reversed(self._forward_order()) if key in self.backward}
+        lr = {"lr": np.asarray(rates[0] if rates else 0.0, self.dtype)}
+        return lr | self.forward | losses | backward | grads | self.state()
+
+    def _forward_order(self) -> list[str]:
+        return [key.replace("forward/", "backward/", 1) for key in self.forward]
+
+    def _value(self, held: Held) -> Array:
+        return held.part.read(self.framework.array(held.tensor))
+
+    def _losses(self, given: Any) -> Values:
+        if isinstance(given, Mapping):
+            return {f"loss/{name}": self._number(value) for name, value in given.items()}
+        if given is None:
+            return {}
+        return {"loss": self._number(given[0] if isinstance(given, (tuple, list)) else given)}
+
+    def _number(self, loss: Any) -> Array:
+        if not self.framework.is_tensor(loss):
+            return np.asarray(loss, self.dtype)
+        array = self.framework.array(loss)
+        if array.size != 1:
+            raise PortError(f"expected a loss of one number; got shape {array.shape}")
+        return array.reshape(())
+
+    def _tensors(self, values: Any) -> Any:
+        if isinstance(values, Mapping):
+            return {name: self._tensors(value) for name, value in values.items()}
+        if isinstance(values, tuple):
+            return tuple(map(self._tensors, values))
+        return values if values is None else self.framework.tensor(values)
+
+
+def _same(one: Held, other: Held) -> bool:
+    return one.tensor is other.tensor and one.part.rows == other.part.rows
+
+
+def make_session(file: str, function: str, dtype: str = "", names: Names = Names()) -> Session:
+    """A training, built anew; in its own dtype where none is given."""
+    with building(dtype) if dtype else nullcontext():
+        given = function_of(file, function)()
+    trainee = trainee_of(given, function)
+    framework = framework_of(trainee.model)
+    dtype = dtype or own_dtype(framework, trainee.model)
+    framework.prepared(trainee.model, dtype)
+    return Session(framework, trainee, dtype, names)
+
+
+def own_dtype(framework: Framework, model: Any) -> str:
+    """The dtype of most of a model's numbers."""
+    sizes: dict[str, int] = {}
+    for unit in units_of(framework, model):
+        for held in unit.params():
+            array = framework.array(held.tensor)
+            sizes[str(array.dtype)] = sizes.get(str(array.dtype), 0) + array.size
+    return max(sizes, key=lambda name: sizes[name], default="float32")
+
+
+def train(
+    session: Session, batches: Sequence[Any], initial: Mapping[str, Array], states: Mapping[str, Array] | None
+) -> Iterator[Values]:
+    """The quantities of each step."""
+    session.load(0, initial)
+    for t, batch in enumerate(batches):
+        if states is not None and t:
+            session.load(t, at_step(states, t))
+        yield session.step(t, batch)
+
+
+def at_step(states: Mapping[str, Array], t: int) -> Values:
+    """The state before one step."""
+    return {name: column[t] for name, column in states.items()}
+
+
+def columns_of(steps: Iterator[Values]) -> Values:
+    """Steps as columns, in the order of the first; what comes or goes from step to step is left out."""
+    rows = list(steps)
+    names = [name for name in rows[0] if all(name in row and row[name].shape == rows[0][name].shape for row in rows)]
+    return {name: np.stack([row[name] for row in rows]) for name in names}
