@@ -14,11 +14,12 @@ import isograd
 from isograd.cli import app
 from isograd.errors import IsogradError
 from isograd.judging import Verdict
-from isograd.ports.checking import RULES, Checked, check
-from isograd.ports.explain import factor_of
+from isograd.ports.checking import check
 from isograd.ports.known import variances
 from isograd.ports.pairing import aligned, pair
 from isograd.ports.request import functions_of, port_of
+from isograd.ports.result import RULES, Checked
+from isograd.ports.seen import factor_of
 from isograd.ports.settings import different
 from isograd.side.batches import keep_batches, read_batches
 from isograd.side.program import trainee_of

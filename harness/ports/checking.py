@@ -5,162 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from isograd.comparison import Comparison, compare_traces
-from isograd.dtypes import FORMATS
-from isograd.envelope import LOUDEST
 from isograd.errors import IsogradError
-from isograd.floors import floored
 from isograd.inputs import Array
 from isograd.judging import FACTOR, Judgement, Verdict, imprecise, judge
-from isograd.ports.explain import Guilty, cause, told
+from isograd.ports.bounds import CONSTANTS, LEAST, RATES, Bounds
+from isograd.ports.explain import cause, told
+from isograd.ports.guilty import Guilty
 from isograd.ports.known import Convention, variances
-from isograd.ports.pairing import Pairing, pair
+from isograd.ports.pairing import pair
 from isograd.ports.request import Port, port_of
-from isograd.ports.settings import Different, different
+from isograd.ports.result import RULES, Cell, Checked, Result, Stage
+from isograd.ports.settings import different
 from isograd.ports.sides import Files, SideError, Work, describe, names, take_batches, working
 from isograd.scratch import scratch
 from isograd.structure import Structure
 from isograd.trace import MODES, Manifest, Mode, Trace, load_arrays, save_arrays
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 RUNS = 16
 """Noisy runs of the origin: the largest of n uniform errors is on average n / (n + 1) of what is possible."""
 
-NOISE, CONSTANTS, RATES, LEAST = "noise", "constants", "rates", "least"
-"""What is allowed: rounding; and for written reasons constants that are held in float32, in float64 too; rounded bias
-corrections; a softmax that never gives 0."""
-
-COARSE = 2.0**-24
-"""Of a tensor's largest, in float64: the envelope where nothing can be moved by noise. Frameworks keep constants in
-float32, and so much is what it holds of them."""
-
-FEW = 4
-"""Noisy runs of an envelope that is asked for only where something known is to be told from what is not."""
-
 IN_FLOAT32 = "constants are held with float32's digits"
-
-RULES = "rules"
-Stage = str
-"""`RULES`, in float64 and resync; or a mode, in the side's own dtype."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One side at one stage.
-
-    Attributes:
-        side: its label.
-        stage: "rules", "resync" or "free".
-        dtype: what it was computed in.
-        judgement: what it comes to.
-        comparison: its errors; None where nothing was compared.
-        conventions: differences by definition that show, and that a right port has.
-        tail: the last words of a child that failed.
-    """
-
-    side: str
-    stage: Stage
-    dtype: str
-    judgement: Judgement
-    comparison: Comparison | None = None
-    conventions: tuple[Convention, ...] = ()
-    tail: str = ""
-
-    @property
-    def verdict(self) -> Verdict:
-        """The judgement's."""
-        return self.judgement.verdict
-
-
-@dataclass(frozen=True)
-class Result:
-    """What came of one side beside the origin.
-
-    Attributes:
-        side: its label.
-        structure: what it is made of; None where it could not be built.
-        pairing: what of it is what of the origin; likewise.
-        settings: what is set otherwise.
-        cells: by stage.
-        cause: what accounts for the first divergence, in a sentence; "" where nothing is known to.
-    """
-
-    side: str
-    structure: Structure | None = None
-    pairing: Pairing | None = None
-    settings: tuple[Different, ...] = ()
-    cells: Mapping[Stage, Cell] = field(default_factory=dict)
-    cause: str = ""
-
-    @property
-    def deciding(self) -> Cell:
-        """The first cell that is not green; where all are, the last."""
-        cells = list(self.cells.values())
-        return next((cell for cell in cells if not cell.verdict.green), cells[-1])
-
-    @property
-    def green(self) -> bool:
-        """Whether every stage is."""
-        return bool(self.cells) and all(cell.verdict.green for cell in self.cells.values())
-
-
-@dataclass(frozen=True)
-class Checked:
-    """The outcome of `check`.
-
-    Attributes:
-        port: what was compared.
-        origin: the first side's structure; None where it could not be built.
-        results: one for each other side; and the origin itself first, whose own rounding is judged by the same bounds.
-        steps: how many there were.
-        bounded: whether there is an envelope; without one only the rules are judged, and coarsely.
-    """
-
-    port: Port
-    origin: Structure | None
-    results: tuple[Result, ...]
-    steps: int = 0
-    bounded: bool = True
-
-    @property
-    def green(self) -> bool:
-        """Whether every side is."""
-        return bool(self.results) and all(result.green for result in self.results)
-
-    @property
-    def summary(self) -> pd.DataFrame:
-        """A row a side and stage: the verdict, the first divergence, the largest error over its bound, the cause."""
-        import pandas as pd
-
-        return pd.DataFrame(
-            [
-                {
-                    "port": self.port.name,
-                    "side": result.side,
-                    "stage": cell.stage,
-                    "dtype": cell.dtype,
-                    "verdict": str(cell.verdict),
-                    "first": cell.judgement.first,
-                    "step": cell.judgement.step,
-                    "error_over_bound": cell.judgement.error_over_bound,
-                    "cause": "" if cell.verdict.green else result.cause,
-                    "message": cell.judgement.message,
-                }
-                for result in self.results
-                for cell in result.cells.values()
-            ]
-        )
-
-    def __repr__(self) -> str:
-        return f"<Checked: {self.port.name}, {'green' if self.green else 'red'}>"
 
 
 def check(
@@ -215,7 +86,6 @@ class Checking:
     runs: int
     factor: float
     progress: Callable[[str], None]
-    envelopes: dict[tuple[Mode, str], dict[str, Array]] = field(default_factory=dict)
 
     def result(self) -> Checked:
         """Everything, from the batches to the verdicts."""
@@ -247,11 +117,13 @@ class Checking:
             return Checked(self.port, first, (_failed(labels[0], error),))
         self.progress("training, and the origin with noise")
         ran = [self._record(at, of) for at, of in enumerate(described)]
-        self.asked = {mode: self._ask_for_envelope(mode) for mode in dict.fromkeys(("resync", *self.modes))}
         self.truth = {mode: self.files.columns(f"truth-{mode}") or {} for mode in ("resync", *self.modes)}
+        origin, batches = self.works[0], self.batches
+        self.bounds = Bounds(origin, self.files, batches, first.dtype, self.runs, self.factor, self.truth)
+        self.bounds.begin(tuple(self.truth))
         steps = len(next(iter(self.truth["resync"].values())))
         try:
-            self._envelope("resync")
+            self.bounds.envelope("resync")
         except SideError as error:
             return Checked(self.port, first, (_failed(labels[0], error),))
         results = [
@@ -259,36 +131,9 @@ class Checking:
             for at, (label, of, futures) in enumerate(zip(labels, described, ran, strict=True))
         ]
         judged = tuple(result for result in results if result.cells)
-        return Checked(self.port, first, judged, steps, bool(self._envelope("resync")))
+        return Checked(self.port, first, judged, steps, bool(self.bounds.envelope("resync")))
 
     # ------------------------------------------------------------ running
-
-    def _ask_for_envelope(self, mode: Mode, kind: str = NOISE) -> Future[None]:
-        """How far noise moves everything; another kind of it only where it is needed."""
-        options: dict[str, Any] = {
-            NOISE: {"runs": self.runs, "noise": self.first.dtype, "factor": min(self.factor, LOUDEST)},
-            CONSTANTS: {"runs": FEW, "noise": "float64", "factor": 1.0},
-            RATES: {"runs": FEW, "noise": self.first.dtype, "factor": 1.0},
-        }[kind]
-        return self.works[0].ask(
-            "envelope",
-            batches=str(self.batches),
-            initial=self.files["initial-0"],
-            folder=str(self.files.folder),
-            mode=mode,
-            seed=0,
-            constants=True,
-            rates=kind == RATES,
-            out=self.files[f"{kind}-{mode}"],
-            **options,
-        )
-
-    def _envelope(self, mode: Mode, kind: str = NOISE) -> dict[str, Array]:
-        if (mode, kind) not in self.envelopes:
-            future = self.asked[mode] if kind == NOISE else self._ask_for_envelope(mode, kind)
-            future.result()  # where the framework has no noise there is no file, and the report says so
-            self.envelopes[mode, kind] = self.files.columns(f"{kind}-{mode}") or {}
-        return self.envelopes[mode, kind]
 
     def _record(self, at: int, of: Structure | SideError) -> dict[Stage, Future[None]]:
         """A side's runs; of the origin those in its own dtype only, since in float64 it is the truth."""
@@ -328,7 +173,7 @@ class Checking:
             return replace(result, cells={"pairing": Cell(label, "pairing", of.dtype, _structural(text))})
         cells: dict[Stage, Cell] = {}
         for stage, future in futures.items():
-            if stage != RULES and not self._envelope("resync"):
+            if stage != RULES and not self.bounds.envelope("resync"):
                 continue  # nobody knows how far rounding may go
             try:
                 future.result()
@@ -352,7 +197,7 @@ class Checking:
         self.progress(f"looking for the cause in {result.side}")
         t = found.step
         columns, truth = self.files.columns(f"trace-{at}-{RULES}") or {}, self.truth["resync"]
-        bounds = self._bounds("resync", "float64", list(comparison.measures), (CONSTANTS, LEAST), of.least)
+        bounds = self.bounds.of("resync", "float64", list(comparison.measures), (CONSTANTS, LEAST), of.least)
         without = {convention.quantity for convention in self._conventions(at, of, "resync")}
         limits = {name: found.limit * bounds[name][t] for name in comparison.measures if name not in without}
         states = load_arrays(Path(self.files["states"]))[0]
@@ -413,7 +258,7 @@ class Checking:
         here = {name: truth[name] for name in wanted}
         conventions = {c.quantity: c for c in self._conventions(at, of, mode) if c.quantity in here}
         there = {name: conventions[name].truth if name in conventions else here[name] for name in wanted}
-        bounds = self._bounds(mode, dtype, [name for name in wanted if name in columns])
+        bounds = self.bounds.of(mode, dtype, [name for name in wanted if name in columns])
 
         def judged(truth: Mapping[str, Array], bounds: Mapping[str, Array]) -> tuple[Judgement, Comparison]:
             comparison = self._compare(columns, truth, bounds, label, dtype, mode)
@@ -430,7 +275,7 @@ class Checking:
             if judgement.verdict is Verdict.DIVERGES:
                 before = judgement
                 kinds.append(kind)
-                judgement, comparison = judged(there, self._bounds(mode, dtype, list(bounds), kinds, of.least))
+                judgement, comparison = judged(there, self.bounds.of(mode, dtype, list(bounds), kinds, of.least))
                 if (before.first, before.step) != (judgement.first, judgement.step):
                     said.append(reason)
         if judgement.verdict.green and (shown or said):
@@ -471,43 +316,6 @@ class Checking:
             steps=len(steps),
         )
         return Trace(columns, steps, manifest)
-
-    def _bounds(
-        self, mode: Mode, dtype: str, wanted: Sequence[str], kinds: Sequence[str] = (), least: float = 0.0
-    ) -> dict[str, Array]:
-        """How far rounding can push each element: as noise has shown, in units of the dtype; floored.
-
-        Args:
-            mode: free or resync.
-            dtype: what was computed in.
-            wanted: of which quantities.
-            kinds: what else is allowed, for a written reason.
-            least: what a softmax gives at least, as a share of a tensor's largest.
-        """
-        form, noise = FORMATS[dtype], self._envelope(mode)
-        more = [self._envelope(mode, kind) for kind in kinds if kind != LEAST]
-        share = form.roundoff / FORMATS[self.first.dtype].roundoff
-        out = {}
-        for name in wanted:
-            column = np.asarray(self.truth[mode][name], np.float64)
-            if name == "lr":
-                out[name] = np.abs(column) * form.roundoff
-                continue
-            coarse = 0.0 if name in noise else COARSE * self._largest(mode, name)
-            moved = noise[name] * share if name in noise else np.full_like(column, coarse)
-            for other in more:
-                moved = np.maximum(moved, other.get(name, 0.0))
-            out[name] = floored(moved, column, dtype)
-            if LEAST in kinds:
-                out[name] += least * np.abs(column).max(initial=0.0)
-        return out
-
-    def _largest(self, mode: Mode, name: str) -> float:
-        """Of a quantity; of gradients the largest of all, since some are 0 but for the rounding of others."""
-        kind, slot = name.partition("/")[0], name.rpartition(".")[2] if name.startswith("state/") else ""
-        like = [n for n in self.truth[mode] if n.startswith(f"{kind}/") and n.endswith(slot)] or [name]
-        like = [name] if kind in ("forward", "buffer") else like
-        return max(float(np.abs(self.truth[mode][other]).max(initial=0.0)) for other in like)
 
     def _conventions(self, at: int, of: Structure, mode: Mode) -> list[Convention]:
         paired = self.paired[at]

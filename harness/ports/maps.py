@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from isograd.errors import IsogradError
-from isograd.ports.checking import Checked
+from isograd.ports.result import Checked
 
 
 def read_map(path: Path) -> dict[str, str]:

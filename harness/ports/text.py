@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from isograd.judging import Verdict, describe
-from isograd.ports.checking import RULES, Cell, Checked, Result
+from isograd.ports.result import RULES, Cell, Checked, Result
 
 STYLE = {
     Verdict.IDENTICAL: "green",

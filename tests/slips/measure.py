@@ -15,7 +15,7 @@ from pathlib import Path
 
 from isograd.judging import Verdict
 from isograd.ports import Result, check
-from isograd.ports.checking import RULES
+from isograd.ports.result import RULES
 from isograd.structure import Structure
 
 ROOT = Path(__file__).parents[2]

@@ -1,0 +1,123 @@
+"""How far may a side be from its origin? As noise has shown, and for written reasons a little further."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isograd.dtypes import FORMATS
+from isograd.envelope import LOUDEST
+from isograd.floors import floored
+from isograd.inputs import Array
+from isograd.ports.sides import Files, Work
+from isograd.trace import Mode
+
+NOISE, CONSTANTS, RATES, LEAST = "noise", "constants", "rates", "least"
+"""What is allowed: rounding; and for written reasons constants that are held in float32, in float64 too; rounded bias
+corrections; a softmax that never gives 0."""
+
+COARSE = 2.0**-24
+"""Of a tensor's largest, in float64: the envelope where nothing can be moved by noise. Frameworks keep constants in
+float32, and so much is what it holds of them."""
+
+FEW = 4
+"""Noisy runs of an envelope that is asked for only where something known is to be told from what is not."""
+
+
+@dataclass
+class Bounds:
+    """The envelopes of one port, each asked for once.
+
+    Attributes:
+        origin: the first side's work: its model is run with noise.
+        files: where everything lies.
+        batches: the batches' file.
+        dtype: the origin's own.
+        runs: noisy runs that make an envelope.
+        factor: how many envelopes an element may be off.
+        truth: the origin's quantities in each mode.
+    """
+
+    origin: Work
+    files: Files
+    batches: Path
+    dtype: str
+    runs: int
+    factor: float
+    truth: Mapping[Mode, Mapping[str, Array]]
+    asked: dict[Mode, Future[None]] = field(default_factory=dict)
+    envelopes: dict[tuple[Mode, str], dict[str, Array]] = field(default_factory=dict)
+
+    def begin(self, modes: Sequence[Mode]) -> None:
+        """Have the origin run with noise, which takes the longest of all."""
+        self.asked = {mode: self.ask(mode) for mode in modes}
+
+    def ask(self, mode: Mode, kind: str = NOISE) -> Future[None]:
+        """How far noise moves everything; another kind of it only where it is needed."""
+        options: dict[str, Any] = {
+            NOISE: {"runs": self.runs, "noise": self.dtype, "factor": min(self.factor, LOUDEST)},
+            CONSTANTS: {"runs": FEW, "noise": "float64", "factor": 1.0},
+            RATES: {"runs": FEW, "noise": self.dtype, "factor": 1.0},
+        }[kind]
+        return self.origin.ask(
+            "envelope",
+            batches=str(self.batches),
+            initial=self.files["initial-0"],
+            folder=str(self.files.folder),
+            mode=mode,
+            seed=0,
+            constants=True,
+            rates=kind == RATES,
+            out=self.files[f"{kind}-{mode}"],
+            **options,
+        )
+
+    def envelope(self, mode: Mode, kind: str = NOISE) -> dict[str, Array]:
+        """How far noise of a kind moves each element at each step; {} where the origin cannot be moved by any."""
+        if (mode, kind) not in self.envelopes:
+            future = self.asked[mode] if kind == NOISE else self.ask(mode, kind)
+            future.result()  # where the framework has no noise there is no file, and the report says so
+            self.envelopes[mode, kind] = self.files.columns(f"{kind}-{mode}") or {}
+        return self.envelopes[mode, kind]
+
+    def of(
+        self, mode: Mode, dtype: str, wanted: Sequence[str], kinds: Sequence[str] = (), least: float = 0.0
+    ) -> dict[str, Array]:
+        """How far rounding can push each element: as noise has shown, in units of the dtype; floored.
+
+        Args:
+            mode: free or resync.
+            dtype: what was computed in.
+            wanted: of which quantities.
+            kinds: what else is allowed, for a written reason.
+            least: what a softmax gives at least, as a share of a tensor's largest.
+        """
+        form, noise = FORMATS[dtype], self.envelope(mode)
+        more = [self.envelope(mode, kind) for kind in kinds if kind != LEAST]
+        share = form.roundoff / FORMATS[self.dtype].roundoff
+        out = {}
+        for name in wanted:
+            column = np.asarray(self.truth[mode][name], np.float64)
+            if name == "lr":
+                out[name] = np.abs(column) * form.roundoff
+                continue
+            coarse = 0.0 if name in noise else COARSE * self._largest(mode, name)
+            moved = noise[name] * share if name in noise else np.full_like(column, coarse)
+            for other in more:
+                moved = np.maximum(moved, other.get(name, 0.0))
+            out[name] = floored(moved, column, dtype)
+            if LEAST in kinds:
+                out[name] += least * np.abs(column).max(initial=0.0)
+        return out
+
+    def _largest(self, mode: Mode, name: str) -> float:
+        """Of a quantity; of gradients the largest of all, since some are 0 but for the rounding of others."""
+        kind, slot = name.partition("/")[0], name.rpartition(".")[2] if name.startswith("state/") else ""
+        like = [n for n in self.truth[mode] if n.startswith(f"{kind}/") and n.endswith(slot)] or [name]
+        like = [name] if kind in ("forward", "buffer") else like
+        return max(float(np.abs(self.truth[mode][other]).max(initial=0.0)) for other in like)

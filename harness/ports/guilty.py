@@ -1,0 +1,82 @@
+"""What is known of a port's first divergence: what both sides gave at that step, and from what they started?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from isograd.inputs import Array
+from isograd.ports.settings import Different
+from isograd.structure import Structure, Unit
+
+Change = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Something that may be otherwise there.
+
+    Attributes:
+        sentence: what is said if it is, in the user's words; ``{x}`` stands for the number that was solved for.
+        changes: what the origin is to do (`isograd.side.trial`).
+        plain: the value that changes nothing; a solved one that is it is no cause.
+        beside: parameters of which nothing is compared: they are arranged otherwise there, and so is all of them.
+    """
+
+    sentence: str
+    changes: tuple[Change, ...]
+    plain: float | None = None
+    beside: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Guilty:
+    """A port's first divergence, and everything at that step.
+
+    Attributes:
+        first: the quantity.
+        step: the step.
+        target: what the port gave.
+        truth: what the origin gives.
+        before: the state before the step.
+        earlier: what the port gave a step before; {} at the first.
+        bounds: how far each quantity may be off, in order; only those that are compared.
+        origin: what the origin is made of.
+        settings: what is set otherwise.
+        rates: the learning rate of every step, there and here.
+        there: what the other side is made of.
+    """
+
+    first: str
+    step: int
+    target: Mapping[str, Array]
+    truth: Mapping[str, Array]
+    before: Mapping[str, Array]
+    earlier: Mapping[str, Array]
+    bounds: Mapping[str, Array]
+    origin: Structure
+    settings: Sequence[Different]
+    rates: tuple[Array, Array] = field(default_factory=lambda: (np.zeros(0), np.zeros(0)))
+    there: Structure | None = None
+
+    @property
+    def kind(self) -> str:
+        """What sort of quantity is first."""
+        return self.first.partition("/")[0]
+
+    @property
+    def unit(self) -> Unit | None:
+        """The unit that it belongs to."""
+        name = self.first.partition("/")[2]
+        of = self.origin.of
+        name = name.partition(":")[0].partition("[")[0]
+        while name and name not in of:
+            name = name.rpartition(".")[0]
+        return of.get(name)
+
+    def outside(self) -> list[str]:
+        """Everything that differs, in order."""
+        return [n for n, bound in self.bounds.items() if not (np.abs(self.target[n] - self.truth[n]) <= bound).all()]

@@ -1,0 +1,231 @@
+"""What do the numbers of the first wrong step say by themselves, without another run?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from isograd.dtypes import FORMATS
+from isograd.inputs import Array
+from isograd.ports.guilty import Guilty
+
+FIT = 1e-4
+"""Of a difference that one number accounts for, no larger share is left."""
+
+
+def seen(guilty: Guilty) -> Iterator[str]:
+    """What can be read off the numbers of the step, without another run."""
+    outside = guilty.outside()
+    yield from _schedule(guilty)
+    if guilty.kind in ("forward", "loss", "backward"):
+        yield from _digits(guilty)
+    yield from _not_cleared(guilty, outside)
+    yield from _not_updated(guilty, outside)
+    yield from _no_gradient(guilty, outside)
+    yield from _one_factor(guilty, outside)
+    yield from _updates(guilty, outside)
+    yield from _buffers(guilty, outside)
+
+
+def _schedule(guilty: Guilty) -> Iterator[str]:
+    """Rates of all steps, where the rate itself is the first that differs."""
+    there, here = guilty.rates
+    if guilty.first != "lr" or not len(here):
+        return
+    listed = ", ".join(f"{rate:.4g} at step {t}" for t, rate in enumerate(there) if rate != here[t])
+
+    def same(one: Array, other: Array) -> bool:
+        return bool(np.allclose(one, other, rtol=1e-6, atol=0.0))
+
+    if same(there, np.full_like(there, there[0])) and not same(here, np.full_like(here, here[0])):
+        words = "the schedule is never stepped there" if same(there[:1], here[:1]) else "there is no schedule there"
+        yield f"{words}: the learning rate stays {there[0]:.4g}"
+    elif len(here) > 1 and same(there[:-1], here[1:]):
+        yield f"the schedule is one step ahead there: the learning rate is {listed}"
+    elif len(here) > 1 and same(there[1:], here[:-1]):
+        yield f"the schedule is one step late there: the learning rate is {listed}"
+    elif same(there / here, np.full_like(there, there[0] / here[0])):
+        yield f"optimizer: the learning rate is {there[0]:.4g} there, {here[0]:.4g} here"
+    else:
+        yield f"the schedule is another one there: the learning rate is {listed}"
+
+
+NARROWER = ("float16", "bfloat16", "float32")
+NEAR = 64  # roundoffs of a tensor's largest that a cast, and casts before it, make at most
+MANY = 8  # numbers that must all be short: one or two are so by accident
+
+
+def _digits(guilty: Guilty) -> Iterator[str]:
+    """The first quantity that differs has no more digits than a narrower dtype holds."""
+    values, right = guilty.target[guilty.first], guilty.truth[guilty.first]
+    if values.size < MANY or np.unique(values).size < MANY:
+        return
+    for dtype in NARROWER:
+        near = np.abs(values - right).max() <= NEAR * FORMATS[dtype].roundoff * np.abs(right).max()
+        if near and _is_short(values, dtype) and not _is_short(right, dtype):
+            yield f"{guilty.first} has no more digits than {dtype} there: it is cast, or computed in {dtype}"
+            return
+
+
+def _is_short(values: Array, dtype: str) -> bool:
+    with np.errstate(over="ignore"):
+        return np.array_equal(values.astype(FORMATS[dtype].dtype).astype(np.float64), values)
+
+
+def _fits(guilty: Guilty, name: str, value: Array) -> bool:
+    return bool((np.abs(guilty.target[name] - value) <= guilty.bounds[name]).all())
+
+
+def factor_of(target: Array, truth: Array) -> float | None:
+    """The one factor between two arrays; None where there is none."""
+    size = float(np.vdot(truth, truth))
+    if not size or not np.isfinite(target).all():
+        return None
+    by = float(np.vdot(truth, target)) / size
+    rest, whole = np.linalg.norm(target - by * truth), np.linalg.norm(target - truth)
+    return by if rest <= FIT * whole else None
+
+
+def _common(guilty: Guilty, names: Sequence[str]) -> float | None:
+    """The one factor between all of some quantities."""
+    factors = [factor_of(guilty.target[name], guilty.truth[name]) for name in names if guilty.truth[name].any()]
+    if not factors or None in factors:
+        return None
+    known = [float(factor) for factor in factors if factor is not None]
+    return known[0] if max(known) - min(known) <= FIT * abs(known[0]) else None
+
+
+def _not_cleared(guilty: Guilty, outside: Sequence[str]) -> Iterator[str]:
+    grads = [name for name in outside if name.startswith("grad/")]
+    if guilty.kind != "grad" or not guilty.earlier:
+        return
+    if all(name in guilty.earlier and _fits(guilty, name, guilty.truth[name] + guilty.earlier[name]) for name in grads):
+        yield "gradients are not cleared: each step adds its own to those of the step before"
+
+
+def _no_gradient(guilty: Guilty, outside: Sequence[str]) -> Iterator[str]:
+    grads = [name for name in outside if name.startswith("grad/")]
+    none = [name.removeprefix("grad/") for name in grads if not guilty.target[name].any()]
+    rest = [name for name in outside if name.partition("/")[0] in ("grad", "backward") and guilty.target[name].any()]
+    if none and not rest:
+        yield f"no gradient reaches {_listed(none)}: the graph is cut behind (detach, stop_gradient), or it is frozen"
+
+
+def _not_updated(guilty: Guilty, outside: Sequence[str]) -> Iterator[str]:
+    if any(name.partition("/")[0] not in ("state", "weight") for name in outside):
+        return
+    weights = [name for name in outside if name.startswith("weight/")]
+    still = [
+        name for name in weights if name in guilty.before and np.array_equal(guilty.target[name], guilty.before[name])
+    ]
+    all_weights = [name for name in guilty.bounds if name.startswith("weight/")]
+    if weights and still == weights and len(weights) > len(all_weights) / 2:
+        words = "the optimizer does not step, or only every so often"
+        yield f"no parameter is updated at step {guilty.step} there: {words}"
+    elif weights and still == weights:
+        yield f"{_listed([name.removeprefix('weight/') for name in still])} is not updated: not in the optimizer"
+
+
+def _one_factor(guilty: Guilty, outside: Sequence[str]) -> Iterator[str]:
+    """The loss, or its gradient, or all gradients are so many times as large."""
+    grads = [name for name in guilty.bounds if name.startswith("grad/")]
+    backward = [name for name in guilty.bounds if name.startswith("backward/")]
+    behind = [name for name in (*backward, *grads) if name in outside]
+    if guilty.kind == "loss" and "loss" in guilty.bounds:
+        by = factor_of(guilty.target["loss"], guilty.truth["loss"])
+        if by is not None and (all_of := _common(guilty, behind)) is not None and abs(all_of - by) <= FIT * abs(by):
+            yield f"the loss is {by:.6g} times as large there{_of_a_batch(guilty, by)}"
+        elif by is not None and not any(name in outside for name in (*backward, *grads)):
+            yield f"the loss that is reported is {by:.6g} times as large there; its gradient is not"
+    if guilty.kind == "backward" and (by := _common(guilty, behind)) is not None:
+        yield f"the gradient of the loss is {by:.6g} times as large there{_of_a_batch(guilty, by)}"
+    if guilty.kind == "grad":
+        yield from _of_gradients(guilty, outside, grads)
+
+
+def _of_gradients(guilty: Guilty, outside: Sequence[str], grads: Sequence[str]) -> Iterator[str]:
+    wrong = [name for name in grads if name in outside]
+    if (by := _common(guilty, wrong)) is not None and len(wrong) > len(grads) / 2:
+        there, here = (
+            np.sqrt(sum(float(np.vdot(of[name], of[name])) for name in grads)) for of in (guilty.target, guilty.truth)
+        )
+        clipped = (
+            f"clipped to a norm of {there:.6g} there" if 0 < by < 1 else f"not clipped to a norm of {here:.6g} there"
+        )
+        yield f"all gradients are {by:.6g} times as large there: {clipped}, or scaled"
+    elif (by := _common(guilty, wrong)) is not None:
+        names = _listed([name.removeprefix("grad/") for name in wrong])
+        yield f"the gradient of {names} is {by:.6g} times as large there"
+    limit = max((float(np.abs(guilty.target[name]).max()) for name in wrong), default=0.0)
+    if limit and all(_fits(guilty, name, np.clip(guilty.truth[name], -limit, limit)) for name in grads):
+        yield f"gradients are clipped by value at {limit:.6g} there"
+
+
+def _of_a_batch(guilty: Guilty, by: float) -> str:
+    """What a factor usually is: samples, or numbers, of a batch."""
+    shapes = [call.outputs[0] for call in guilty.origin.calls if call.outputs and call.outputs[0]]
+    if not shapes:
+        return ""
+    last, known = shapes[-1], {}
+    known[float(last[0])] = "the number of samples: a sum in place of a mean"
+    known[float(np.prod(last))] = "the number of outputs: a sum in place of a mean"
+    known[float(np.prod(last[1:]))] = "the number of a sample's outputs: summed, and not averaged"
+    for number, words in known.items():
+        if number > 1 and abs(by - number) <= FIT * number:
+            return f" ({words})"
+        if number > 1 and abs(by - 1 / number) <= FIT / number:
+            return f" (one over {words.replace('a sum in place of a mean', 'a mean in place of a sum')})"
+    return ""
+
+
+def _updates(guilty: Guilty, outside: Sequence[str]) -> Iterator[str]:
+    """Every parameter moves so many times as far."""
+    if any(name.partition("/")[0] not in ("lr", "weight") for name in outside):
+        return
+    moved = [
+        (guilty.target[name] - guilty.before[name], guilty.truth[name] - guilty.before[name])
+        for name in guilty.bounds
+        if name.startswith("weight/") and name in guilty.before
+    ]
+    factors = [factor_of(there, here) for there, here in moved if here.any()]
+    if factors and None not in factors:
+        known = [float(factor) for factor in factors if factor is not None]
+        if max(known) - min(known) <= FIT * abs(known[0]):
+            rates = (
+                f" (the rate is {guilty.target['lr']:.6g} there, {guilty.truth['lr']:.6g} here)"
+                if "lr" in outside
+                else ""
+            )
+            yield f"every update is {known[0]:.6g} times as large there: another learning rate{rates}"
+
+
+def _buffers(guilty: Guilty, outside: Sequence[str]) -> Iterator[str]:
+    """Running statistics move so many times as far."""
+    if any(not name.startswith("buffer/") for name in outside):
+        return
+    moved = [
+        factor_of(guilty.target[name] - guilty.before[name], guilty.truth[name] - guilty.before[name])
+        for name in outside
+        if name in guilty.before
+    ]
+    known = [float(by) for by in moved if by is not None]
+    unit = guilty.unit
+    if (
+        len(known) == len(outside)
+        and abs(known[0] - 1) > FIT
+        and max(known) - min(known) <= FIT * abs(known[0])
+        and unit is not None
+    ):
+        momentum = unit.settings.get("momentum")
+        new = (
+            f": momentum is {known[0] * momentum:.6g} there, {momentum:.6g} here" if isinstance(momentum, float) else ""
+        )
+        yield f"the running statistics of {unit.name} move {known[0]:.6g} times as far there{new}"
+    elif all(np.array_equal(guilty.target[name], guilty.before[name]) for name in outside if name in guilty.before):
+        whose = unit.name if unit else "the model"
+        yield f"the running statistics of {whose} do not move: it is in evaluation mode there"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

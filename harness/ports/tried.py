@@ -1,0 +1,215 @@
+"""What can be otherwise on a side, and so is tried on the origin?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import permutations
+
+from isograd.ports.guilty import Candidate, Change, Guilty
+from isograd.ports.seen import NARROWER
+from isograd.structure import Unit
+
+ACTIVATIONS = (
+    "identity", "relu", "relu6", "leaky_relu", "elu", "selu", "gelu", "gelu by tanh", "gelu by sigmoid", "silu", "mish",
+    "sigmoid", "tanh", "hardswish", "hardsigmoid", "hard sigmoid of slope 0.2", "softplus",
+)  # fmt: skip
+NUMBERS = ("epsilon", "momentum", "slope", "alpha", "beta", "threshold", "smoothing", "delta")
+OF_OPTIMIZERS = {"epsilon": 1e-8, "weight_decay": 1e-2, "beta1": 0.9, "beta2": 0.999, "momentum": 0.9, "rho": 0.99}
+
+
+def candidates(guilty: Guilty) -> Iterator[Candidate]:
+    """What could account for the quantity that differs first, by what sort of quantity that is."""
+    if guilty.kind == "forward":
+        yield from _of_unit(guilty)
+    if guilty.kind in ("loss", "backward"):
+        yield from _of_loss(guilty)
+    if guilty.kind in ("state", "weight", "grad"):
+        yield from _of_optimizer(guilty)
+    if guilty.kind in ("forward", "loss", "backward"):
+        yield from _of_data(guilty)
+    if guilty.kind in ("backward", "grad"):
+        yield from _of_graph(guilty)
+
+
+def _of_unit(guilty: Guilty) -> Iterator[Candidate]:
+    unit = guilty.unit
+    if unit is None:
+        return
+    for of in _before(guilty, unit):
+        for name, value in of.settings.items():
+            if name in NUMBERS and isinstance(value, float) and value > 0:
+                for at, words in _alone_and_alike(guilty, of, name):
+                    change = {"do": "setting", "at": at, "name": name, "value": value, "solve": True}
+                    yield Candidate(f"{words}: {name} is {{x}} there, {value:.6g} here", (change,), value)
+    yield from _of_parameters(guilty, unit)
+    for before in _before(guilty, unit):
+        for kind in ACTIVATIONS:
+            if kind != before.kind and (kind == "identity" or not before.params):
+                said = "is left out there" if kind == "identity" else f"is {kind} there"
+                for at, words in _alone_and_alike(guilty, before):
+                    change = {"do": "replaced", "at": at, "value": kind}
+                    yield Candidate(f"{words} ({before.kind}) {said}", (change,))
+        for dtype in NARROWER:
+            change = {"do": "replaced", "at": before.name, "value": dtype}
+            yield Candidate(f"what {before.name} gives is cast to {dtype} there", (change,))
+    modes = [of for of in guilty.origin.units if "training" in of.settings]
+    if "training" in unit.settings and len(modes) > 1:
+        changes = tuple({"do": "training", "at": of.name, "value": not of.settings["training"]} for of in modes)
+        yield Candidate("the model is in evaluation mode there: running statistics are used, not the batch's", changes)
+    if "training" in unit.settings:
+        change = {"do": "training", "at": unit.name, "value": not unit.settings["training"]}
+        words = "evaluation mode there: running statistics are used"
+        words = words if unit.settings["training"] else "training mode there"
+        yield Candidate(f"{unit.name} is in {words}", (change,))
+
+
+def _alone_and_alike(guilty: Guilty, unit: Unit, name: str = "") -> list[tuple[list[str], str]]:
+    """A unit; and all of its kind with the same setting, if it is not the only one."""
+    alike = [
+        of.name
+        for of in guilty.origin.units
+        if of.kind == unit.kind and of.settings.get(name) == unit.settings.get(name)
+    ]
+    every = [(alike, f"every {unit.kind.replace('_', ' ')}, {unit.name} first")] if len(alike) > 1 else []
+    return [([unit.name], unit.name), *every]
+
+
+def _before(guilty: Guilty, unit: Unit) -> list[Unit]:
+    """The unit, and those without a quantity that is compared which are called right before it."""
+    calls = list(dict.fromkeys(call.name for call in guilty.origin.calls))
+    if unit.name not in calls:
+        return [unit]
+    found = [unit.name]
+    for name in reversed(calls[: calls.index(unit.name)]):
+        found.append(name)
+        if f"forward/{name}" in guilty.bounds:
+            break
+    return [guilty.origin.of[name] for name in found]
+
+
+def _of_parameters(guilty: Guilty, unit: Unit) -> Iterator[Candidate]:
+    """Its parameters in another arrangement, or another unit's."""
+    for param, shape in unit.params.items():
+        at = f"{unit.name}.{param}"
+        if len(shape) == 2 and shape[0] == shape[1]:
+            change = {"do": "arranged", "at": at, "name": "transposed"}
+            words = f"{at} is transposed there: the axes of a square weight are the other way round"
+            yield Candidate(words, (change,), beside=(at,))
+        if len(shape) == 4:
+            change = {"do": "arranged", "at": at, "name": "turned"}
+            words = f"{at} is flipped (turned) there: a convolution, and no cross-correlation"
+            yield Candidate(words, (change,), beside=(at,))
+        change = {"do": "arranged", "at": at, "name": "nothing"}
+        yield Candidate(f"{at} is missing there, or 0", (change,))
+    gates = {"lstm": 4, "gru": 3, "rnn_cell": 4}.get(unit.kind, 0)
+    for order in list(permutations(range(gates)))[1:] if gates else ():
+        changes = [
+            {"do": "arranged", "at": f"{unit.name}.{param}", "name": "parts", "value": order} for param in unit.params
+        ]
+        words = f"the gates of {unit.name} are in another order there: {list(order)}"
+        yield Candidate(words, tuple(changes), beside=(f"{unit.name}.",))
+    for other in guilty.origin.units:
+        if other.name != unit.name and other.params and dict(other.params) == dict(unit.params):
+            yield Candidate(
+                f"{unit.name} and {other.name} have each other's parameters there: swapped, or one used for the other",
+                ({"do": "exchanged", "at": [unit.name, other.name]},),
+                beside=(f"{unit.name}.", f"{other.name}."),
+            )
+
+
+def _of_loss(guilty: Guilty) -> Iterator[Candidate]:
+    loss = guilty.origin.loss
+    settings = loss.settings if loss else {}
+    if "smoothing" in settings:
+        change = {"do": "setting", "at": "loss", "name": "smoothing", "value": 0.1, "solve": True}
+        yield Candidate(f"loss: label smoothing is {{x}} there, {settings['smoothing']:g} here", (change,))
+    for value in ("sum", "mean"):
+        if settings.get("reduction") not in (None, value):
+            change = {"do": "setting", "at": "loss", "name": "reduction", "value": value}
+            yield Candidate(f"loss: its reduction is {value} there, {settings['reduction']} here", (change,))
+    if "ignored" in settings:
+        for label in (0, -1, -100, -1000):
+            if label != settings["ignored"]:
+                other: Change = {"do": "setting", "at": "loss", "name": "ignored", "value": label}
+                words = f"loss: the ignored label (ignore_index) is {label} there, {settings['ignored']} here"
+                yield Candidate(words, (other,))
+    for name in OTHER_LOSSES:
+        yield Candidate(f"the loss is another function there: {name}", ({"do": "loss function", "name": name},))
+    weighted = {"do": "loss function", "name": "bce with weighted positives", "value": 2.0, "solve": True}
+    yield Candidate("loss: positives have the weight {x} there (pos_weight)", (weighted,))
+    for kind in (*SOFT, *ACTIVATIONS[1:]):
+        yield Candidate(
+            f"the model's output goes through {kind} before the loss there", ({"do": "output", "value": kind},)
+        )
+
+
+OTHER_LOSSES = (
+    "mse", "half the squared error", "l1", "smooth l1", "root of the mse", "bce", "bce with logits", "cross-entropy",
+    "bce with logits of a sigmoid", "mse of a sigmoid", "nll without a log softmax", "mse of a softmax",
+)  # fmt: skip
+SOFT = ("softmax", "log softmax", "softmax over samples", "softmax over axis 1")
+
+
+def _of_optimizer(guilty: Guilty) -> Iterator[Candidate]:
+    for at, optimizer in guilty.origin.optimizers.items():
+        words = f"optimizer {at}" if at else "optimizer"
+        for name, begin in OF_OPTIMIZERS.items():
+            here = optimizer.settings.get(name)
+            if isinstance(here, (int, float)) and not isinstance(here, bool):
+                change = {"do": "optimizer", "at": at, "name": name, "value": float(here or begin), "solve": True}
+                sentence = f"{words}: {name.replace('_', ' ')} is {{x}} there, {here:.6g} here"
+                yield Candidate(sentence, (change,), float(here) if here else None)
+        yield Candidate(f"{words} steps twice there in each step", ({"do": "twice", "at": at},))
+        for name in ("nesterov", "amsgrad", "centred"):
+            if name in optimizer.settings:
+                value = not optimizer.settings[name]
+                change = {"do": "optimizer", "at": at, "name": name, "value": value}
+                yield Candidate(f"{words}: {name} is {value} there, {not value} here", (change,))
+        for kind in ("sgd", "adam", "adamw", "rmsprop", "adagrad"):
+            if kind != optimizer.kind:
+                change = {"do": "rule", "at": at, "value": kind, "settings": dict(optimizer.settings)}
+                yield Candidate(f"{words}: the rule is {kind}'s there, {optimizer.kind}'s here", (change,))
+
+
+def _of_data(guilty: Guilty) -> Iterator[Candidate]:
+    for part, words in (("x", "samples"), ("y", "labels")):
+        if part == "x" and guilty.kind != "forward":
+            continue
+        data: Change = {"do": "data", "at": part}
+        for by in (1, -1):
+            yield Candidate(
+                f"the {words} are another sample's there: moved by {by} in the batch",
+                (data | {"name": "rolled", "value": by},),
+            )
+            along = data | {"name": "rolled along", "value": by}
+            yield Candidate(f"the {words} are shifted by {by} along their last axis there", (along,))
+            for name in ("labels moved", "classes moved"):
+                yield Candidate(
+                    f"the {words} are {by:+d} there: classes counted from another number, shifted",
+                    (data | {"name": name, "value": by},),
+                )
+        for axis in (1, 2, 3):
+            what = "channels (RGB for BGR)" if axis == 1 else f"axis {axis}"
+            yield Candidate(
+                f"the {words} are reversed along their {what} there", (data | {"name": "reversed", "value": axis},)
+            )
+        for axes in ((2, 3), (1, 2), (1, 3)):
+            change = data | {"name": "swapped", "value": axes}
+            yield Candidate(
+                f"the axes {axes[0]} and {axes[1]} of the {words} are exchanged there: transposed", (change,)
+            )
+        scale, move = (
+            data | {"name": name, "value": value, "solve": True} for name, value in (("scaled", 0.5), ("moved", 0.0))
+        )
+        yield Candidate(f"the {words} are {{x}} times as large there", (scale,), 1.0)
+        yield Candidate(f"{{x}} is added to the {words} there", (move,), 0.0)
+        yield Candidate(
+            f"the {words} are normalised there: {{x}} times as large, and then {{y}} is added", (scale, move), 1.0
+        )
+
+
+def _of_graph(guilty: Guilty) -> Iterator[Candidate]:
+    """Where the graph is cut."""
+    for name in dict.fromkeys(call.name for call in guilty.origin.calls):
+        change = {"do": "replaced", "at": name, "value": "detached"}
+        yield Candidate(f"no gradient goes back through {name} there: detached (stop_gradient)", (change,))
