@@ -230,6 +230,14 @@ def test_what_a_killed_run_has_begun_among_them_is_swept_too(tmp_path: Path) -> 
     assert hidden(tmp_path) == []
 
 
+def test_a_run_that_was_killed_when_its_folder_of_traces_was_empty_is_swept(tmp_path: Path) -> None:
+    traces = interrupt(tmp_path / "out")
+    (traces / "a.safetensors").unlink()
+    put(traces.parent / "summary.csv")
+    publish(tmp_path / "out", "new")
+    assert hidden(tmp_path) == []
+
+
 def test_what_the_user_puts_among_them_is_not_swept(tmp_path: Path) -> None:
     traces = interrupt(tmp_path / "out")
     put(traces / "notes.txt")

@@ -278,10 +278,9 @@ def _mend(home: Path, target: Path) -> None:
 
 def _sweep(home: Path) -> None:
     """Remove what a dead run left, unless there is something in it that is none of ours."""
-    parts = [home / name for name in ("new", "old") if (home / name).is_dir()]
-    ours = {"lock", *(f"{part.name}/{name}" for part in parts for name in ("", *contents(part)))}
-    known = {name.rstrip("/") for name in ours}
-    if set(contents(home)) <= known and all(unmarked(part) or not foreign(part) for part in parts):
+    parts = [path for path in home.iterdir() if path.name != "lock"]
+    ours = all(part.name in ("new", "old") and part.is_dir() and not part.is_symlink() for part in parts)
+    if ours and all(unmarked(part) or not foreign(part) for part in parts):
         _remove(home)
 
 
