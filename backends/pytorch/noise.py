@@ -199,6 +199,10 @@ COUNTS = _names(
 WEIGHTS = frozenset({"label_smoothing", "momentum"})
 """Names of arguments of which 1 − it is held as well, and which some frameworks are given as that."""
 
+SIXTH = 1 / 6
+SHORT = {SIXTH: 2e-7}
+"""Constants that a library writes with few digits, and how far off that is: PaddlePaddle's slope of a hard sigmoid."""
+
 HYPERPARAMETERS_LEFT = frozenset({"params"})
 
 
@@ -240,7 +244,7 @@ def _rules() -> dict[Any, Callable[..., Any]]:
 
 def _hardsigmoid(x: Any) -> Any:
     """By its slope, a sixth, which some libraries write with seven digits, and not by a division by 6."""
-    return torch.clamp(x * (1 / 6) + 0.5, 0, 1)
+    return torch.clamp(x * SIXTH + 0.5, 0, 1)
 
 
 def _plain_name(func: Any) -> tuple[str, bool]:
@@ -450,6 +454,7 @@ class Noisy(MODE):  # type: ignore[misc] # frameworks come without types
         if value not in self._moved:
             unit = FORMATS["float32"].roundoff  # of every dtype: frameworks keep constants so in float64 too
             off = 0.0 if float(np.float32(value)) == value else 1.0
+            off = max(off, SHORT.get(value, 0.0) / unit)
             rest = 1 - value
             if 0 < value < 1 and (name in WEIGHTS or len(repr(rest)) + 4 < len(repr(value))):
                 off = max(off, rest / value)

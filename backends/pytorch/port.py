@@ -501,25 +501,41 @@ class TorchNoise(Noise):
         """Within it, a step is noisy."""
         groups = [group for optimizer in trainee.optimizers.values() for group in optimizer.param_groups]
         before = [{name: value for name, value in group.items() if name != "params"} for group in groups]
-        settings = {
-            name: value for name, value in getattr(trainee.loss, "__dict__", {}).items() if type(value) is float
-        }
         if self.constants:
             for optimizer in trainee.optimizers.values():
                 self.mode.hyperparameters(optimizer)
-            for name, value in settings.items():  # some are multiplied together before an operation sees them
-                setattr(trainee.loss, name, self.mode.constant(value, name))
         for group in groups:
             group["lr"] *= 1 + self.rates * self._corrections(group, t) * float(self.rng.uniform(-1, 1))
         moved = [dict(group) for group in groups]
         try:
-            with self.mode:
+            with self._constants_of_loss(trainee), self.mode:
                 yield
         finally:
-            for name, value in settings.items():
-                setattr(trainee.loss, name, value)
             for group, was, then in zip(groups, before, moved, strict=True):
                 group.update({name: value for name, value in was.items() if group[name] is then[name]})
+
+    @contextmanager
+    def _constants_of_loss(self, trainee: Trainee) -> Iterator[None]:
+        """A loss's settings, some of which are multiplied together before an operation sees them.
+
+        Label smoothing's two constants, 1 − ε and ε / n, may be rounded apart, so that labels do not add up to 1: that
+        is another ε, and a loss of another size.
+        """
+        own = trainee.loss
+        settings = {name: value for name, value in getattr(own, "__dict__", {}).items() if type(value) is float}
+        if not self.constants or not any(settings.values()):
+            yield
+            return
+        size = 1 + self.mode.scale * FORMATS["float32"].roundoff * float(self.rng.uniform(-1, 1))
+        for name, value in settings.items():
+            setattr(own, name, self.mode.constant(value, name))
+        trainee.loss = lambda *args, **options: own(*args, **options) * size
+        try:
+            yield
+        finally:
+            trainee.loss = own
+            for name, value in settings.items():
+                setattr(own, name, value)
 
     @staticmethod
     def _corrections(group: Mapping[str, Any], t: int) -> float:

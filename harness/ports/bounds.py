@@ -12,7 +12,7 @@ import numpy as np
 
 from isograd.dtypes import FORMATS
 from isograd.envelope import LOUDEST
-from isograd.floors import floored
+from isograd.floors import floored, pooled
 from isograd.inputs import Array
 from isograd.ports.sides import Files, Work
 from isograd.trace import Mode
@@ -108,8 +108,8 @@ class Bounds:
                 continue
             coarse = 0.0 if name in noise else COARSE * self._largest(mode, name)
             moved = noise[name] * share if name in noise else np.full_like(column, coarse)
-            for other in more:
-                moved = np.maximum(moved, other.get(name, 0.0))
+            for other in more:  # a constant moves all of a tensor together, some of it by luck hardly at all
+                moved = np.maximum(moved, pooled(other[name]) if name in other else 0.0)
             out[name] = floored(moved, column, dtype)
             if LEAST in kinds:
                 out[name] += least * np.abs(column).max(initial=0.0)
