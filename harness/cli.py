@@ -120,26 +120,25 @@ def check(
     pairs: Annotated[
         Path | None, typer.Option("--map", help="A JSON file: names of the other side, and what they are on the first.")
     ] = None,
-    save_map: Annotated[Path | None, typer.Option(help="Write which parameter is which to this file.")] = None,
-    out_file: Annotated[
-        Path | None, typer.Option("--out", help="Write a row a side and stage to this CSV file.")
-    ] = None,
+    out_folder: Annotated[Path | None, typer.Option("--out", help="Write the report to this folder.")] = None,
     timeout: Seconds = 300.0,
     factor: Factor = None,
 ) -> None:
     """Check that a model's port trains as the original does: the first function is the origin."""
     from isograd.ports import check as check_port
-    from isograd.ports.maps import read_map, write_map, write_table
-    from isograd.ports.text import checked_text
+    from isograd.ports.maps import read_map
+    from isograd.report.folder import write_port
+    from isograd.report.mark import check_replaceable
+    from isograd.report.port import checked_text
 
+    if out_folder:
+        check_replaceable(out_folder)  # now, not after minutes of work
     options: dict[str, Any] = {"data": data, "steps": steps, "mode": mode.value, "timeout": timeout}
-    options |= _given(factor=factor) | {"pairs": read_map(pairs)} if pairs else _given(factor=factor)
+    options |= _given(factor=factor, pairs=pairs and read_map(pairs))
     checked = check_port(*sides, progress=err.print, **options)
     out.print(checked_text(checked), soft_wrap=True)
-    if save_map:
-        write_map(checked, save_map)
-    if out_file:
-        write_table(checked, out_file)
+    if out_folder:
+        out.print(f"report: {write_port(checked, out_folder) / 'report.txt'}", soft_wrap=True)
     raise typer.Exit(0 if checked.green else 1)
 
 

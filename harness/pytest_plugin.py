@@ -137,7 +137,7 @@ def _sides(scenario: Any) -> list[str]:
 def _assert_port(sides: Sequence[str], **options: Any) -> Checked:
     __tracebackhide__ = True
     from isograd.ports import check
-    from isograd.ports.text import failure
+    from isograd.report.port import failure
 
     checked = check(*sides, **options)
     if not checked.green:

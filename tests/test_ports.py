@@ -303,15 +303,18 @@ def test_the_summary_has_a_row_a_side_and_stage(lenet: Checked) -> None:
     assert summary[summary.side == "momentum"].cause.str.contains("momentum").all()
 
 
-def test_the_command_line_prints_the_table_and_writes_the_map(tmp_path: Path) -> None:
-    out, table = tmp_path / "map.json", tmp_path / "cells.csv"
-    command = ["check", str(PORTS / "mlp" / "port.py"), "--steps", "2", "--save-map", str(out), "--out", str(table)]
+def test_the_command_line_prints_the_table_and_writes_the_report(tmp_path: Path) -> None:
+    command = ["check", str(PORTS / "mlp" / "port.py"), "--steps", "2", "--out", str(tmp_path / "out")]
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.output
     assert "EQUIVALENT" in done.output
     assert "of what rounding may do here" in done.output
-    assert json.loads(out.read_text())
-    assert table.read_text().startswith("port,side,stage")
+    assert json.loads((tmp_path / "out" / "map.json").read_text())
+    assert (tmp_path / "out" / "summary.csv").read_text().startswith("port,side,stage")
+    assert "EQUIVALENT" in (tmp_path / "out" / "report.txt").read_text()
+    again = CliRunner().invoke(app, [*command, "--map", str(tmp_path / "out" / "map.json"), "--mode", "resync"])
+    assert again.exit_code == 0, again.output
+    assert "paired by map" in again.output
 
 
 @pytest.mark.parametrize("text", ["[1]", "{", '{"a": 1}'])

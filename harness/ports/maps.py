@@ -26,27 +26,7 @@ def read_map(path: Path) -> dict[str, str]:
     return found
 
 
-def write_map(checked: Checked, path: Path) -> None:
-    """Every parameter and buffer of the other sides that is paired, to be edited and given again.
-
-    Raises:
-        IsogradError: it cannot be written there.
-    """
+def map_of(checked: Checked) -> str:
+    """Every parameter and buffer of the other sides that is paired, to be edited and given again."""
     names = {name: to for result in checked.results if result.pairing for name, to in result.pairing.params.items()}
-    _write(path, json.dumps(names, indent=1, ensure_ascii=False) + "\n")
-
-
-def write_table(checked: Checked, path: Path) -> None:
-    """A row a side and stage, as CSV.
-
-    Raises:
-        IsogradError: it cannot be written there.
-    """
-    _write(path, checked.summary.to_csv(index=False))
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, "utf-8")
-    except OSError as error:
-        raise IsogradError(f"{path}: cannot be written: {error.strerror}") from None
+    return json.dumps(names, indent=1, ensure_ascii=False) + "\n"

@@ -129,5 +129,23 @@ class Checked:
             ]
         )
 
+    @property
+    def quantities(self) -> pd.DataFrame:
+        """A row a side, stage, quantity and step: error over bound, and bound, of the element that is nearest to it."""
+        import pandas as pd
+
+        columns = ["port", "side", "stage", "quantity", "step", "error_over_bound", "bound"]
+        rows = [
+            (self.port.name, result.side, cell.stage, name, step, float(ratio), float(bound))
+            for result in self.results
+            for cell in result.cells.values()
+            if cell.comparison is not None
+            for name, ratios in (cell.judgement.ratios or {}).items()
+            for step, ratio, bound in zip(
+                cell.comparison.steps, ratios, (cell.judgement.bounds or {})[name], strict=True
+            )
+        ]
+        return pd.DataFrame(rows, columns=columns)
+
     def __repr__(self) -> str:
         return f"<Checked: {self.port.name}, {'green' if self.green else 'red'}>"

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from isograd.ports.maps import map_of
 from isograd.report.staging import Staging, encoded, staged
 from isograd.visible import as_cell
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from isograd.ports.result import Checked
     from isograd.report import Difference, Report
 
 
@@ -45,6 +47,18 @@ def write_difference(difference: Difference, folder: Path) -> Path:
     with staged(folder, {"a": difference.a.model_dump(), "b": difference.b.model_dump()}) as staging:
         _csv(difference.summary, staging / "summary.csv")
         _parquet(difference.quantities, staging / "quantities.parquet")
+    return folder
+
+
+def write_port(checked: Checked, folder: Path) -> Path:
+    """What came of a port: the text of the terminal, the two tables, and which parameter is which."""
+    from isograd.report.port import plain_text
+
+    with staged(folder, {"green": checked.green, "port": checked.port.name}) as staging:
+        _csv(checked.summary, staging / "summary.csv")
+        _parquet(checked.quantities, staging / "quantities.parquet")
+        (staging / "map.json").write_bytes(encoded(map_of(checked)))
+        (staging / "report.txt").write_bytes(encoded(plain_text(checked)))
     return folder
 
 

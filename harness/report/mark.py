@@ -14,7 +14,9 @@ MARK = "run.json"  # says what a report is, and lists its files
 TRACES = "traces"
 # All that a report of release 0.1 can hold, whose mark does not list it yet.
 UNLISTED = "run.json README.md index.html summary.csv losses.csv weights.csv findings.csv quantities.parquet"
-UNLISTED += " curve.svg curve.csv clean.csv faults.csv single.csv pairs.csv strangers.csv seconds.csv"
+UNLISTED += (
+    " map.json report.txt curve.svg curve.csv clean.csv faults.csv single.csv pairs.csv strangers.csv seconds.csv"
+)
 BY_OTHERS = {".DS_Store", "Thumbs.db", "desktop.ini"}  # what file managers leave in every folder that is looked at
 
 

@@ -17,7 +17,13 @@ from isograd.judging import Verdict, describe
 from isograd.report import Difference, Report
 from isograd.report.account import cause_text
 
-STYLE = {Verdict.IDENTICAL: "green", Verdict.EQUIVALENT: "green", Verdict.EXPECTED: "cyan", Verdict.DRIFTS: "yellow"}
+STYLE = {
+    Verdict.IDENTICAL: "green",
+    Verdict.EQUIVALENT: "green",
+    Verdict.EXPECTED: "cyan",
+    Verdict.DRIFTS: "yellow",
+    Verdict.IMPRECISE: "yellow",
+}
 
 
 def verdict_table(report: Report) -> RenderableType:

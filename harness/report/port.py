@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import StringIO
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from isograd.judging import Verdict, describe
+from isograd.judging import describe
 from isograd.ports.result import RULES, Cell, Checked, Result
-
-STYLE = {
-    Verdict.IDENTICAL: "green",
-    Verdict.EQUIVALENT: "green",
-    Verdict.EXPECTED: "cyan",
-    Verdict.DRIFTS: "yellow",
-    Verdict.IMPRECISE: "yellow",
-}
+from isograd.report.text import STYLE
 
 MANY = 8  # settings that are listed; more of one kind are one mistake
 
 
 def checked_text(checked: Checked) -> RenderableType:
     """A row a side, a column a stage; below, for each side what decides and what is known of it."""
-    stages = list(dict.fromkeys(stage for result in checked.results for stage in result.cells))
+    found = dict.fromkeys(stage for result in checked.results for stage in result.cells)
+    stages = sorted(found, key=lambda stage: stage != RULES)  # in the order in which they decide
     table = Table(header_style="bold", title=_title(checked), title_justify="left")
     table.add_column("side", overflow="fold")
     for stage in stages:
@@ -38,6 +33,16 @@ def checked_text(checked: Checked) -> RenderableType:
         words = f"{checked.origin.framework} has no noisy runs: the rules are judged to some 10⁻⁶, and rounding is not"
         lines.append(Text(words, "yellow"))
     return Group(table, *lines, *(line for result in checked.results for line in _behind(checked, result)))
+
+
+WIDTH = 160  # columns of the text in a file
+
+
+def plain_text(checked: Checked) -> str:
+    """The same for a file."""
+    file = StringIO()
+    Console(file=file, width=WIDTH).print(checked_text(checked), soft_wrap=True)
+    return file.getvalue()
 
 
 def _title(checked: Checked) -> Text:
