@@ -11,64 +11,40 @@ from typing import Any, ClassVar
 import numpy as np
 
 from isograd.inputs import Array
+from isograd.parts import Row
 from isograd.structure import OptimizerOf
 
+ACTIVATIONS = (
+    "relu",
+    "relu6",
+    "leaky relu of slope 0.01",
+    "leaky relu of slope 0.1",
+    "leaky relu of slope 0.2",
+    "elu",
+    "selu",
+    "gelu",
+    "gelu by tanh (approximate)",
+    "gelu by sigmoid (approximate), x σ(1.702 x)",
+    "silu (swish)",
+    "mish",
+    "sigmoid",
+    "tanh",
+    "hard swish",
+    "hard sigmoid",
+    "hard sigmoid of slope 0.2",
+    "softplus",
+)
+"""Functions that a framework knows by these words (`Framework.function`, `Framework.replaced`)."""
 
-@dataclass(frozen=True)
-class Part:
-    """A canonical parameter or buffer of a module, and where the framework keeps it.
+OF_OUTPUTS = ("softmax", "log softmax", "softmax over samples", "softmax over axis 1")
+"""Others, which stand between a model and its loss."""
 
-    Attributes:
-        name: its canonical name.
-        own: the framework's name for what it is a part of, as a path from the module.
-        rows: which rows of that, as start and stop in parts of the whole, (0, 1, 3) for the first third; () for all.
-        swap: whether the last two axes are the other way round.
-        flat: whether it is told as a vector.
-    """
-
-    name: str
-    own: str
-    rows: tuple[int, ...] = ()
-    swap: bool = False
-    flat: bool = False
-
-    def read(self, whole: Array) -> Array:
-        """The canonical values, from the framework's; a view where that can be."""
-        part = self._of(whole)
-        part = part.swapaxes(-1, -2) if self.swap else part
-        return part.reshape(-1) if self.flat else part
-
-    def write(self, whole: Array, values: Array) -> None:
-        """Put canonical values into the framework's."""
-        part = self._of(whole)
-        values = values.swapaxes(-1, -2) if self.swap else values
-        part[...] = values.reshape(part.shape)
-
-    def _of(self, whole: Array) -> Array:
-        if not self.rows:
-            return whole
-        first, last, of = self.rows
-        each = len(whole) // of
-        return whole[first * each : last * each]
-
-
-@dataclass(frozen=True)
-class Row:
-    """How a framework's own module is called in the vocabulary.
-
-    Attributes:
-        kind: the operation.
-        parts: gives its parameters.
-        buffers: gives its buffers.
-        settings: gives its settings, in the mathematical convention.
-        whole: what is within it is its own, and no unit.
-    """
-
-    kind: str
-    parts: Callable[[Any], Iterable[Part]] | None = None
-    buffers: Callable[[Any], Iterable[Part]] = lambda module: ()
-    settings: Callable[[Any], Mapping[str, Any]] = lambda module: {}
-    whole: bool = False
+LOSSES = (
+    "mse", "half the squared error", "l1", "smooth l1", "root of the mse", "bce", "bce with logits", "cross-entropy",
+    "bce with logits of a sigmoid", "mse of a sigmoid", "nll without a log softmax", "mse of a softmax",
+)  # fmt: skip
+WEIGHTED = "bce with weighted positives"
+"""Losses that it knows (`Framework.loss_function`), and one with a number."""
 
 
 @dataclass

@@ -43,6 +43,7 @@ ORDER = [
     "isograd.trace",
     "isograd.stored",
     "isograd.structure",
+    "isograd.parts",
     "isograd.framework",
     "isograd.backend",
     "isograd.rules",

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 import isograd
 from isograd.cli import app
 from isograd.errors import IsogradError
+from isograd.framework import ACTIVATIONS, LOSSES, OF_OUTPUTS, WEIGHTED, Framework
 from isograd.judging import Verdict
 from isograd.ports.checking import check
 from isograd.ports.known import variances
@@ -22,7 +23,7 @@ from isograd.ports.result import RULES, Checked
 from isograd.ports.seen import factor_of
 from isograd.ports.settings import different
 from isograd.side.batches import keep_batches, read_batches
-from isograd.side.program import trainee_of
+from isograd.side.program import frameworks, trainee_of
 from isograd.structure import Call, OptimizerOf, Structure, Unit
 
 PORTS = Path(__file__).parents[1] / "scenarios" / "ports"
@@ -227,6 +228,17 @@ def test_a_running_variance_over_n_follows_from_one_over_n_less_1(states: bool) 
     np.testing.assert_allclose(found.truth, np.array(expected), rtol=1e-12)
     assert f"n = {n}" in found.reason
     assert variances(structure(unit), {"bn": settings}, columns, before, initial) == []
+
+
+def test_a_framework_knows_every_function_and_loss_that_is_tried_by_its_words() -> None:
+    knows = [framework for framework in frameworks() if type(framework).function is not Framework.function]
+    assert knows
+    for framework in knows:
+        for name in (*ACTIVATIONS, *OF_OUTPUTS, "identity", "detached"):
+            assert callable(framework.function(name))
+        for name in LOSSES:
+            assert callable(framework.loss_function(name))
+        assert callable(framework.loss_function(WEIGHTED, 2.0))
 
 
 def test_one_factor_is_found_and_two_are_none() -> None:

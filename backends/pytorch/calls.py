@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from isograd.backends.pytorch.functions import ACTIVATIONS
 from isograd.framework import Framework
 from isograd.lazy import LazyModule
 
@@ -20,26 +21,6 @@ Call = Callable[[Callable[..., Any], Any, Any], Any]
 Other = tuple[str, Call]
 """What is said of a call that is another, and that."""
 
-ACTIVATIONS: Mapping[str, Callable[[Any], Any]] = {
-    "relu": lambda x: x.relu(),
-    "relu6": lambda x: torch.nn.functional.relu6(x),
-    "leaky relu of slope 0.01": lambda x: torch.nn.functional.leaky_relu(x, 0.01),
-    "leaky relu of slope 0.1": lambda x: torch.nn.functional.leaky_relu(x, 0.1),
-    "leaky relu of slope 0.2": lambda x: torch.nn.functional.leaky_relu(x, 0.2),
-    "elu": lambda x: torch.nn.functional.elu(x),
-    "selu": lambda x: torch.nn.functional.selu(x),
-    "gelu": lambda x: torch.nn.functional.gelu(x),
-    "gelu by tanh (approximate)": lambda x: torch.nn.functional.gelu(x, approximate="tanh"),
-    "gelu by sigmoid (approximate), x σ(1.702 x)": lambda x: x * (1.702 * x).sigmoid(),
-    "silu (swish)": lambda x: torch.nn.functional.silu(x),
-    "mish": lambda x: torch.nn.functional.mish(x),
-    "sigmoid": lambda x: x.sigmoid(),
-    "tanh": lambda x: x.tanh(),
-    "hard swish": lambda x: torch.nn.functional.hardswish(x),
-    "hard sigmoid": lambda x: torch.nn.functional.hardsigmoid(x),
-    "hard sigmoid of slope 0.2": lambda x: (0.2 * x + 0.5).clamp(0, 1),
-    "softplus": lambda x: torch.nn.functional.softplus(x),
-}
 NAMES = (
     "relu", "relu_", "gelu", "silu", "tanh", "sigmoid", "leaky_relu", "elu", "selu", "celu", "hardswish", "hardsigmoid",
     "relu6", "hardtanh", "mish", "softplus", "logsigmoid",

@@ -11,142 +11,16 @@ from typing import Any
 import numpy as np
 
 from isograd.backends.pytorch import calls, to_array, to_tensor
+from isograd.backends.pytorch.functions import BEHIND, FUNCTIONS, LOSSES
+from isograd.backends.pytorch.modules import ROWS
 from isograd.dtypes import FORMATS
-from isograd.framework import Framework, Noise, Part, Row, Trainee, called, flattened
+from isograd.framework import Framework, Noise, Trainee, called, flattened
 from isograd.inputs import Array
 from isograd.lazy import LazyModule
 from isograd.structure import OptimizerOf, Setting, plain
 
 torch: Any = LazyModule("torch")
 
-
-def _parts(*names: str) -> Callable[[Any], Iterator[Part]]:
-    return lambda module: (Part(name, name) for name in names if getattr(module, name, None) is not None)
-
-
-def _own(module: Any) -> Iterator[Part]:
-    return (Part(name, name) for name, value in module._parameters.items() if value is not None)
-
-
-def _flat(module: Any) -> Iterator[Part]:
-    return (Part(name, name, flat=True) for name in ("weight", "bias") if getattr(module, name, None) is not None)
-
-
-def _attention(module: Any) -> Iterator[Part]:
-    """Projections one by one: PyTorch packs them, others do not."""
-    for at, name in enumerate(("q_proj", "k_proj", "v_proj")):
-        if module.in_proj_weight is not None:
-            yield Part(f"{name}.weight", "in_proj_weight", (at, at + 1, 3))
-        else:
-            yield Part(f"{name}.weight", f"{name}_weight")
-        if module.in_proj_bias is not None:
-            yield Part(f"{name}.bias", "in_proj_bias", (at, at + 1, 3))
-    yield Part("out_proj.weight", "out_proj.weight")
-    if module.out_proj.bias is not None:
-        yield Part("out_proj.bias", "out_proj.bias")
-
-
-def _settings(**names: str) -> Callable[[Any], dict[str, Any]]:
-    """Canonical names, and the attributes that have them."""
-    return lambda module: {name: getattr(module, own) for name, own in names.items() if hasattr(module, own)}
-
-
-def _batch_norm(module: Any) -> dict[str, Any]:
-    """With the weight of the new statistics for momentum; None is the average of all."""
-    return {"epsilon": module.eps, "momentum": module.momentum, "training": module.training, "unbiased": True}
-
-
-def _padding(module: Any) -> dict[str, Any]:
-    padding = module.padding
-    return {
-        "stride": module.stride,
-        "padding": padding if isinstance(padding, str) else tuple(padding),
-        "dilation": module.dilation,
-        "groups": module.groups,
-        "padding_mode": module.padding_mode,
-    }
-
-
-def _recurrent(module: Any) -> dict[str, Any]:
-    return {
-        "layers": module.num_layers,
-        "bidirectional": module.bidirectional,
-        "batch_first": module.batch_first,
-        "dropout": float(module.dropout),
-    }
-
-
-CONVOLUTION = Row("conv", _parts("weight", "bias"), settings=_padding)
-TRANSPOSED = Row("conv_transpose", _parts("weight", "bias"), settings=_padding)
-BATCH_NORM = Row("batch_norm", _parts("weight", "bias"), _parts("running_mean", "running_var"), _batch_norm)
-INSTANCE_NORM = Row("instance_norm", _parts("weight", "bias"), _parts("running_mean", "running_var"), _batch_norm)
-MAX_POOL = Row(
-    "max_pool", settings=_settings(kernel="kernel_size", stride="stride", padding="padding", ceil_mode="ceil_mode")
-)
-AVERAGE_POOL = Row(
-    "avg_pool",
-    settings=_settings(
-        kernel="kernel_size",
-        stride="stride",
-        padding="padding",
-        ceil_mode="ceil_mode",
-        counts_padding="count_include_pad",
-    ),
-)
-ADAPTIVE = Row("adaptive_pool", settings=_settings(output="output_size"))
-DROPOUT = Row("dropout", settings=_settings(p="p"))
-CELL = Row("rnn_cell", _own)
-RECURRENT = {kind: Row(kind.lower(), _own, settings=_recurrent) for kind in ("RNN", "LSTM", "GRU")}
-LOSS = _settings(
-    reduction="reduction",
-    ignored="ignore_index",
-    smoothing="label_smoothing",
-    beta="beta",
-    delta="delta",
-    margin="margin",
-)
-
-ROWS: Mapping[str, Row] = {
-    "Linear": Row("linear", _parts("weight", "bias")),
-    "Bilinear": Row("bilinear", _parts("weight", "bias")),
-    "Embedding": Row("embedding", _parts("weight"), settings=_settings(padding_index="padding_idx")),
-    **dict.fromkeys(("Conv1d", "Conv2d", "Conv3d"), CONVOLUTION),
-    **dict.fromkeys(("ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"), TRANSPOSED),
-    **dict.fromkeys(("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm"), BATCH_NORM),
-    **dict.fromkeys(("InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d"), INSTANCE_NORM),
-    "LayerNorm": Row("layer_norm", _flat, settings=_settings(epsilon="eps")),
-    "GroupNorm": Row("group_norm", _parts("weight", "bias"), settings=_settings(epsilon="eps", groups="num_groups")),
-    "RMSNorm": Row("rms_norm", _flat, settings=_settings(epsilon="eps")),
-    "PReLU": Row("prelu", _parts("weight")),
-    **RECURRENT,
-    **dict.fromkeys(("RNNCell", "LSTMCell", "GRUCell"), CELL),
-    "MultiheadAttention": Row(
-        "attention", _attention, settings=_settings(heads="num_heads", dropout="dropout"), whole=True
-    ),
-    **dict.fromkeys(("MaxPool1d", "MaxPool2d", "MaxPool3d"), MAX_POOL),
-    **dict.fromkeys(("AvgPool1d", "AvgPool2d", "AvgPool3d"), AVERAGE_POOL),
-    **dict.fromkeys(("AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d"), ADAPTIVE),
-    **dict.fromkeys(("Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout"), DROPOUT),
-    "LeakyReLU": Row("leaky_relu", settings=_settings(slope="negative_slope")),
-    "ELU": Row("elu", settings=_settings(alpha="alpha")),
-    "CELU": Row("celu", settings=_settings(alpha="alpha")),
-    "GELU": Row("gelu", settings=lambda module: {"tanh": module.approximate == "tanh"}),
-    "Softplus": Row("softplus", settings=_settings(beta="beta", threshold="threshold")),
-    "Hardtanh": Row("hard_tanh", settings=_settings(low="min_val", high="max_val")),
-    "Softmax": Row("softmax", settings=_settings(axis="dim")),
-    "LogSoftmax": Row("log_softmax", settings=_settings(axis="dim")),
-    "Flatten": Row("flatten", settings=_settings(first="start_dim", last="end_dim")),
-    "Upsample": Row("upsample", settings=_settings(mode="mode", align_corners="align_corners")),
-    "CrossEntropyLoss": Row("cross_entropy", settings=LOSS),
-    "NLLLoss": Row("nll", settings=LOSS),
-    "MSELoss": Row("mse", settings=LOSS),
-    "L1Loss": Row("l1", settings=LOSS),
-    "SmoothL1Loss": Row("smooth_l1", settings=LOSS),
-    "HuberLoss": Row("huber", settings=LOSS),
-    "BCELoss": Row("bce", settings=LOSS),
-    "BCEWithLogitsLoss": Row("bce_with_logits", settings=LOSS),
-    "KLDivLoss": Row("kl", settings=LOSS),
-}
 
 RULES = {"SGD": "sgd", "Adam": "adam", "AdamW": "adamw", "RMSprop": "rmsprop", "Adagrad": "adagrad"}
 SLOTS = {
@@ -188,53 +62,6 @@ ATTRIBUTES = {
     "first": ("start_dim",),
     "last": ("end_dim",),
 }
-FUNCTIONS: Mapping[str, Callable[..., Any]] = {
-    "identity": lambda x, *_, **__: x,
-    "relu": lambda x: x.relu(),
-    "relu6": lambda x: torch.nn.functional.relu6(x),
-    "leaky_relu": lambda x: torch.nn.functional.leaky_relu(x),
-    "elu": lambda x: torch.nn.functional.elu(x),
-    "selu": lambda x: torch.nn.functional.selu(x),
-    "gelu": lambda x: torch.nn.functional.gelu(x),
-    "gelu by tanh": lambda x: torch.nn.functional.gelu(x, approximate="tanh"),
-    "gelu by sigmoid": lambda x: x * (1.702 * x).sigmoid(),
-    "silu": lambda x: torch.nn.functional.silu(x),
-    "mish": lambda x: torch.nn.functional.mish(x),
-    "sigmoid": lambda x: x.sigmoid(),
-    "tanh": lambda x: x.tanh(),
-    "hardswish": lambda x: torch.nn.functional.hardswish(x),
-    "hardsigmoid": lambda x: torch.nn.functional.hardsigmoid(x),
-    "hard sigmoid of slope 0.2": lambda x: (0.2 * x + 0.5).clamp(0, 1),
-    "softplus": lambda x: torch.nn.functional.softplus(x),
-    "softmax": lambda x: x.softmax(-1),
-    "softmax over samples": lambda x: x.softmax(0),
-    "softmax over axis 1": lambda x: x.softmax(1),
-    "log softmax": lambda x: x.log_softmax(-1),
-    "detached": lambda x: x.detach(),
-    "float32": lambda x: x.float().double(),
-    "float16": lambda x: x.half().double(),
-    "bfloat16": lambda x: x.bfloat16().double(),
-}
-LOSSES: Mapping[str, Callable[..., Any]] = {
-    "mse": lambda out, y: torch.nn.functional.mse_loss(out, y),
-    "half the squared error": lambda out, y: ((out - y) ** 2).sum() / 2 / len(y),
-    "l1": lambda out, y: torch.nn.functional.l1_loss(out, y),
-    "smooth l1": lambda out, y: torch.nn.functional.smooth_l1_loss(out, y),
-    "root of the mse": lambda out, y: torch.nn.functional.mse_loss(out, y).sqrt(),
-    "bce": lambda out, y: torch.nn.functional.binary_cross_entropy(out, y),
-    "bce with logits": lambda out, y: torch.nn.functional.binary_cross_entropy_with_logits(out, y),
-    "bce with logits of a sigmoid": lambda out, y: torch.nn.functional.binary_cross_entropy_with_logits(
-        out.sigmoid(), y
-    ),
-    "mse of a sigmoid": lambda out, y: torch.nn.functional.mse_loss(out.sigmoid(), y),
-    "bce with weighted positives": lambda out, y, weight: torch.nn.functional.binary_cross_entropy_with_logits(
-        out, y, pos_weight=torch.tensor(weight, dtype=out.dtype)
-    ),
-    "cross-entropy": lambda out, y: torch.nn.functional.cross_entropy(out, y),
-    "nll without a log softmax": lambda out, y: torch.nn.functional.nll_loss(out, y),
-    "mse of a softmax": lambda out, y: ((out.softmax(-1) - torch.nn.functional.one_hot(y, out.shape[-1])) ** 2).mean(),
-}
-BEHIND = ("detached", "float32", "float16", "bfloat16")
 DROPPING = ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout")
 
 

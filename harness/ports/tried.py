@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import permutations
 
+from isograd.framework import ACTIVATIONS, LOSSES, OF_OUTPUTS, WEIGHTED
 from isograd.ports.guilty import Candidate, Change, Guilty
 from isograd.ports.seen import NARROWER
 from isograd.structure import Unit
 
-ACTIVATIONS = (
-    "identity", "relu", "relu6", "leaky_relu", "elu", "selu", "gelu", "gelu by tanh", "gelu by sigmoid", "silu", "mish",
-    "sigmoid", "tanh", "hardswish", "hardsigmoid", "hard sigmoid of slope 0.2", "softplus",
-)  # fmt: skip
 NUMBERS = ("epsilon", "momentum", "slope", "alpha", "beta", "threshold", "smoothing", "delta")
 OF_OPTIMIZERS = {"epsilon": 1e-8, "weight_decay": 1e-2, "beta1": 0.9, "beta2": 0.999, "momentum": 0.9, "rho": 0.99}
 
@@ -43,8 +40,8 @@ def _of_unit(guilty: Guilty) -> Iterator[Candidate]:
                     yield Candidate(f"{words}: {name} is {{x}} there, {value:.6g} here", (change,), value)
     yield from _of_parameters(guilty, unit)
     for before in _before(guilty, unit):
-        for kind in ACTIVATIONS:
-            if kind != before.kind and (kind == "identity" or not before.params):
+        for kind in ("identity", *ACTIVATIONS):
+            if kind == "identity" or not before.params:
                 said = "is left out there" if kind == "identity" else f"is {kind} there"
                 for at, words in _alone_and_alike(guilty, before):
                     change = {"do": "replaced", "at": at, "value": kind}
@@ -133,21 +130,14 @@ def _of_loss(guilty: Guilty) -> Iterator[Candidate]:
                 other: Change = {"do": "setting", "at": "loss", "name": "ignored", "value": label}
                 words = f"loss: the ignored label (ignore_index) is {label} there, {settings['ignored']} here"
                 yield Candidate(words, (other,))
-    for name in OTHER_LOSSES:
+    for name in LOSSES:
         yield Candidate(f"the loss is another function there: {name}", ({"do": "loss function", "name": name},))
-    weighted = {"do": "loss function", "name": "bce with weighted positives", "value": 2.0, "solve": True}
+    weighted = {"do": "loss function", "name": WEIGHTED, "value": 2.0, "solve": True}
     yield Candidate("loss: positives have the weight {x} there (pos_weight)", (weighted,))
-    for kind in (*SOFT, *ACTIVATIONS[1:]):
+    for kind in (*OF_OUTPUTS, *ACTIVATIONS):
         yield Candidate(
             f"the model's output goes through {kind} before the loss there", ({"do": "output", "value": kind},)
         )
-
-
-OTHER_LOSSES = (
-    "mse", "half the squared error", "l1", "smooth l1", "root of the mse", "bce", "bce with logits", "cross-entropy",
-    "bce with logits of a sigmoid", "mse of a sigmoid", "nll without a log softmax", "mse of a softmax",
-)  # fmt: skip
-SOFT = ("softmax", "log softmax", "softmax over samples", "softmax over axis 1")
 
 
 def _of_optimizer(guilty: Guilty) -> Iterator[Candidate]:

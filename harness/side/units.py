@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
-from isograd.framework import Framework, Part, Row
+from isograd.framework import Framework
+from isograd.parts import Part, Row
 
 MODEL = "model"
 """The name of the model itself, where it holds parameters."""
