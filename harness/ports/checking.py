@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -188,20 +188,33 @@ class Checking:
 
     def _cause(self, at: int, of: Structure, result: Result) -> str:
         """Why the rules are others; "" where they are not, or nobody knows."""
-        cell, paired = result.cells.get(RULES), self.paired[at]
-        if cell is None or cell.verdict is not Verdict.DIVERGES or cell.comparison is None or paired is None:
-            return ""
-        found, comparison = cell.judgement, cell.comparison
-        if found.structural or found.step is None:
+        guilty = self._guilty(at, of, result)
+        if guilty is None:
             return ""
         self.progress(f"looking for the cause in {result.side}")
-        t = found.step
+        save_arrays(dict(guilty.target), Path(self.files[f"target-{at}"]))
+        save_arrays(dict(guilty.bounds), Path(self.files[f"limits-{at}"]))
+        try:
+            return cause(guilty, partial(self._attempt, at, guilty))
+        except SideError as error:
+            self.progress(f"the search for a cause in {result.side} ended: {error}")
+            return ""
+
+    def _guilty(self, at: int, of: Structure, result: Result) -> Guilty | None:
+        """Everything at a side's first divergence from the rules; None where there is none to explain."""
+        cell = result.cells.get(RULES)
+        if cell is None or cell.comparison is None or cell.verdict is not Verdict.DIVERGES:
+            return None
+        found, t = cell.judgement, cell.judgement.step
+        if found.structural or t is None:
+            return None
         columns, truth = self.files.columns(f"trace-{at}-{RULES}") or {}, self.truth["resync"]
-        bounds = self.bounds.of("resync", "float64", list(comparison.measures), (CONSTANTS, LEAST), of.least)
-        without = {convention.quantity for convention in self._conventions(at, of, "resync")}
-        limits = {name: found.limit * bounds[name][t] for name in comparison.measures if name not in without}
+        names = list(cell.comparison.measures)
+        bounds = self.bounds.of("resync", "float64", names, (CONSTANTS, LEAST), of.least)
+        without = {convention.quantity for convention in self._conventions(at, of, "resync")} - {found.first}
+        limits = {name: found.limit * bounds[name][t] for name in names if name not in without}
         states = load_arrays(Path(self.files["states"]))[0]
-        guilty = Guilty(
+        return Guilty(
             first=found.first,
             step=t,
             target={name: columns[name][t] for name in limits},
@@ -214,29 +227,26 @@ class Checking:
             rates=(np.asarray(columns["lr"], np.float64), np.asarray(truth["lr"], np.float64)),
             there=of,
         )
-        save_arrays(dict(guilty.target), Path(self.files[f"target-{at}"]))
-        save_arrays(limits, Path(self.files[f"limits-{at}"]))
 
-        def attempt(trials: Sequence[Sequence[Mapping[str, Any]]], calls: bool) -> list[dict[str, Any]]:
-            self.works[0].ask(
-                "explain",
-                t=t,
-                first=found.first,
-                batches=str(self.batches),
-                initial=self.files["initial-0"],
-                states=self.files["states"],
-                target=self.files[f"target-{at}"],
-                bounds=self.files[f"limits-{at}"],
-                order=list(limits),
-                trials=[list(changes) for changes in trials],
-                calls=calls,
-                told=self.files["explained.json"],
-            ).result()
-            return told(self.files.folder / "explained.json")
-
-        with suppress(SideError):
-            return cause(guilty, attempt)
-        return ""
+    def _attempt(
+        self, at: int, guilty: Guilty, trials: Sequence[Sequence[Mapping[str, Any]]], calls: bool
+    ) -> list[dict[str, Any]]:
+        """Have the origin try changes at the step."""
+        self.works[0].ask(
+            "explain",
+            t=guilty.step,
+            first=guilty.first,
+            batches=str(self.batches),
+            initial=self.files["initial-0"],
+            states=self.files["states"],
+            target=self.files[f"target-{at}"],
+            bounds=self.files[f"limits-{at}"],
+            order=list(guilty.bounds),
+            trials=[list(changes) for changes in trials],
+            calls=calls,
+            told=self.files["explained.json"],
+        ).result()
+        return told(self.files.folder / "explained.json")
 
     def _settled(self, cells: Mapping[Stage, Cell]) -> dict[Stage, Cell]:
         """What is wrong by rounding only is imprecise, where the rules are right; what only grows drifts."""
