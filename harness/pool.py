@@ -202,16 +202,24 @@ class Turn:
 
     def _start(self, base: str) -> Answer | None:
         """Start a child and have it import the backend's class; what is wrong with that, if anything."""
-        self.started = circumstances()
+        kept = IDLE.take(self.target)
+        if kept is not None:
+            if not self._describe(kept, base).error:
+                return None
+            self._bury()  # it died while it waited, or is about to: that says nothing about this run
         try:
-            self.child = IDLE.take(self.target) or Child(base, self.target)
+            child = Child(base, self.target)
         except OSError as error:
             return Answer(error=f"a child process cannot be started: {error}")
-        self.children.running.add(self.child)
-        if self.children.stopped:  # it was started while `stop` ended the others
-            self.child.end()
-        answer = self.child.ask({"kind": "describe", "backend": base, "make": False}, self.children.timeout)
+        answer = self._describe(child, base)
         return answer if answer.error else None
+
+    def _describe(self, child: Child, base: str) -> Answer:
+        self.child, self.started = child, circumstances()
+        self.children.running.add(child)
+        if self.children.stopped:  # it was started while `stop` ended the others
+            child.end()
+        return child.ask({"kind": "describe", "backend": base, "make": False}, self.children.timeout)
 
     def _bury(self) -> None:
         if self.child is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from isograd import run, warm
+from isograd.children import Child
 from isograd.pool import IDLE
 from tests.conftest import REFERENCE, SMALL
 
@@ -74,10 +75,13 @@ def test_somebody_elses_backend_does_not_stay(small: Path) -> None:
         assert waiting() == []
 
 
-def test_a_process_that_has_died_is_started_anew(small: Path) -> None:
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_process_that_has_died_is_started_anew(seen: bool, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with warm():
         run(small, backends=[REFERENCE], jobs=1)
         (pid,) = waiting()
         os.kill(pid, 9)
+        if not seen:  # the system has not yet ended it when it is looked at
+            monkeypatch.setattr(Child, "alive", True)
         assert run(small, backends=[REFERENCE], jobs=1).green
         assert waiting() != [pid]
