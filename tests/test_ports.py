@@ -90,6 +90,14 @@ def test_batches_that_are_none(batch: Any, tmp_path: Path) -> None:
         keep_batches(iter([batch]), 1, tmp_path / "b.npz")
 
 
+@pytest.mark.parametrize("content", [b"junk", {"a": np.zeros(3)}, {"x": np.zeros(3), "y": np.zeros(2)}])
+def test_a_file_that_holds_no_batches(content: Any, tmp_path: Path) -> None:
+    file = tmp_path / "b.npz"
+    file.write_bytes(content) if isinstance(content, bytes) else np.savez(file, **content)
+    with pytest.raises(IsogradError, match="the steps leading"):
+        read_batches(file)
+
+
 def test_what_a_function_gives_in_order_or_by_name() -> None:
     assert trainee_of((1, 2, 3), "f").optimizers == {"": 3}
     assert trainee_of({"model": 1, "optimizer": {"d": 2}, "train_step": 4}, "f").optimizers == {"d": 2}

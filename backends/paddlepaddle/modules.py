@@ -111,7 +111,7 @@ ROWS: Mapping[str, Row] = {
     "LeakyReLU": Row("leaky_relu", settings=settings(slope="_negative_slope")),
     "ELU": Row("elu", settings=settings(alpha="_alpha")),
     "CELU": Row("celu", settings=settings(alpha="_alpha")),
-    "GELU": Row("gelu", settings=settings(tanh="_approximate")),
+    "GELU": Row("gelu", settings=settings(tanh_form="_approximate")),
     "Swish": Row("silu"),
     "Softplus": Row("softplus", settings=settings(beta="_beta", threshold="_threshold")),
     "Hardtanh": Row("hard_tanh", settings=settings(low="_min", high="_max")),

@@ -101,7 +101,7 @@ ROWS: Mapping[str, Row] = {
     "LeakyReLU": Row("leaky_relu", settings=settings(slope="negative_slope")),
     "ELU": Row("elu", settings=settings(alpha="alpha")),
     "CELU": Row("celu", settings=settings(alpha="alpha")),
-    "GELU": Row("gelu", settings=lambda module: {"tanh": module.approximate == "tanh"}),
+    "GELU": Row("gelu", settings=lambda module: {"tanh_form": module.approximate == "tanh"}),
     "Softplus": Row("softplus", settings=settings(beta="beta", threshold="threshold")),
     "Hardtanh": Row("hard_tanh", settings=settings(low="min_val", high="max_val")),
     "Softmax": Row("softmax", settings=settings(axis="dim")),

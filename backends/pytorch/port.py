@@ -233,7 +233,7 @@ class TorchFramework(Framework):
     @contextmanager
     def set(self, module: Any, name: str, value: Any) -> Iterator[None]:
         """By the attribute."""
-        if name == "tanh":
+        if name == "tanh_form":
             own, value = "approximate", "tanh" if value else "none"
         else:
             own = next(own for own in ATTRIBUTES.get(name, (name,)) if hasattr(module, own))

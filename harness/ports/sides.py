@@ -18,6 +18,7 @@ from isograd.errors import IsogradError, TraceError
 from isograd.inputs import Array
 from isograd.ports.pairing import Pairing
 from isograd.ports.request import Port, Side
+from isograd.side.batches import keep_batches, read_batches
 from isograd.structure import Structure
 from isograd.trace import load_arrays
 
@@ -118,11 +119,13 @@ class Files:
 
 def take_batches(works: list[Work], port: Port, files: Files, steps: int) -> Path:
     """The batches, in a file: the user's own, or what the user's function gives."""
+    file = files.folder / "batches.npz"
     if port.data is not None:
-        return port.data
+        keep_batches(iter(read_batches(port.data)), steps, file)
+        return file
     giver = next(work for work in works if work.side.file == port.batches)
-    giver.ask("batches", steps=steps, out=files["batches.npz"], told=files["batches.json"], function="batches").result()
-    return files.folder / "batches.npz"
+    giver.ask("batches", steps=steps, out=str(file), told=files["batches.json"], function="batches").result()
+    return file
 
 
 def describe(works: list[Work], files: Files, batches: Path) -> list[Structure | SideError]:

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
 from isograd.inputs import Array
 from isograd.side.program import PortError
+from isograd.words import said_of
 
 
 def keep_batches(batches: Iterator[Any], steps: int, file: Path) -> int:
@@ -43,13 +45,23 @@ def _packed(name: str, value: Any) -> Iterator[tuple[str, Array]]:
 
 
 def read_batches(file: Path) -> list[tuple[Any, Any]]:
-    """The batches of such a file, or of one that a user has: arrays x and y with the steps leading."""
-    with np.load(file, allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in stored.files}
-    if set(arrays) == {"x", "y"}:
-        return list(zip(arrays["x"], arrays["y"], strict=True))
+    """The batches of such a file, or of one that a user has: arrays x and y with the steps leading.
+
+    Raises:
+        PortError: it is no file of arrays, or they are no batches.
+    """
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        if set(arrays) == {"x", "y"}:
+            return list(zip(arrays["x"], arrays["y"], strict=True))
+    except (OSError, ValueError, AttributeError, TypeError, EOFError, BadZipFile) as error:
+        raise PortError(f"{file}: expected an .npz of arrays x and y, the steps leading: {said_of(error)}") from None
     steps = sorted({name.partition("/")[0] for name in arrays})
-    return [(_unpacked(f"{step}/x", arrays), _unpacked(f"{step}/y", arrays)) for step in steps]
+    batches = [(_unpacked(f"{step}/x", arrays), _unpacked(f"{step}/y", arrays)) for step in steps]
+    if not batches or any(x is None for x, _ in batches):
+        raise PortError(f"{file}: expected arrays x and y, the steps leading; got {', '.join(arrays) or 'none'}")
+    return batches
 
 
 def _unpacked(name: str, arrays: Mapping[str, Array]) -> Any:
@@ -58,4 +70,4 @@ def _unpacked(name: str, arrays: Mapping[str, Array]) -> Any:
     rest = dict.fromkeys(key[len(name) + 1 :].partition("/")[0] for key in arrays if key.startswith(f"{name}/"))
     if all(key.startswith("=") for key in rest):
         return {key[1:]: _unpacked(f"{name}/{key}", arrays) for key in rest} or None
-    return tuple(_unpacked(f"{name}/{key}", arrays) for key in rest)
+    return tuple(_unpacked(f"{name}/{key}", arrays) for key in rest) or None
