@@ -94,14 +94,15 @@ class Child:
     Args:
         backend: a backend's name, for whoever looks at the list of processes.
         target: where its class is.
+        python: the interpreter that runs it; the parent's packages are the last that it looks at.
     """
 
-    def __init__(self, backend: str, target: Target) -> None:
+    def __init__(self, backend: str, target: Target, python: str = sys.executable) -> None:
         self.pipes = Pipes()
         # One thread, unless the user says otherwise: the order of a sum must not depend on the number of cores.
         env = dict.fromkeys(THREADS, "1") | dict(os.environ)
         # -P: neither the working directory nor this folder may stand before what is installed
-        command = [sys.executable, "-P", str(Path(__file__).with_name("watch.py")), backend]
+        command = [python, "-P", str(Path(__file__).with_name("watch.py")), backend]
         try:
             self.process = subprocess.Popen(
                 command,

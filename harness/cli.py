@@ -120,6 +120,17 @@ def check(
     pairs: Annotated[
         Path | None, typer.Option("--map", help="A JSON file: names of the other side, and what they are on the first.")
     ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(help="MODULE=REASON: a module that is not compared, with all in it; may be given again."),
+    ] = None,
+    python: Annotated[
+        list[str] | None,
+        typer.Option(help="SIDE=PATH: the interpreter of a side's own environment; may be given again."),
+    ] = None,
+    starts: Annotated[
+        bool, typer.Option("--starts", help="Compare initial values too, by their distribution.")
+    ] = False,
     out_folder: Annotated[Path | None, typer.Option("--out", help="Write the report to this folder.")] = None,
     timeout: Seconds = 300.0,
     factor: Factor = None,
@@ -133,13 +144,22 @@ def check(
 
     if out_folder:
         check_replaceable(out_folder)  # now, not after minutes of work
-    options: dict[str, Any] = {"data": data, "steps": steps, "mode": mode.value, "timeout": timeout}
+    options: dict[str, Any] = {"data": data, "steps": steps, "mode": mode.value, "timeout": timeout, "starts": starts}
     options |= _given(factor=factor, pairs=pairs and read_map(pairs))
+    options |= {"without": _by_name("without", without or []), "python": _by_name("python", python or [])}
     checked = check_port(*sides, progress=err.print, **options)
     out.print(checked_text(checked), soft_wrap=True)
     if out_folder:
         out.print(f"report: {write_port(checked, out_folder) / 'report.txt'}", soft_wrap=True)
     raise typer.Exit(0 if checked.green else 1)
+
+
+def _by_name(option: str, given: list[str]) -> dict[str, str]:
+    """NAME=VALUE each."""
+    for text in given:
+        if "=" not in text:
+            raise IsogradError(f"--{option}: expected NAME=VALUE; got {text}")
+    return {name: value for name, _, value in (text.partition("=") for text in given)}
 
 
 @app.command()

@@ -33,6 +33,9 @@ ACTIVATIONS = (
     "hard sigmoid",
     "hard sigmoid of slope 0.2",
     "softplus",
+    "hard tanh",
+    "log sigmoid",
+    "the square of a relu",
 )
 """Functions that a framework knows by these words (`Framework.function`, `Framework.replaced`)."""
 
@@ -42,6 +45,8 @@ OF_OUTPUTS = ("softmax", "log softmax", "softmax over samples", "softmax over ax
 LOSSES = (
     "mse", "half the squared error", "l1", "smooth l1", "root of the mse", "bce", "bce with logits", "cross-entropy",
     "bce with logits of a sigmoid", "mse of a sigmoid", "nll without a log softmax", "mse of a softmax",
+    "mse of the outputs and one-hot labels", "nll of a softmax: the logarithm is missing", "cross-entropy over axis 0",
+    "bce with logits and one-hot labels", "hinge (margin) loss",
 )  # fmt: skip
 WEIGHTED = "bce with weighted positives"
 """Losses that it knows (`Framework.loss_function`), and one with a number."""
@@ -67,6 +72,23 @@ class Trainee:
     given: Any = field(default=None, repr=False)
 
 
+@dataclass(frozen=True)
+class Other:
+    """What a call of a function can have been instead.
+
+    Attributes:
+        words: what is said if it was; ``{x}`` stands for the number.
+        call: gives that of the function, its arguments, its options, and of the number where there is one.
+        begin: where the search for the number begins; None for no number.
+        anywhere: whether it can well be so of all calls, whatever their functions are.
+    """
+
+    words: str
+    call: Callable[..., Any]
+    begin: float | None = None
+    anywhere: bool = False
+
+
 class Noise(ABC):
     """Noise in every operation of one run of some steps."""
 
@@ -83,12 +105,14 @@ class Framework(ABC):
         root: its top-level module.
         rows: its own modules, by class name.
         least: what its softmax gives at least; 0 for no such limit.
+        spelled_in: the file where its fused functions are spelled out; a comment behind a line says which part it is.
     """
 
     name: ClassVar[str]
     root: ClassVar[str]
     rows: ClassVar[Mapping[str, Row]]
     least: ClassVar[float] = 0.0
+    spelled_in: ClassVar[str] = ""
 
     @abstractmethod
     def owns(self, model: Any) -> bool:
@@ -224,12 +248,31 @@ class Framework(ABC):
         """A loss by its name, of an output and labels; some with a number."""
         raise NotImplementedError(kind)
 
-    def calls(self, see: Callable[[int, Any, Any, Any], Any]) -> AbstractContextManager[Any]:
-        """Within it, ``see`` gives each call's result: of its number, the function, its arguments and options."""
+    def regraded(
+        self, trainee: Trainee, change: Callable[[Mapping[int, Array]], Mapping[int, Array]]
+    ) -> AbstractContextManager[None]:
+        """Within it, an update is done with a change of the gradients of the backward pass, by parameter's `id`."""
         raise NotImplementedError
 
-    def others(self, function: Any, args: Any, options: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
-        """What a call can have been instead: in words, and what gives that of the function and its arguments."""
+    def uncleared(self, trainee: Trainee, names: Collection[str]) -> AbstractContextManager[None]:
+        """Within it, no gradients are cleared of what some optimizers have, by name; at first there are none."""
+        raise NotImplementedError
+
+    def calls(self, see: Callable[[int, Any, Any, Any], Any], *, in_parts: bool = False) -> AbstractContextManager[Any]:
+        """Within it, ``see`` gives each call's result: of its number, the function, its arguments and options.
+
+        Args:
+            see: that.
+            in_parts: whether it sees the parts of fused functions in their place, where they are known.
+        """
+        raise NotImplementedError
+
+    def others(self, function: Any, args: Any, options: Any) -> Iterator[Other]:
+        """What a call can have been instead, with the same loss where only gradients differ."""
+        yield from ()
+
+    def cut(self, function: Any, args: Any, options: Any) -> Iterator[Other]:
+        """The same call, with no gradient through one of its operands."""
         yield from ()
 
     def noisy(self, seed: int, dtype: str, scale: float, constants: bool, rates: bool) -> Noise | None:

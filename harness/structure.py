@@ -79,6 +79,7 @@ class Structure(_Told):
         optimizers: by the user's name; "" for the only one.
         loss: the loss's class and settings; "" where the model gives the loss itself.
         least: what the framework's softmax gives at least, where others give 0; 0 where it does too.
+        random: the first unit whose output is another one with another seed, or "loss"; "" where nothing is drawn.
     """
 
     framework: str
@@ -89,6 +90,7 @@ class Structure(_Told):
     optimizers: dict[str, OptimizerOf] = {}
     loss: Unit | None = None
     least: Annotated[float, Field(ge=0, le=1e-20)] = 0.0
+    random: str = ""
 
     @property
     def of(self) -> dict[str, Unit]:
@@ -98,6 +100,10 @@ class Structure(_Told):
     def params(self) -> dict[str, Shape]:
         """Every parameter's shape, by "unit.param"; of tied ones each name."""
         return {f"{unit.name}.{name}": shape for unit in self.units for name, shape in unit.params.items()}
+
+    def tied(self) -> dict[str, str]:
+        """Parameters that another unit has too, likewise, each with the first unit's name for it."""
+        return {f"{unit.name}.{name}": first for unit in self.units for name, first in unit.tied.items()}
 
     def buffers(self) -> dict[str, Shape]:
         """Every buffer's, likewise."""

@@ -15,13 +15,6 @@ def _linear(module: Any) -> Iterator[Part]:
         yield Part("bias", "bias")
 
 
-def _attention(module: Any) -> Iterator[Part]:
-    for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
-        yield Part(f"{name}.weight", f"{name}.weight", swap=True)
-        if getattr(module, name).bias is not None:
-            yield Part(f"{name}.bias", f"{name}.bias")
-
-
 def _batch_norm(module: Any) -> dict[str, Any]:
     """With the weight of the new statistics for momentum: PaddlePaddle's is that of the old ones."""
     return {
@@ -101,9 +94,7 @@ ROWS: Mapping[str, Row] = {
     "PReLU": Row("prelu", named(weight="_weight")),
     **RECURRENT,
     **dict.fromkeys(("SimpleRNNCell", "LSTMCell", "GRUCell"), CELL),
-    "MultiHeadAttention": Row(
-        "attention", _attention, settings=settings(heads="num_heads", dropout="dropout"), whole=True
-    ),
+    "MultiHeadAttention": Row("attention", settings=settings(heads="num_heads", dropout="dropout")),
     **dict.fromkeys(("MaxPool1D", "MaxPool2D", "MaxPool3D"), MAX_POOL),
     **dict.fromkeys(("AvgPool1D", "AvgPool2D", "AvgPool3D"), AVERAGE_POOL),
     **dict.fromkeys(("AdaptiveAvgPool1D", "AdaptiveAvgPool2D", "AdaptiveAvgPool3D"), ADAPTIVE),

@@ -28,6 +28,9 @@ ACTIVATIONS: Mapping[str, Callable[[Any], Any]] = {
     "hard sigmoid": lambda x: torch.nn.functional.hardsigmoid(x),
     "hard sigmoid of slope 0.2": lambda x: (0.2 * x + 0.5).clamp(0, 1),
     "softplus": lambda x: torch.nn.functional.softplus(x),
+    "hard tanh": lambda x: torch.nn.functional.hardtanh(x),
+    "log sigmoid": lambda x: torch.nn.functional.logsigmoid(x),
+    "the square of a relu": lambda x: x.relu() ** 2,
 }
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     **ACTIVATIONS,
@@ -59,6 +62,15 @@ LOSSES: Mapping[str, Callable[..., Any]] = {
     "cross-entropy": lambda out, y: torch.nn.functional.cross_entropy(out, y),
     "nll without a log softmax": lambda out, y: torch.nn.functional.nll_loss(out, y),
     "mse of a softmax": lambda out, y: ((out.softmax(-1) - torch.nn.functional.one_hot(y, out.shape[-1])) ** 2).mean(),
+    "mse of the outputs and one-hot labels": lambda out, y: (
+        (out - torch.nn.functional.one_hot(y, out.shape[-1])) ** 2
+    ).mean(),
+    "nll of a softmax: the logarithm is missing": lambda out, y: torch.nn.functional.nll_loss(out.softmax(1), y),
+    "cross-entropy over axis 0": lambda out, y: torch.nn.functional.nll_loss(out.log_softmax(0), y),
+    "bce with logits and one-hot labels": lambda out, y: torch.nn.functional.binary_cross_entropy_with_logits(
+        out, torch.nn.functional.one_hot(y, out.shape[-1]).to(out.dtype)
+    ),
+    "hinge (margin) loss": lambda out, y: torch.nn.functional.multi_margin_loss(out, y),
 }
 BEHIND = ("detached", "float32", "float16", "bfloat16")
 """Those that are no function in a module's place, but one of what the module gives."""

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from isograd.backends.pytorch import calls, to_array, to_tensor
+from isograd.backends.pytorch import alternatives, calls, spelled, to_array, to_tensor
 from isograd.backends.pytorch.functions import BEHIND, FUNCTIONS, LOSSES
 from isograd.backends.pytorch.modules import ROWS
 from isograd.dtypes import FORMATS
-from isograd.framework import Framework, Noise, Trainee, called, flattened
+from isograd.framework import Framework, Noise, Other, Trainee, called, flattened
 from isograd.inputs import Array
 from isograd.lazy import LazyModule
 from isograd.structure import OptimizerOf, Setting, plain
@@ -70,6 +70,7 @@ class TorchFramework(Framework):
 
     name = "PyTorch"
     root = "torch"
+    spelled_in = spelled.__file__
     rows = ROWS
 
     def owns(self, model: Any) -> bool:
@@ -291,13 +292,65 @@ class TorchFramework(Framework):
         finally:
             del module.forward
 
-    def calls(self, see: Callable[[int, Any, Any, Any], Any]) -> AbstractContextManager[Any]:
-        """By a mode over PyTorch's functions, so that gradients follow."""
-        return calls.mode(see)  # type: ignore[no-any-return]
+    @contextmanager
+    def regraded(
+        self, trainee: Trainee, change: Callable[[Mapping[int, Array]], Mapping[int, Array]]
+    ) -> Iterator[None]:
+        """By hooks where gradients are accumulated, and before each optimizer's step."""
+        parameters = {id(p): p for optimizer in trainee.optimizers.values() for p in self.parameters(optimizer)}
+        raw: dict[int, Array] = {}
 
-    def others(self, function: Any, args: Any, options: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
+        def see(parameter: Any) -> None:
+            raw[id(parameter)] = self.array(parameter.grad)
+
+        def before(own: Any) -> Any:
+            def step(*args: Any, **options: Any) -> Any:
+                for key, gradient in change(raw).items():
+                    parameters[key].grad = to_tensor(gradient)
+                return own(*args, **options)
+
+            return step
+
+        hooks = [p.register_post_accumulate_grad_hook(see) for p in parameters.values() if p.requires_grad]
+        steps = [(optimizer, optimizer.step) for optimizer in trainee.optimizers.values()]
+        for optimizer, own in steps:
+            optimizer.step = before(own)
+        try:
+            yield
+        finally:
+            for optimizer, own in steps:
+                optimizer.step = own
+            for hook in hooks:
+                hook.remove()
+
+    @contextmanager
+    def uncleared(self, trainee: Trainee, names: Collection[str]) -> Iterator[None]:
+        """With functions that clear nothing."""
+        clearing = [trainee.optimizers[name] for name in names]
+        for optimizer in clearing:
+            for parameter in self.parameters(optimizer):
+                parameter.grad = None
+        if len(clearing) == len(trainee.optimizers):
+            clearing.append(trainee.model)
+        for one in clearing:
+            one.zero_grad = lambda *_, **__: None
+        try:
+            yield
+        finally:
+            for one in clearing:
+                del one.zero_grad
+
+    def calls(self, see: Callable[[int, Any, Any, Any], Any], *, in_parts: bool = False) -> AbstractContextManager[Any]:
+        """By a mode over PyTorch's functions, so that gradients follow."""
+        return calls.mode(see, spelled.SPELLED if in_parts else {})  # type: ignore[no-any-return]
+
+    def others(self, function: Any, args: Any, options: Any) -> Iterator[Other]:
         """As listed."""
-        yield from calls.others(function, args, options)
+        yield from alternatives.others(function, args, options)
+
+    def cut(self, function: Any, args: Any, options: Any) -> Iterator[Other]:
+        """Each operand detached."""
+        yield from alternatives.cut(args)
 
     def noisy(self, seed: int, dtype: str, scale: float, constants: bool, rates: bool) -> Noise | None:
         """Under a dispatch mode."""

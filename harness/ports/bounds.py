@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,27 @@ float32, and so much is what it holds of them."""
 
 FEW = 4
 """Noisy runs of an envelope that is asked for only where something known is to be told from what is not."""
+
+
+class Each(Mapping[str, Array]):
+    """An array of each quantity, made when it is asked for: a large model's, of all steps, do not lie in memory."""
+
+    def __init__(self, names: Sequence[str], make: Callable[[str], Array]) -> None:
+        self.names, self.make = dict.fromkeys(names), make
+        self.last: tuple[str, Array] | None = None  # whoever asks for one asks for it several times
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self.names:
+            raise KeyError(name)
+        if self.last is None or self.last[0] != name:
+            self.last = (name, self.make(name))
+        return self.last[1]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
 
 
 @dataclass
@@ -87,7 +108,7 @@ class Bounds:
 
     def of(
         self, mode: Mode, dtype: str, wanted: Sequence[str], kinds: Sequence[str] = (), least: float = 0.0
-    ) -> dict[str, Array]:
+    ) -> Mapping[str, Array]:
         """How far rounding can push each element: as noise has shown, in units of the dtype; floored.
 
         Args:
@@ -97,23 +118,22 @@ class Bounds:
             kinds: what else is allowed, for a written reason.
             least: what a softmax gives at least, as a share of a tensor's largest.
         """
-        form, noise = FORMATS[dtype], self.envelope(mode)
+        noise = self.envelope(mode)
         more = [self.envelope(mode, kind) for kind in kinds if kind != LEAST]
-        share = form.roundoff / FORMATS[self.dtype].roundoff
-        out = {}
-        for name in wanted:
+        share = FORMATS[dtype].roundoff / FORMATS[self.dtype].roundoff
+
+        def bound(name: str) -> Array:
             column = np.asarray(self.truth[mode][name], np.float64)
             if name == "lr":
-                out[name] = np.abs(column) * form.roundoff
-                continue
+                return np.abs(column) * FORMATS[dtype].roundoff
             coarse = 0.0 if name in noise else COARSE * self._largest(mode, name)
             moved = noise[name] * share if name in noise else np.full_like(column, coarse)
             for other in more:  # a constant moves all of a tensor together, some of it by luck hardly at all
                 moved = np.maximum(moved, pooled(other[name]) if name in other else 0.0)
-            out[name] = floored(moved, column, dtype)
-            if LEAST in kinds:
-                out[name] += least * np.abs(column).max(initial=0.0)
-        return out
+            moved = floored(moved, column, dtype)
+            return moved + least * np.abs(column).max(initial=0.0) if LEAST in kinds else moved
+
+        return Each(tuple(wanted), bound)
 
     def _largest(self, mode: Mode, name: str) -> float:
         """Of a quantity; of gradients the largest of all, since some are 0 but for the rounding of others."""

@@ -19,17 +19,23 @@ from isograd.ports.bounds import CONSTANTS, LEAST, RATES, Bounds
 from isograd.ports.explain import cause, told
 from isograd.ports.guilty import Guilty
 from isograd.ports.known import Convention, variances
-from isograd.ports.pairing import pair
+from isograd.ports.pairing import Pairing, pair
 from isograd.ports.request import Port, port_of
-from isograd.ports.result import RULES, Cell, Checked, Result, Stage
+from isograd.ports.result import RULES, STARTS, Cell, Checked, Result, Stage
 from isograd.ports.settings import different
-from isograd.ports.sides import Files, SideError, Work, describe, names, take_batches, working
+from isograd.ports.sides import Files, SideError, Work, describe, given_by, names, take_batches, working
+from isograd.ports.starts import order, starts
+from isograd.ports.without import Without
 from isograd.scratch import scratch
+from isograd.side.batches import read_batches
 from isograd.structure import Structure
 from isograd.trace import MODES, Manifest, Mode, Trace, load_arrays, save_arrays
 
 RUNS = 16
 """Noisy runs of the origin: the largest of n uniform errors is on average n / (n + 1) of what is possible."""
+
+MANY = 6
+"""Findings that are listed."""
 
 IN_FLOAT32 = "constants are held with float32's digits"
 
@@ -40,6 +46,9 @@ def check(
     steps: int = 3,
     mode: str = "both",
     pairs: Mapping[str, str] | None = None,
+    without: Mapping[str, str] | None = None,
+    python: Mapping[str, str | Path] | None = None,
+    starts: bool = False,
     timeout: float = 300.0,
     runs: int = RUNS,
     factor: float = FACTOR,
@@ -54,6 +63,10 @@ def check(
         steps: training steps.
         mode: free, resync or both.
         pairs: names of modules or parameters of the other sides, and what they are on the first; the rest is paired.
+        without: modules, by their names on either side, that are left out of the comparison with all that is in them,
+            each with the reason why; the report shows it.
+        python: the interpreter of a side, by its label, where it has another environment than this process.
+        starts: whether initial values are compared, by their distribution; and the batches of several files.
         timeout: seconds that a child process may take for one job.
         runs: noisy runs of the origin that make the envelope.
         factor: how many envelopes an element may be off.
@@ -66,10 +79,11 @@ def check(
         raise IsogradError(f"mode: expected free, resync or both; got {mode!r}")
     if steps < 1:
         raise IsogradError(f"steps: expected at least 1; got {steps}")
-    port = port_of([str(side) for side in sides], data)
+    port = port_of([str(side) for side in sides], data, python)
     modes: tuple[Mode, ...] = ("resync", "free") if mode == "both" else (mode,)  # type: ignore[assignment]
     with scratch() as folder, working(port, timeout) as works:
-        checking = Checking(port, works, Files(folder), modes, steps, dict(pairs or {}), runs, factor, progress)
+        options = (dict(pairs or {}), Without(without or {}), starts, runs, factor, progress)
+        checking = Checking(port, works, Files(folder), modes, steps, *options)
         return checking.result()
 
 
@@ -83,6 +97,8 @@ class Checking:
     modes: tuple[Mode, ...]
     steps: int
     pairs: Mapping[str, str]
+    without: Without
+    starts: bool
     runs: int
     factor: float
     progress: Callable[[str], None]
@@ -100,8 +116,10 @@ class Checking:
         if isinstance(first, SideError):
             return Checked(self.port, None, (_failed(labels[0], first),))
         self.first, self.initial = first, load_arrays(Path(self.files["initial-0"]))[0]
+        self.without.known(of for of in described if not isinstance(of, SideError))
         self.paired = [
-            None if isinstance(of, SideError) or of is first else pair(first, of, self.pairs) for of in described
+            None if isinstance(of, SideError) or of is first else self.without.paired(pair(first, of, self.pairs))
+            for of in described
         ]
         truth = self.works[0].ask(
             "truth",
@@ -163,7 +181,8 @@ class Checking:
             return _failed(label, of)
         paired = self.paired[at]
         settings = different(self.first, of, paired) if paired else ()
-        result = Result(label, of, paired, settings)
+        settings = tuple(d for d in settings if not self.without.covers(d.at.rpartition(", ")[2]))
+        result = Result(label, of, paired, settings, left_out=dict(self.without.reasons))
         if paired and not paired.whole:
             text = "parameters without a counterpart: " + "; ".join(
                 f"{whose} {', '.join(of[:5])}{' …' if len(of) > 5 else ''}"
@@ -184,10 +203,29 @@ class Checking:
                     label, stage, of.dtype, Judgement(Verdict.ERROR, message=str(error)), tail=error.tail
                 )
         cells = self._settled(cells)
+        if self.starts and paired:
+            cells[STARTS] = self._starts(at, label, of, paired)
         return replace(result, cells=cells, cause=self._cause(at, of, replace(result, cells=cells)))
+
+    def _starts(self, at: int, label: str, of: Structure, paired: Pairing) -> Cell:
+        """Whether it begins as the origin does, and with the same data."""
+        own = load_arrays(Path(self.files[f"initial-{at}"]))[0]
+        found = list(starts(self.initial, own, paired))
+        file = self.port.sides[at].file
+        if file in self.port.others:
+            other = given_by(list(self.works), file, self.files.folder / f"batches-{at}.npz", self.steps)
+            said = order(read_batches(self.batches), read_batches(other))
+            found = [f"batches(): {said}", *found] if said else found
+        more = f"; and {len(found) - MANY} more" if len(found) > MANY else ""
+        judgement = _structural("; ".join(found[:MANY]) + more) if found else Judgement(Verdict.EQUIVALENT)
+        return Cell(label, STARTS, of.dtype, judgement)
 
     def _cause(self, at: int, of: Structure, result: Result) -> str:
         """Why the rules are others; "" where they are not, or nobody knows."""
+        sides = [(self.port.sides[0], self.first), *([(self.port.sides[at], of)] if at else [])]
+        drawn = [f"{built.random} of {side.label}" for side, built in sides if built.random]
+        if drawn and not result.green:
+            return f"{', '.join(drawn)} draws random numbers: two runs cannot draw the same; have the batches hold them"
         guilty = self._guilty(at, of, result)
         if guilty is None:
             return ""
@@ -213,7 +251,7 @@ class Checking:
         bounds = self.bounds.of("resync", "float64", names, (CONSTANTS, LEAST), of.least)
         without = {convention.quantity for convention in self._conventions(at, of, "resync")} - {found.first}
         limits = {name: found.limit * bounds[name][t] for name in names if name not in without}
-        states = load_arrays(Path(self.files["states"]))[0]
+        states = self.files.columns("states") or {}
         return Guilty(
             first=found.first,
             step=t,
@@ -225,7 +263,9 @@ class Checking:
             origin=self.first,
             settings=result.settings,
             rates=(np.asarray(columns["lr"], np.float64), np.asarray(truth["lr"], np.float64)),
+            losses=(np.ravel(columns.get(found.first, ())), np.ravel(truth.get(found.first, ()))),
             there=of,
+            calls=_orders(self.first, of, self.paired[at]),
         )
 
     def _attempt(
@@ -263,7 +303,7 @@ class Checking:
         mode: Mode = "free" if stage == "free" else "resync"
         columns = self.files.columns(f"trace-{at}-{stage}") or {}
         truth = self.truth[mode]
-        wanted = [name for name in truth if name in columns or not _of_a_unit(name)]
+        wanted = [name for name in self.without.quantities(truth) if name in columns or not _of_a_unit(name)]
         wanted = [name for name in wanted if "[" not in name or columns[name].shape == truth[name].shape]
         here = {name: truth[name] for name in wanted}
         conventions = {c.quantity: c for c in self._conventions(at, of, mode) if c.quantity in here}
@@ -332,8 +372,16 @@ class Checking:
         if paired is None:
             return []
         settings = {paired.units.get(unit.name, ""): unit.settings for unit in of.units}
-        states = load_arrays(Path(self.files["states"]))[0] if mode == "resync" else None
+        states = self.files.columns("states") if mode == "resync" else None
         return variances(self.first, settings, self.truth[mode], states, self.initial)
+
+
+def _orders(here: Structure, there: Structure, pairing: Pairing | None) -> tuple[list[str], list[str]]:
+    """In which order both sides call their units with parameters, by the origin's names."""
+    units = pairing.units if pairing is not None else {}
+    paired = {name for name in units.values() if here.of[name].params}
+    names = [call.name for call in here.calls if call.name in paired]
+    return names, [units[call.name] for call in there.calls if units.get(call.name) in paired]
 
 
 def _of_a_unit(name: str) -> bool:

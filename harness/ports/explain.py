@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from isograd.ports.guilty import Candidate, Change, Guilty
-from isograd.ports.seen import seen
+from isograd.ports.seen import order, seen, weighted
 from isograd.ports.settings import Different
 from isograd.ports.tried import candidates
 from isograd.structure import OptimizerOf
@@ -24,19 +24,50 @@ def cause(guilty: Guilty, attempt: Try) -> str:
     if sentence := next(seen(guilty), ""):
         return sentence
     possible = list(candidates(guilty))
-    found = attempt([c.changes for c in possible], guilty.kind in ("forward", "loss"))
-    for candidate, said in zip(possible, found, strict=False):
-        if _is_all(candidate, said["outside"]) and not _nothing(candidate, said["values"]):
-            x, y = [*said["values"], 0.0, 0.0][:2]
-            return candidate.sentence.format(x=_number(x, candidate.plain), y=_number(y))
-    return next((str(said["words"]) for said in found if "words" in said), "")
+    found = attempt([c.changes for c in possible], guilty.kind in ("forward", "loss", "backward", "grad"))
+    sentences = [
+        (c.sentence.format(x=_number(x, c.plain), y=_number(y)), said["outside"], c.beside)
+        for c, said in zip(possible, found, strict=False)
+        if not _nothing(c, said["values"])
+        for x, y in [[*said["values"], 0.0, 0.0][:2]]
+    ]
+    sentences += [(str(said["words"]), said["outside"], ()) for said in found if "words" in said]
+    if sentence := next((words for words, outside, beside in sentences if _is_all(beside, outside)), ""):
+        return sentence
+    shown = ("tied", "is updated") if guilty.kind in ("grad", "weight", "backward", "state") else ()
+    told = _sentences([different for different in guilty.settings if different.name in shown])
+    if {True, False} <= {d.other for d in guilty.settings if d.name == "is updated"}:
+        told = ["optimizers have other parameters there (swapped, or another module's)", *told]
+    if told or (told := list(order(guilty))):
+        return "; ".join(told)
+    names = list(guilty.bounds)
+    nearly = [(words, outside) for words, outside, _ in sentences if outside and _is_first(guilty, outside)]
+    if nearly:  # of several mistakes the first; of several accounts of it the one that leaves the rest latest
+        words, outside = max(nearly, key=lambda found: names.index(found[1][0]))
+        return f"{words}{_rest(outside)}"
+    return next(weighted(guilty), "")
 
 
-def _is_all(candidate: Candidate, outside: Sequence[str] | None) -> bool:
+ENOUGH = 16
+"""Numbers that come right by no accident."""
+
+
+def _is_first(guilty: Guilty, outside: Sequence[str]) -> bool:
+    """Whether the first quantity that differs is right, though later ones are not: there is more than one mistake."""
+    names = list(guilty.bounds)
+    later = names.index(outside[0]) > names.index(guilty.first)
+    return later and guilty.target[guilty.first].size >= ENOUGH
+
+
+def _rest(outside: Sequence[str]) -> str:
+    return f"; that accounts for all of it, but not for {outside[0]}: there is something else"
+
+
+def _is_all(beside: Sequence[str], outside: Sequence[str] | None) -> bool:
     """Whether nothing remains outside, but what is only arranged otherwise."""
     if outside is None:
         return False
-    return all(name.partition("/")[2].startswith(candidate.beside or ("\0",)) for name in outside)
+    return all(name.partition("/")[2].startswith(tuple(beside) or ("\0",)) for name in outside)
 
 
 def _nothing(candidate: Candidate, values: Sequence[float]) -> bool:
@@ -107,7 +138,7 @@ def _change_of(different: Different, guilty: Guilty) -> Change | None:
         return {"do": "optimizer", "at": name, "name": different.name, "value": value} | params
     if different.name == "frozen":
         return {"do": "optimizer", "at": "", "name": "is updated", "value": False, "params": [at]}
-    if different.name == "kind":
+    if different.name in ("kind", "tied"):
         return None
     if different.name == "training":
         return {"do": "training", "at": at, "value": value}

@@ -47,7 +47,9 @@ class Guilty:
         origin: what the origin is made of.
         settings: what is set otherwise.
         rates: the learning rate of every step, there and here.
+        losses: the first quantity's numbers in every step, likewise; of interest where it is a loss.
         there: what the other side is made of.
+        calls: the units with parameters that a step calls, in order, here and there, by the origin's names.
     """
 
     first: str
@@ -60,7 +62,9 @@ class Guilty:
     origin: Structure
     settings: Sequence[Different]
     rates: tuple[Array, Array] = field(default_factory=lambda: (np.zeros(0), np.zeros(0)))
+    losses: tuple[Array, Array] = field(default_factory=lambda: (np.zeros(0), np.zeros(0)))
     there: Structure | None = None
+    calls: tuple[Sequence[str], Sequence[str]] = ((), ())
 
     @property
     def kind(self) -> str:
@@ -80,3 +84,10 @@ class Guilty:
     def outside(self) -> list[str]:
         """Everything that differs, in order."""
         return [n for n, bound in self.bounds.items() if not (np.abs(self.target[n] - self.truth[n]) <= bound).all()]
+
+    def until_update(self) -> list[str]:
+        """Of that, what comes before the first update: what comes after it may differ for what the update did."""
+        names = list(self.bounds)
+        end = next((i for i, name in enumerate(names) if name.partition("/")[0] in ("state", "weight")), len(names))
+        before = set(names[:end])
+        return [name for name in self.outside() if name in before]

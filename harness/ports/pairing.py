@@ -157,13 +157,15 @@ def pair(first: Structure, other: Structure, given: Mapping[str, str] | None = N
     for a, b in pairs:
         _pair_params(a, b, params, swapped)
     params |= {name: to for name, to in given.items() if name in other.params() and to in first.params()}
-    tied = [{f"{unit.name}.{name}" for unit in side.units for name in unit.tied} for side in (first, other)]
+    tied = [side.tied() for side in (first, other)]
     missing = [key for key in first.params() if key not in params.values() and key not in tied[0]]
     extra = [key for key in other.params() if key not in params and key not in tied[1]]
     for key, to in _leftover(first.params(), other.params(), missing, extra):
         params[key] = to
         missing.remove(to)
         extra.remove(key)
+    shared = first.tied()
+    params = {key: shared.get(to, to) for key, to in params.items()}  # what is one here may be two there
     units = _units(first, other, {b.unit: a.unit for a, b in pairs if _is_whole(a) and _is_whole(b)})
     return Pairing(units, params, tuple(swapped), how, tuple(missing), tuple(extra))
 

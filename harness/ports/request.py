@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
-from dataclasses import dataclass
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from isograd.errors import IsogradError
@@ -20,11 +22,13 @@ class Side:
         label: how it is called in the report.
         file: the user's file.
         function: which of its functions gives model, loss and optimizer.
+        python: the interpreter of its child process: another environment, with another version of a framework.
     """
 
     label: str
     file: Path
     function: str
+    python: str = sys.executable
 
 
 @dataclass(frozen=True)
@@ -36,21 +40,26 @@ class Port:
         sides: the first is the origin.
         batches: the file whose function `batches` gives them; None where ``data`` does.
         data: a file of arrays.
+        others: other files that have a function `batches` too.
     """
 
     name: str
     sides: tuple[Side, ...]
     batches: Path | None
     data: Path | None = None
+    others: tuple[Path, ...] = ()
 
 
-def port_of(requests: Sequence[str], data: str | Path | None = None) -> Port:
+def port_of(
+    requests: Sequence[str], data: str | Path | None = None, python: Mapping[str, str | Path] | None = None
+) -> Port:
     """The sides that files, or functions of files, stand for; none of their code is run here.
 
     Args:
         requests: ``port.py``, of which every function but `batches` is a side unless it has arguments or begins with an
             underscore; or ``file.py:function`` each.
         data: a file of batches, where no file has a function `batches`.
+        python: the interpreters of sides that have one of their own, by label.
 
     Raises:
         IsogradError: no such file or function; fewer than two sides; no batches.
@@ -77,7 +86,20 @@ def port_of(requests: Sequence[str], data: str | Path | None = None) -> Port:
         raise IsogradError(f"{data}: expected a file of arrays; there is none")
     name = sides[0].file.stem if sides[0].file.stem != "port" else sides[0].file.parent.name
     where = None if data is not None else giving[0]
-    return Port(name, _told_apart(sides), where, None if data is None else Path(data).absolute())
+    named = _run_by(_told_apart(sides), python or {})
+    others = tuple(dict.fromkeys(file for file in giving if file != where)) if where else ()
+    return Port(name, named, where, None if data is None else Path(data).absolute(), others)
+
+
+def _run_by(sides: Sequence[Side], python: Mapping[str, str | Path]) -> tuple[Side, ...]:
+    """With the interpreters that were asked for."""
+    labels = [side.label for side in sides]
+    for label, path in python.items():
+        if label not in labels:
+            raise IsogradError(f"python: expected a side, one of {', '.join(labels)}; got {label}")
+        if shutil.which(str(path)) is None:
+            raise IsogradError(f"python of {label}: expected an interpreter, as envs/new/bin/python; got {path}")
+    return tuple(replace(s, python=str(Path(python[s.label]).absolute())) if s.label in python else s for s in sides)
 
 
 def functions_of(file: Path) -> list[str]:
@@ -100,8 +122,8 @@ def _needs_nothing(arguments: ast.arguments) -> bool:
 def _told_apart(sides: Sequence[Side]) -> tuple[Side, ...]:
     """With the file's name where two have one label."""
     labels = [side.label for side in sides]
-    named = [Side(f"{s.file.stem}:{s.label}", s.file, s.function) if labels.count(s.label) > 1 else s for s in sides]
+    named = [replace(s, label=f"{s.file.stem}:{s.label}") if labels.count(s.label) > 1 else s for s in sides]
     again = [side.label for side in named]
     return tuple(
-        Side(f"{s.label}#{at}", s.file, s.function) if again.count(s.label) > 1 else s for at, s in enumerate(named, 1)
+        replace(s, label=f"{s.label}#{at}") if again.count(s.label) > 1 else s for at, s in enumerate(named, 1)
     )

@@ -17,9 +17,9 @@ from isograd.structure import Structure
 if TYPE_CHECKING:
     import pandas as pd
 
-RULES = "rules"
+RULES, STARTS = "rules", "starts"
 Stage = str
-"""`RULES`, in float64 and resync; or a mode, in the side's own dtype."""
+"""`RULES`, in float64 and resync; a mode, in the side's own dtype; or `STARTS`."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ class Result:
         settings: what is set otherwise.
         cells: by stage.
         cause: what accounts for the first divergence, in a sentence; "" where nothing is known to.
+        left_out: modules that are not compared, each with the reason that was given.
     """
 
     side: str
@@ -69,6 +70,7 @@ class Result:
     settings: tuple[Different, ...] = ()
     cells: Mapping[Stage, Cell] = field(default_factory=dict)
     cause: str = ""
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def deciding(self) -> Cell:

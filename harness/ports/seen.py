@@ -20,10 +20,11 @@ def seen(guilty: Guilty) -> Iterator[str]:
     yield from _schedule(guilty)
     if guilty.kind in ("forward", "loss", "backward"):
         yield from _digits(guilty)
-    yield from _not_cleared(guilty, outside)
+    before = guilty.until_update()
+    yield from _not_cleared(guilty, before)
     yield from _not_updated(guilty, outside)
-    yield from _no_gradient(guilty, outside)
-    yield from _one_factor(guilty, outside)
+    yield from _no_gradient(guilty, before)
+    yield from _one_factor(guilty, before)
     yield from _updates(guilty, outside)
     yield from _buffers(guilty, outside)
 
@@ -119,8 +120,14 @@ def _not_updated(guilty: Guilty, outside: Sequence[str]) -> Iterator[str]:
     still = [
         name for name in weights if name in guilty.before and np.array_equal(guilty.target[name], guilty.before[name])
     ]
-    all_weights = [name for name in guilty.bounds if name.startswith("weight/")]
-    if weights and still == weights and len(weights) > len(all_weights) / 2:
+    moving = [
+        name
+        for name in guilty.bounds
+        if name.startswith("weight/")
+        and name in guilty.before
+        and not np.array_equal(guilty.truth[name], guilty.before[name])
+    ]
+    if weights and still == weights and len(weights) == len(moving):
         words = "the optimizer does not step, or only every so often"
         yield f"no parameter is updated at step {guilty.step} there: {words}"
     elif weights and still == weights:
@@ -132,10 +139,11 @@ def _one_factor(guilty: Guilty, outside: Sequence[str]) -> Iterator[str]:
     grads = [name for name in guilty.bounds if name.startswith("grad/")]
     backward = [name for name in guilty.bounds if name.startswith("backward/")]
     behind = [name for name in (*backward, *grads) if name in outside]
-    if guilty.kind == "loss" and "loss" in guilty.bounds:
-        by = factor_of(guilty.target["loss"], guilty.truth["loss"])
-        if by is not None and (all_of := _common(guilty, behind)) is not None and abs(all_of - by) <= FIT * abs(by):
-            yield f"the loss is {by:.6g} times as large there{_of_a_batch(guilty, by)}"
+    if guilty.kind == "loss":
+        by = factor_of(guilty.target[guilty.first], guilty.truth[guilty.first])
+        common = [_common(guilty, [n for n in behind if n.startswith(kind)]) for kind in ("backward/", "grad/")]
+        if by is not None and any(all_of is not None and abs(all_of - by) <= FIT * abs(by) for all_of in common):
+            yield f"the loss is {by:.6g} times as large there{_of_a_batch(guilty, by)}{_of_other_steps(guilty, by)}"
         elif by is not None and not any(name in outside for name in (*backward, *grads)):
             yield f"the loss that is reported is {by:.6g} times as large there; its gradient is not"
     if guilty.kind == "backward" and (by := _common(guilty, behind)) is not None:
@@ -162,11 +170,25 @@ def _of_gradients(guilty: Guilty, outside: Sequence[str], grads: Sequence[str]) 
         yield f"gradients are clipped by value at {limit:.6g} there"
 
 
+def _of_other_steps(guilty: Guilty, by: float) -> str:
+    """What a factor that is another in each step comes from."""
+    there, here = guilty.losses
+    with np.errstate(all="ignore"):
+        factors = there / here
+    if not len(factors) or not np.isfinite(factors).all() or np.ptp(factors) <= FIT * np.abs(factors).max():
+        return ""
+    listed = ", ".join(f"{factor:.4g}" for factor in factors[:4])
+    if (np.abs(factors - factors.round()) <= FIT * factors).all():
+        return f", and not in every step ({listed}): a sum in place of a mean"
+    number = "averaged over another number, of samples or of labels that count"
+    return f", and not in every step ({listed}): {number}"
+
+
 def _of_a_batch(guilty: Guilty, by: float) -> str:
     """What a factor usually is: samples, or numbers, of a batch."""
     shapes = [call.outputs[0] for call in guilty.origin.calls if call.outputs and call.outputs[0]]
     if not shapes:
-        return ""
+        return " (a factor, or a mean over another number, as where ignored labels count)"
     last, known = shapes[-1], {}
     known[float(last[0])] = "the number of samples: a sum in place of a mean"
     known[float(np.prod(last))] = "the number of outputs: a sum in place of a mean"
@@ -176,7 +198,7 @@ def _of_a_batch(guilty: Guilty, by: float) -> str:
             return f" ({words})"
         if number > 1 and abs(by - 1 / number) <= FIT / number:
             return f" (one over {words.replace('a sum in place of a mean', 'a mean in place of a sum')})"
-    return ""
+    return " (a factor, or a mean over another number, as where ignored labels count)"
 
 
 def _updates(guilty: Guilty, outside: Sequence[str]) -> Iterator[str]:
@@ -198,6 +220,15 @@ def _updates(guilty: Guilty, outside: Sequence[str]) -> Iterator[str]:
                 else ""
             )
             yield f"every update is {known[0]:.6g} times as large there: another learning rate{rates}"
+    moved_wrong = [
+        (name, factor_of(guilty.target[name] - guilty.before[name], guilty.truth[name] - guilty.before[name]))
+        for name in outside
+        if name.startswith("weight/") and name in guilty.before
+    ]
+    known = [float(by) for _, by in moved_wrong if by is not None]
+    if len(known) == len(outside) and max(known) - min(known) <= FIT * abs(known[0]):
+        names = _listed([name.removeprefix("weight/") for name, _ in moved_wrong])
+        yield f"the update of {names} is {known[0]:.6g} times as large there: another learning rate for it"
 
 
 def _buffers(guilty: Guilty, outside: Sequence[str]) -> Iterator[str]:
@@ -229,3 +260,37 @@ def _buffers(guilty: Guilty, outside: Sequence[str]) -> Iterator[str]:
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def weighted(guilty: Guilty) -> Iterator[str]:
+    """Each sample's gradient, or each place's, is so many times as large: nothing that was tried says why."""
+    outside = guilty.outside()
+    backward = [name for name in outside if name.startswith("backward/")]
+    if guilty.kind not in ("loss", "backward") or not backward:
+        return
+    there, here = guilty.target[backward[0]], guilty.truth[backward[0]]
+    if here.ndim < 2 or here.shape[-1] < MANY // 2:
+        return
+    rows = [(t, h) for t, h in zip(there.reshape(-1, there.shape[-1]), here.reshape(-1, here.shape[-1]), strict=True)]
+    factors = [factor_of(t, h) if h.any() else 0.0 if t.any() else 1.0 for t, h in rows]
+    known = [float(by) for by in factors if by is not None]
+    if len(known) == len(rows) and max(known) - min(known) > FIT * max(map(abs, known)):
+        words = f"from {min(known):.4g} to {max(known):.4g} times as large there"
+        none = sum(by == 0 for by in known)
+        left = f", and {none} of {len(known)} not at all: they are left out (masked, ignored)" if none else ""
+        yield f"loss: each sample's gradient is {words}: samples, or classes, are weighted{left}"
+
+
+def order(guilty: Guilty) -> Iterator[str]:
+    """Where the first difference is, units are called in another order, or another number of times."""
+    here, there = guilty.calls
+    unit = guilty.unit
+    if unit is None or guilty.kind != "forward":
+        return
+    at = next((i for i, (a, b) in enumerate(zip(here, there, strict=False)) if a != b), min(len(here), len(there)))
+    if at == len(here) == len(there) or at > here.index(unit.name) + 1:
+        return
+    mine = here[at] if at < len(here) else "nothing"
+    theirs = there[at] if at < len(there) else "nothing"
+    behind = f"after {here[at - 1]}" if at else "first"
+    yield f"modules are called in another order there: {behind} comes {theirs}, and here {mine} (before or after)"

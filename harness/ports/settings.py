@@ -36,6 +36,14 @@ class Different:
     @property
     def sentence(self) -> str:
         """In the user's words."""
+        if self.name == "tied":
+            alone, shared = ("there", "here") if self.here else ("here", "there")
+            return f"{self.at} is tied {shared}: shared with another module; it is a parameter of its own {alone}"
+        if self.name == "is updated":
+            optimizer, _, param = self.at.partition(", ")
+            if self.other:
+                return f"{optimizer} has {param} there, and not here: it is updated there"
+            return f"{optimizer} does not have {param} there: it is not updated"
         what = self.name.replace("_", " ")
         return f"{self.at}: {what} is {_told(self.other)} there, {_told(self.here)} here"
 
@@ -63,6 +71,9 @@ def _of_units(first: Structure, other: Structure, pairing: Pairing) -> Iterator[
         yield from _of(unit.name, name, unit.settings, theirs[name].settings)
         frozen = {pairing.params.get(f"{name}.{param}") for param in theirs[name].frozen}
         for param in unit.params:
+            tied = param in theirs[name].tied
+            if tied != (param in unit.tied):
+                yield Different(f"{unit.name}.{param}", name, "tied", not tied, tied)
             is_frozen = f"{unit.name}.{param}" in frozen
             if is_frozen != (param in unit.frozen):
                 yield Different(f"{unit.name}.{param}", name, "frozen", not is_frozen, is_frozen)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -14,13 +13,13 @@ from pydantic import ValidationError
 
 from isograd.backend import Target
 from isograd.children import Answer, Child
-from isograd.errors import IsogradError, TraceError
+from isograd.columns import read_columns
+from isograd.errors import IsogradError
 from isograd.inputs import Array
 from isograd.ports.pairing import Pairing
 from isograd.ports.request import Port, Side
 from isograd.side.batches import keep_batches, read_batches
 from isograd.structure import Structure
-from isograd.trace import load_arrays
 
 TARGET = Target("isograd.side.jobs:WORK", True)
 
@@ -60,7 +59,7 @@ class Work:
     def _ask(self, job: Mapping[str, Any]) -> None:
         if self.child is None or not self.child.alive:
             self._end()
-            self.child = Child(self.side.label, TARGET)
+            self.child = Child(self.side.label, TARGET, self.side.python)
         answer: Answer = self.child.ask(job, self.timeout)
         if answer.error:
             raise SideError(answer.error, answer.tail)
@@ -100,14 +99,8 @@ class Files:
         return str(self.folder / name)
 
     def columns(self, name: str) -> dict[str, Array] | None:
-        """Quantities with their steps leading, in execution order; None where there is no such file."""
-        if not (self.folder / name).is_file():
-            return None
-        arrays, metadata = load_arrays(self.folder / name)
-        order = json.loads(metadata.get("order", "[]"))
-        if not isinstance(order, list) or set(order) != set(arrays):
-            raise TraceError(f"{self.folder / name}: expected columns with their order")
-        return {key: arrays[key] for key in order}
+        """Quantities with their steps leading, in execution order, mapped; None where there is no such file."""
+        return read_columns(self.folder / name)
 
     def structure(self, name: str) -> Structure:
         """What a child has told of its model."""
@@ -123,8 +116,13 @@ def take_batches(works: list[Work], port: Port, files: Files, steps: int) -> Pat
     if port.data is not None:
         keep_batches(iter(read_batches(port.data)), steps, file)
         return file
-    giver = next(work for work in works if work.side.file == port.batches)
-    giver.ask("batches", steps=steps, out=str(file), told=files["batches.json"], function="batches").result()
+    return given_by(works, port.batches, file, steps)
+
+
+def given_by(works: list[Work], giving: Path | None, file: Path, steps: int) -> Path:
+    """What the function `batches` of one of the sides' files gives."""
+    giver = next(work for work in works if work.side.file == giving)
+    giver.ask("batches", steps=steps, out=str(file), told=f"{file}.json", function="batches").result()
     return file
 
 

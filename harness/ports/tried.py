@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import permutations
 
+import numpy as np
+
 from isograd.framework import ACTIVATIONS, LOSSES, OF_OUTPUTS, WEIGHTED
 from isograd.ports.guilty import Candidate, Change, Guilty
 from isograd.ports.seen import NARROWER
@@ -26,6 +28,8 @@ def candidates(guilty: Guilty) -> Iterator[Candidate]:
         yield from _of_data(guilty)
     if guilty.kind in ("backward", "grad"):
         yield from _of_graph(guilty)
+    if guilty.kind == "grad":
+        yield from _of_clipping(guilty)
 
 
 def _of_unit(guilty: Guilty) -> Iterator[Candidate]:
@@ -43,6 +47,8 @@ def _of_unit(guilty: Guilty) -> Iterator[Candidate]:
         for kind in ("identity", *ACTIVATIONS):
             if kind == "identity" or not before.params:
                 said = "is left out there" if kind == "identity" else f"is {kind} there"
+                if "norm" in before.kind and kind == "identity":
+                    said += " (missing, or in another place: before or after)"
                 for at, words in _alone_and_alike(guilty, before):
                     change = {"do": "replaced", "at": at, "value": kind}
                     yield Candidate(f"{words} ({before.kind}) {said}", (change,))
@@ -193,6 +199,11 @@ def _of_data(guilty: Guilty) -> Iterator[Candidate]:
         )
         yield Candidate(f"the {words} are {{x}} times as large there", (scale,), 1.0)
         yield Candidate(f"{{x}} is added to the {words} there", (move,), 0.0)
+        for name in ("standardised by feature", "standardised as one", "standardised by sample"):
+            for correction in (0, 1):
+                change = data | {"name": name, "value": correction}
+                how = name.removeprefix("standardised ").replace("as one", "all alike")
+                yield Candidate(f"the {words} are normalised there {how}: mean 0, standard deviation 1", (change,))
         yield Candidate(
             f"the {words} are normalised there: {{x}} times as large, and then {{y}} is added", (scale, move), 1.0
         )
@@ -203,3 +214,27 @@ def _of_graph(guilty: Guilty) -> Iterator[Candidate]:
     for name in dict.fromkeys(call.name for call in guilty.origin.calls):
         change = {"do": "replaced", "at": name, "value": "detached"}
         yield Candidate(f"no gradient goes back through {name} there: detached (stop_gradient)", (change,))
+
+
+def _of_clipping(guilty: Guilty) -> Iterator[Candidate]:
+    """What is done to gradients between the backward pass and the update."""
+    grads = [guilty.target[name] for name in guilty.bounds if name.startswith("grad/")]
+    largest = max((float(np.abs(grad).max()) for grad in grads if grad.size), default=0.0)
+    longest = max((float(np.linalg.norm(grad)) for grad in grads), default=0.0)
+    whole = float(np.sqrt(sum(float(np.vdot(grad, grad)) for grad in grads)))
+    for name, value, words in (
+        ("none", 0.0, "gradients are not clipped there: the step is done with those of the backward pass"),
+        ("norm", whole, f"gradients are clipped to a norm of {whole:.6g} there, all together"),
+        (
+            "each",
+            longest,
+            f"each gradient is clipped by its own norm there, to {longest:.6g}, not all by one",
+        ),
+        ("value", largest, f"gradients are clipped by value there, at {largest:.6g}, not by norm"),
+    ):
+        yield Candidate(words, ({"do": "clipped", "name": name, "value": value},))
+    names = list(guilty.origin.optimizers)
+    for some in ([names, *([name] for name in names)] if len(names) > 1 else [names]) if guilty.step else ():
+        whose = f" of {some[0]}" if len(some) < len(names) else ""
+        words = f"gradients{whose} are not cleared there: each step adds its own to those of the step before"
+        yield Candidate(words, ({"do": "uncleared", "at": some},))

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from isograd.judging import describe
-from isograd.ports.result import RULES, Cell, Checked, Result
+from isograd.ports.result import RULES, STARTS, Cell, Checked, Result
 from isograd.report.text import STYLE
 
 MANY = 8  # settings that are listed; more of one kind are one mistake
@@ -78,6 +78,9 @@ def _behind(checked: Checked, result: Result) -> Iterator[RenderableType]:
         yield from (Padding(Text(line, "dim"), (0, 0, 0, 4), expand=False) for line in cell.tail.splitlines()[-12:])
     elif result.pairing is not None:
         yield Text(f"{result.side}: {green_sentence(result)}", "green")
+    begin = result.cells.get(STARTS)
+    if begin is not None and not begin.verdict.green and begin is not cell:
+        yield Padding(Text(f"starts: {begin.judgement.message}", "red"), (0, 0, 0, 4), expand=False)
     for words in dict.fromkeys(said for of in result.cells.values() if of.verdict.green for said in _said(of)):
         yield Padding(Text(words, "cyan"), (0, 0, 0, 4), expand=False)
     if result.pairing is not None and result.pairing.how != "name":
@@ -85,6 +88,8 @@ def _behind(checked: Checked, result: Result) -> Iterator[RenderableType]:
         yield Padding(
             Text(f"paired by {result.pairing.how}: {pairs} parameters and buffers", "dim"), (0, 0, 0, 4), expand=False
         )
+    for module, reason in result.left_out.items() if result.pairing is not None else ():
+        yield Padding(Text(f"left out: {module}: {reason or 'no reason given'}", "magenta"), (0, 0, 0, 4), expand=False)
     for line in _settings(result):
         yield Padding(Text(line, "yellow"), (0, 0, 0, 4), expand=False)
 

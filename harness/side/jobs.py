@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from isograd.columns import Columns, read_columns, write_columns
 from isograd.inputs import Array
 from isograd.side.batches import keep_batches, read_batches
-from isograd.side.oracle import envelope_of, resynced
+from isograd.side.oracle import resynced, write_envelope
 from isograd.side.program import function_of
 from isograd.side.telling import structure_of
-from isograd.side.training import Names, Values, columns_of, make_session, train
+from isograd.side.training import Names, Session, make_session, train
 from isograd.side.trial import explain
 from isograd.trace import load_arrays, save_arrays
 
@@ -30,14 +31,34 @@ def describe(job: Mapping[str, Any]) -> None:
     session = make_session(job["file"], job["function"])
     initial = session.state()
     structure = structure_of(session)
-    session.step(0, read_batches(Path(job["batches"]))[0])
+    batch = read_batches(Path(job["batches"]))[0]
+    first = session.step(0, batch)
+    calls = tuple(session.calls)
     slots = {name: session.framework.optimizer(opt, {}).slots for name, opt in session.trainee.optimizers.items()}
     optimizers = {
         name: optimizer.model_copy(update={"slots": slots[name]}) for name, optimizer in structure.optimizers.items()
     }
-    structure = structure.model_copy(update={"calls": tuple(session.calls), "optimizers": optimizers})
+    random = _drawn(session, batch, initial, first)
+    structure = structure.model_copy(update={"calls": calls, "optimizers": optimizers, "random": random})
     save_arrays({name: _numpy(value) for name, value in initial.items()}, Path(job["out"]))
     Path(job["told"]).write_text(structure.model_dump_json(), "utf-8")
+
+
+DRAWN = 1e-3
+"""What another seed moves a tensor by, of its largest, is drawn: sums in another order move it by less."""
+
+
+def _drawn(session: Session, batch: Any, initial: Mapping[str, Array], first: Mapping[str, Array]) -> str:
+    """The first unit that gives something else with another seed."""
+    session.load(0, initial)
+    again = session.step(0, batch, seed=1)
+    for name in first:
+        kind, _, rest = name.partition("/")
+        if kind in ("forward", "loss") and name in again and again[name].shape == first[name].shape:
+            size = np.abs(first[name]).max(initial=0.0)
+            if np.abs(again[name] - first[name]).max(initial=0.0) > DRAWN * size:
+                return rest.partition(":")[0] or name
+    return ""
 
 
 def _numpy(value: Array) -> Array:
@@ -47,8 +68,10 @@ def _numpy(value: Array) -> Array:
 def record(job: Mapping[str, Any]) -> None:
     """Train for the steps that there are batches of, freely or each step from a given state; write the trace."""
     session = make_session(job["file"], job["function"], job["dtype"], names_of(job))
-    trained = train(session, read_batches(Path(job["batches"])), load_arrays(Path(job["initial"]))[0], _states(job))
-    write_columns(columns_of(trained), job["out"])
+    batches = read_batches(Path(job["batches"]))
+    states = read_columns(Path(job["states"])) if job.get("states") else None
+    trained = train(session, batches, load_arrays(Path(job["initial"]))[0], states)
+    write_columns(Path(job["out"]), trained, len(batches))
 
 
 def names_of(job: Mapping[str, Any]) -> Names:
@@ -56,25 +79,16 @@ def names_of(job: Mapping[str, Any]) -> Names:
     return Names(job["units"], job["params"], tuple(job["swapped"]))
 
 
-def _states(job: Mapping[str, Any]) -> Mapping[str, Array] | None:
-    return load_arrays(Path(job["states"]))[0] if job.get("states") else None
-
-
-def write_columns(columns: Values, out: str) -> None:
-    """Write columns, with their order."""
-    save_arrays(columns, Path(out), {"order": json.dumps(list(columns))})
-
-
 def truth(job: Mapping[str, Any]) -> None:
     """The model in float64: the truth of each mode, and the states before each step, rounded to its own dtype."""
     batches, initial = read_batches(Path(job["batches"])), load_arrays(Path(job["initial"]))[0]
     session = make_session(job["file"], job["function"], "float64")
     folder = Path(job["folder"])
-    states, resync = resynced(session, batches, initial, job["dtype"])
-    save_arrays(states, folder / "states")
-    write_columns(resync, str(folder / "truth-resync"))
+    states = Columns(folder / "states", len(batches))
+    write_columns(folder / "truth-resync", resynced(session, batches, initial, job["dtype"], states), len(batches))
+    states.close()
     if "free" in job["modes"]:
-        write_columns(columns_of(train(session, batches, initial, None)), str(folder / "truth-free"))
+        write_columns(folder / "truth-free", train(session, batches, initial, None), len(batches))
 
 
 def envelope(job: Mapping[str, Any]) -> None:
@@ -82,11 +96,9 @@ def envelope(job: Mapping[str, Any]) -> None:
     batches, initial = read_batches(Path(job["batches"])), load_arrays(Path(job["initial"]))[0]
     session = make_session(job["file"], job["function"], "float64")
     folder = Path(job["folder"])
-    states = load_arrays(folder / "states")[0] if job["mode"] == "resync" else None
-    truth = load_arrays(folder / f"truth-{job['mode']}")[0]
-    found = envelope_of(session, batches, initial, states, truth, job)
-    if found is not None:
-        write_columns(found, job["out"])
+    states = read_columns(folder / "states") if job["mode"] == "resync" else None
+    truth = read_columns(folder / f"truth-{job['mode']}") or {}
+    write_envelope(session, batches, initial, states, truth, job)
 
 
 WORK: Mapping[str, Callable[[Mapping[str, Any]], None]] = {

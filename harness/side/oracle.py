@@ -2,57 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from isograd.arithmetic.noise import noise_scales
+from isograd.columns import Columns
 from isograd.dtypes import FORMATS
 from isograd.inputs import Array
-from isograd.side.training import Session, Values, at_step, columns_of
+from isograd.side.training import Session, Values, at_step
+
+KEPT = ("weight", "state", "buffer")
+"""Kinds of quantities that a step leaves to the next."""
 
 
 def resynced(
-    session: Session, batches: Sequence[Any], initial: Mapping[str, Array], dtype: str
-) -> tuple[Values, Values]:
-    """A training whose state is rounded to a dtype after every step: the states before each, and the quantities."""
-    kept, rows = [], []
+    session: Session, batches: Sequence[Any], initial: Mapping[str, Array], dtype: str, states: Columns
+) -> Iterator[Values]:
+    """A training whose state is rounded to a dtype after every step: the quantities of each.
+
+    Args:
+        session: the origin's, in float64.
+        batches: one a step.
+        initial: the state before the first.
+        dtype: the origin's own.
+        states: the state before each step is put there; a slot that is not there before the first, as 0.
+    """
     state: Values = {name: np.array(value) for name, value in initial.items()}
+    form = FORMATS[dtype].dtype
     for t, batch in enumerate(batches):
         session.load(t, state)
         seen = session.step(t, batch)
-        rows.append(seen)
-        kept.append(state)
-        after = {name: seen[name] for name in seen if name.partition("/")[0] in ("weight", "state", "buffer")}
-        state = {name: value.astype(FORMATS[dtype].dtype) for name, value in after.items()}
-    kept[0] = {name: kept[0].get(name, np.zeros_like(value)) for name, value in state.items()}
-    states = {name: np.stack([np.asarray(step[name], FORMATS[dtype].dtype) for step in kept]) for name in state}
-    return states, columns_of(iter(rows))
+        after = {name: seen[name].astype(form) for name in seen if name.partition("/")[0] in KEPT}
+        before = {name: np.asarray(state.get(name, np.zeros_like(value)), form) for name, value in after.items()}
+        states.put(t, before)
+        yield seen
+        state = after
 
 
-def envelope_of(
+def write_envelope(
     session: Session,
     batches: Sequence[Any],
     initial: Mapping[str, Array],
     states: Mapping[str, Array] | None,
-    truth: Values,
+    truth: Mapping[str, Array],
     job: Mapping[str, Any],
-) -> Values | None:
-    """How far noisy runs lie from the truth, over how loud they are; None where the framework has no noise."""
-    scales = noise_scales(job["runs"], job["factor"])
-    envelope = {name: np.zeros_like(column, np.float64) for name, column in truth.items()}
-    for run, scale in enumerate(scales.tolist()):
+) -> None:
+    """How far noisy runs lie from the truth, over how loud they are; nothing, where the framework has no noise."""
+    envelope = Columns(Path(job["out"]), len(batches))
+    for run, scale in enumerate(noise_scales(job["runs"], job["factor"]).tolist()):
         noise = session.framework.noisy(job["seed"] + run, job["noise"], scale, job["constants"], job["rates"])
         if noise is None:
-            return None
+            return
         session.load(0, initial)
         for t, batch in enumerate(batches):
             if states is not None and t:
                 session.load(t, at_step(states, t))
             with noise.over(session.trainee, t):
                 seen = session.step(t, batch)
-            for name, column in envelope.items():
-                if name in seen:
-                    column[t] = np.maximum(column[t], np.abs(seen[name] - truth[name][t]) / scale)
-    return envelope
+            moved = {
+                name: np.abs(seen[name] - column[t]) / scale if name in seen else np.zeros(column.shape[1:])
+                for name, column in truth.items()
+            }
+            envelope.raise_to(t, moved)
+    envelope.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,14 @@ from isograd.side.units import Held, units_of
 from isograd.structure import Call
 
 Values = dict[str, Array]
+
+
+SEEDS = 1_000_003
+"""Steps that no training has: seeds of one are not those of another."""
+
+
+class Enough(BaseException):  # no Exception: a user's code that catches those is not to catch it
+    """A step is to end here: what was asked for has come."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,7 @@ class Session:
         self.backward: Values = {}
         self.grads: Values = {}
         self.times: dict[str, int] = {}
+        self.until = ""  # the quantity of the forward pass after which a step ends with `Enough`
         self.memories: dict[int, Any] = {}
         params: dict[str, Held] = {}
         tied: dict[str, str] = {}
@@ -80,8 +89,10 @@ class Session:
         self.buffers = {held.key: held for unit in self.units for held in unit.buffers()}
         for unit in self.units:
             self.framework.on_forward(unit.module, self._seen(unit.name))
+        self.phases: dict[str, int] = {}  # before which update a quantity came; where there are several optimizers
+        self.updated: list[Any] = []
         for optimizer in self.trainee.optimizers.values():
-            self.framework.on_update(optimizer, self._before_update)
+            self.framework.on_update(optimizer, partial(self._before_update, optimizer))
 
     # ------------------------------------------------------------ what is seen
 
@@ -98,6 +109,8 @@ class Session:
                 key = call if at == 0 else f"{call}[{at}]"
                 self.forward[f"forward/{key}"] = self.framework.array(tensor)
                 self.framework.on_gradient(tensor, self._gradient(f"backward/{key}"))
+                if self.until == f"forward/{key}":
+                    raise Enough
 
         return see
 
@@ -107,13 +120,21 @@ class Session:
 
         return see
 
-    def _before_update(self, clipped: Mapping[int, Array]) -> None:
+    def _before_update(self, optimizer: Any, clipped: Mapping[int, Array]) -> None:
+        """Gradients of what an optimizer has, each before its first update; None: of all that is left."""
+        mine = None if optimizer is None else self._ids(optimizer)
         for key, held in self.params.items():
+            if key in self.grads or (mine is not None and id(held.tensor) not in mine):
+                continue
             gradient = clipped.get(id(held.tensor))
-            if key not in self.grads and gradient is None:
-                gradient = self.framework.gradient(held.tensor)
-            if key not in self.grads and gradient is not None:
+            gradient = self.framework.gradient(held.tensor) if gradient is None else gradient
+            if gradient is not None:
                 self.grads[key] = held.part.read(gradient)
+        if optimizer is not None:
+            for name in (*self.forward, *self.backward, *(f"grad/{key}" for key in self.grads)):
+                self.phases.setdefault(name, len(self.updated))
+            if optimizer not in self.updated:
+                self.updated.append(optimizer)
 
     # ------------------------------------------------------------ state
 
@@ -171,20 +192,21 @@ class Session:
 
     # ------------------------------------------------------------ a step
 
-    def step(self, t: int, batch: tuple[Any, Any]) -> Values:
-        """One step, and its quantities, by the first side's names."""
+    def step(self, t: int, batch: tuple[Any, Any], seed: int = 0) -> Values:
+        """One step, and its quantities, by the first side's names; what is drawn in it is drawn by the seed."""
         self.memories.setdefault(t, self.framework.remember(self.trainee))
-        for seen in (self.forward, self.backward, self.grads, self.times):
+        for seen in (self.forward, self.backward, self.grads, self.times, self.phases):
             seen.clear()
         self.calls.clear()
-        self.framework.seed(t)
+        self.updated.clear()
+        self.framework.seed(SEEDS * seed + t)
         rates = [rate for optimizer in self.trainee.optimizers.values() for rate in self.framework.rates(optimizer)]
         tensors = tuple(self._tensors(as_floats(part, self.dtype)) for part in batch)
         if self.trainee.train_step:
             given = self.trainee.train_step(self.trainee.model, self.trainee.loss, self.trainee.given, tensors)
         else:
             given = self.framework.step(self.trainee, *tensors)
-        self._before_update({})
+        self._before_update(None, {})
         losses = self._losses(given)
         grads = {
             f"grad/{name}": np.array(self.grads[key] if key in self.grads else np.zeros_like(self._value(held)))
@@ -193,7 +215,35 @@ class Session:
         }
         backward = {key: self.backward[key] for key in reversed(self._forward_order()) if key in self.backward}
         lr = {"lr": np.asarray(rates[0] if rates else 0.0, self.dtype)}
-        return lr | self.forward | losses | backward | grads | self.state()
+        seen = lr | self.forward | losses | backward | grads | self.state()
+        return seen if len(self.trainee.optimizers) == 1 else self._by_updates(seen)
+
+    def _by_updates(self, seen: Values) -> Values:
+        """In the order in which they came, where a step has several updates: what each of them changes after it.
+
+        Losses are taken to be one for each update, in the order in which the user's step gives them.
+        """
+        losses = [name for name in seen if name.partition("/")[0] == "loss"]
+        of_state = {
+            self.names.param(held.key): at
+            for at, optimizer in enumerate(self.updated)
+            for held in self.params.values()
+            if id(held.tensor) in self._ids(optimizer)
+        }
+
+        def phase(name: str) -> int:
+            kind, _, key = name.partition("/")
+            if name == "lr":
+                return -1
+            if kind == "loss":
+                return min(losses.index(name), max(0, len(self.updated) - 1))
+            if kind in ("weight", "grad"):
+                return of_state.get(key, len(self.updated))
+            if kind == "state":
+                return of_state.get(key.rpartition(".")[0], len(self.updated))
+            return self.phases.get(name, len(self.updated)) if kind != "buffer" else len(self.updated)
+
+        return {name: seen[name] for name in sorted(seen, key=phase)}
 
     def _forward_order(self) -> list[str]:
         return [key.replace("forward/", "backward/", 1) for key in self.forward]
@@ -263,10 +313,3 @@ def train(
 def at_step(states: Mapping[str, Array], t: int) -> Values:
     """The state before one step."""
     return {name: column[t] for name, column in states.items()}
-
-
-def columns_of(steps: Iterator[Values]) -> Values:
-    """Steps as columns, in the order of the first; what comes or goes from step to step is left out."""
-    rows = list(steps)
-    names = [name for name in rows[0] if all(name in row and row[name].shape == rows[0][name].shape for row in rows)]
-    return {name: np.stack([row[name] for row in rows]) for name in names}

@@ -1,0 +1,319 @@
+"""Which call of a function in the origin's code, had it been another, gives all that another side gave?"""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isograd.framework import Framework, Other
+from isograd.side.origin import Found, Origin, better
+from isograd.side.solving import nearest
+
+MOST = 1200
+"""Others that are tried."""
+
+LATEST = 40
+"""Tensors that can stand in the place of another: so many of its shape, the latest first."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where in the user's code a function is called: all layers of a class call it from there.
+
+    Attributes:
+        file: of the user's code.
+        line: its line.
+        parts: lines where the framework's fused functions are spelled out, the innermost first; () for none.
+        within: the function that holds the innermost line.
+        whole: the fused function.
+    """
+
+    file: str = ""
+    line: int = 0
+    parts: tuple[int, ...] = ()
+    within: str = ""
+    whole: str = ""
+
+
+@dataclass(frozen=True)
+class Given:
+    """A call with other tensors for some of its arguments, or with another one added to its result.
+
+    Attributes:
+        of: which argument, and which tensor: a parameter by its key, or what a call has made by its number.
+        added: whether it is added to the result.
+    """
+
+    of: tuple[tuple[int, str | int], ...]
+    added: bool = False
+
+    def __call__(
+        self, params: Mapping[str, Any], made: Mapping[int, Any], function: Any, args: Any, options: Any
+    ) -> Any:
+        """The call's result."""
+        given = {at: params[name] if isinstance(name, str) else made[name] for at, name in self.of}
+        if self.added:
+            return function(*args, **options) + next(iter(given.values()))
+        return function(*(given.get(at, value) for at, value in enumerate(args)), **options)
+
+
+@dataclass
+class Call:
+    """A call in a step.
+
+    Attributes:
+        number: which one, from 0.
+        name: of the function.
+        after: the last quantity that was seen before it.
+        site: where it is called.
+        others: what it can have been instead.
+        given: what it can have been given instead.
+    """
+
+    number: int
+    name: str
+    after: str
+    site: Site
+    others: list[Other] = field(default_factory=list)
+    given: list[Given] = field(default_factory=list)
+
+
+def other_call(origin: Origin, first: str) -> Found | None:
+    """The first other call, or other operand of one, that gives everything, and []; None if there is none.
+
+    Functions are tried as they are called, then fused ones spelled out, each part for itself. If none gives everything,
+    it is the one of those that give the first quantity that leaves the rest latest, and what remains.
+    """
+    left, nearly = MOST, None
+    spelled_in = origin.session.framework.spelled_in
+    listed = [(in_parts, _listed(origin, first, in_parts)) for in_parts in ((False, True) if spelled_in else (False,))]
+    regions = [(parts, calls, list(_regions(origin, first, calls))) for parts, calls in listed]
+    for at in range(max(len(of) for *_, of in regions)):
+        if nearly:
+            break
+        for in_parts, calls, of in regions:
+            region = [call for call in of[at] if call.site.parts or not in_parts]
+            for call, other, numbers in _tried(calls, region):
+                left -= 1
+                if left < 0:
+                    return nearly
+                if (found := _fits(origin, first, numbers, other, in_parts)) is not None:
+                    x, outside = found
+                    said = other.words.format(x=f"{x:.4g}") if other.begin is not None else other.words
+                    sentence = f"{_where(call, first, spelled_in)}: {said}"
+                    if not outside:
+                        return sentence, []
+                    nearly = better(origin, nearly, (sentence, outside))
+    return nearly
+
+
+def _listed(origin: Origin, first: str, in_parts: bool) -> list[Call]:
+    """Every call of a step, with what it can have been."""
+    session, listed = origin.session, list[Call]()
+    backward = first.partition("/")[0] in ("backward", "grad")
+    pool = _Pool(session.framework, {id(held.tensor): key for key, held in session.params.items()})
+
+    def see(number: int, function: Any, args: Any, options: Any) -> Any:
+        last = next(reversed(session.forward), "")
+        call = Call(number, getattr(function, "__name__", str(function)), last, site_of(session.framework))
+        listed.append(call)
+        made = function(*args, **options)
+        if backward:
+            call.others = list(session.framework.cut(function, args, options))
+        else:
+            call.others = list(session.framework.others(function, args, options))
+            call.given = list(pool.instead(args, made))
+        pool.keep(number, made)
+        return made
+
+    with session.framework.calls(see, in_parts=in_parts):
+        origin.step(())
+    return listed
+
+
+@dataclass
+class _Pool:
+    """The tensors of a step so far, each of which can stand in the place of another of its shape."""
+
+    framework: Framework
+    params: Mapping[int, str]
+    made: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    kept: list[Any] = field(default_factory=list)  # so that no `id` comes twice
+    numbers: dict[int, int] = field(default_factory=dict)
+
+    def keep(self, number: int, made: Any) -> None:
+        """A call has made something."""
+        if self.framework.is_tensor(made) and id(made) not in self.params:
+            self.made[number] = tuple(made.shape)
+            self.kept.append(made)
+            self.numbers[id(made)] = number
+
+    def instead(self, args: Any, made: Any) -> Iterator[Given]:
+        """A call with other tensors, given its arguments and its result."""
+        own = {at: self.params[id(value)] for at, value in enumerate(args) if id(value) in self.params}
+        units = dict.fromkeys(key.rpartition(".")[0] for key in self.params.values())
+        keys = set(self.params.values())
+        for unit in units if own else ():
+            of = {at: f"{unit}.{key.rpartition('.')[2]}" for at, key in own.items()}
+            if keys.issuperset(of.values()) and set(of.values()).isdisjoint(own.values()):
+                yield Given(tuple(of.items()))
+        for at, value in enumerate(args):
+            if self.framework.is_tensor(value) and id(value) not in self.params:
+                yield from (Given(((at, number),)) for number in self._alike(value))
+        if self.framework.is_tensor(made):
+            yield from (Given(((0, number),), added=True) for number in self._alike(made))
+
+    def _alike(self, tensor: Any) -> list[int]:
+        """Earlier tensors of the same shape, the latest first."""
+        shape, own = tuple(tensor.shape), self.numbers.get(id(tensor), -1)
+        return [n for n, of in reversed(self.made.items()) if of == shape and n != own][:LATEST]
+
+
+def _regions(origin: Origin, first: str, calls: Sequence[Call]) -> Iterator[list[Call]]:
+    """The calls between the last quantity that is right and the first that is not; then all that come before it."""
+    kind, _, name = first.partition("/")
+    names = list(origin.right)
+    order = [name for name in names if name.startswith("forward/")]
+    if kind == "backward":  # gradients come from behind
+        begin = order.index(f"forward/{name}") if f"forward/{name}" in order else 0
+        yield [call for call in calls if call.after in order[begin:]]
+        return
+    if kind == "grad":
+        yield list(calls)
+        return
+    before = [name for name in names[: names.index(first)] if name.startswith("forward/")]
+    known = [name for name in before if name in origin.bounds]
+    begin = before.index(known[-1]) if known else -1
+    region = {"" if at < 0 else before[at] for at in range(begin, len(before))}
+    yield [call for call in calls if call.after in region]
+    earlier = {"", *before} - region
+    yield [call for call in reversed(calls) if call.after in earlier]
+
+
+def _tried(calls: Sequence[Call], region: Sequence[Call]) -> Iterator[tuple[Call, Other, list[int]]]:
+    """Each other, with the calls that are it: all of one line, all of a function, one alone; then other operands."""
+    done: set[tuple[str, int, tuple[int, ...]]] = set()
+
+    def fresh(other: Other, at: int, numbers: list[int]) -> bool:
+        key = (other.words, at, tuple(numbers))
+        return bool(numbers) and not (key in done or done.add(key))  # type: ignore[func-returns-value]
+
+    def lines(call: Call) -> list[int]:
+        return [one.number for one in calls if (one.name, one.site) == (call.name, call.site)]
+
+    def function(call: Call) -> list[int]:
+        inside = (call.name, call.site.file, call.site.within)
+        same = [one.number for one in calls if (one.name, one.site.file, one.site.within) == inside]
+        return same if call.site.within else []
+
+    def alone(call: Call) -> list[int]:
+        if not call.site.parts:
+            return [call.number]
+        whole = (call.name, call.site, call.after)  # a part of one fused function, however often it computes it
+        return [one.number for one in calls if (one.name, one.site, one.after) == whole]
+
+    for solved in (False, True):  # what one number can be made to fit comes last
+        for numbers_of in (lines, function, alone):
+            for call in region:
+                for at, other in enumerate(call.others):
+                    if (other.begin is not None) == solved and fresh(other, at, numbers := numbers_of(call)):
+                        yield call, other, numbers
+    alike: dict[str, list[tuple[Call, Other]]] = {}
+    for call in region:
+        for other in call.others:
+            if other.anywhere:
+                alike.setdefault(other.words, []).append((call, other))
+    for some in alike.values():
+        if len({call.name for call, _ in some}) > 1:
+            yield *some[0], [call.number for call, _ in some]
+    for call in region:
+        for given in call.given:
+            yield call, Other(_words_of(given, calls), given), [call.number]
+
+
+def _words_of(given: Given, calls: Sequence[Call]) -> str:
+    """What is said of a call with other tensors."""
+    (_, name), *_ = given.of
+    if isinstance(name, str):
+        unit = name.rpartition(".")[0]
+        return f"it has the parameters of {unit} there, in place of its own: the same layer is used twice, or another"
+    call = next(one for one in calls if one.number == name)
+    following = next((one for one in calls if one.number > call.number), None)
+    where = f" ({Path(call.site.file).name}, line {call.site.line})" if call.site.file else ""
+    last = following is not None and following.after != call.after
+    what = following.after.partition("/")[2] if last and following else f"{call.name}{where}"
+    if given.added:
+        return f"what {what} gives is added to it there: a residual, or skip"
+    return f"it is given what {what} gives there: another tensor (a residual, skip, or the order of the parts)"
+
+
+def _fits(
+    origin: Origin, first: str, numbers: Sequence[int], other: Other, in_parts: bool
+) -> tuple[float, list[str]] | None:
+    """The number with which it gives the first quantity, 0 where there is none, and what remains; None if not even."""
+    session, made = origin.session, dict[int, Any]()
+    params = {key: held.tensor for key, held in session.params.items()}
+
+    def with_number(x: float | None) -> Callable[..., Any]:
+        def instead(number: int, function: Any, args: Any, options: Any) -> Any:
+            if number not in numbers:
+                out = function(*args, **options)
+            elif isinstance(other.call, Given):
+                out = other.call(params, made, function, args, options)
+            elif x is None:
+                out = other.call(function, args, options)
+            else:
+                out = other.call(function, args, options, x)
+            if isinstance(other.call, Given):
+                made[number] = out
+            return out
+
+        return instead
+
+    def run(x: float | None) -> Any:
+        made.clear()
+        with session.framework.calls(with_number(x), in_parts=in_parts):
+            return origin.first(first)
+
+    with suppress(Exception), np.errstate(all="ignore"):  # a call that cannot be that is none
+        x = None if other.begin is None else nearest(lambda x: run(x[0]), origin.target[first], [other.begin])[0]
+        if first.startswith("forward/") and ((value := run(x)) is None or not origin.inside(first, value)):
+            return None
+        made.clear()
+        with session.framework.calls(with_number(x), in_parts=in_parts):
+            outside = origin.outside(origin.step(()))
+        if origin.reach(outside) > list(origin.bounds).index(first):
+            return 0.0 if x is None else x, outside
+    return None
+
+
+def _where(call: Call, first: str, spelled_in: str) -> str:
+    """Where a call is: between which quantities, in which line; and which part of a fused function it is."""
+    begin, end = call.after.partition("/")[2] or "the input", first.partition("/")[2] or first
+    where = f"{call.name}{' in ' * bool(call.site.whole)}{call.site.whole} between {begin} and {end}"
+    if call.site.file:
+        where += f" ({Path(call.site.file).name}, line {call.site.line})"
+    parts = [linecache.getline(spelled_in, line).partition("  # ")[2].strip() for line in call.site.parts]
+    said = ", in ".join(part for part in parts if part)
+    return f"{where}, {said}" if said else where
+
+
+def site_of(framework: Framework) -> Site:
+    """Where the call that is being seen comes from."""
+    ours = [__file__, str(sys.modules[type(framework).__module__].__file__), str(sys.modules[framework.root].__file__)]
+    inside = tuple(f"{Path(file).parent}{os.sep}" for file in ours)
+    frame, parts, within, whole = sys._getframe(1), list[int](), "", ""
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(inside):
+        if frame.f_code.co_filename == framework.spelled_in:
+            parts.append(frame.f_lineno)
+            within, whole = within or frame.f_code.co_qualname, frame.f_code.co_qualname.partition(".")[0]
+        frame = frame.f_back
+    return Site(frame.f_code.co_filename, frame.f_lineno, tuple(parts), within, whole)

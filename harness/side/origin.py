@@ -1,0 +1,96 @@
+"""What would the origin have given at one step, had something been otherwise? And is that what another side gave?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from isograd.inputs import Array
+from isograd.side.changes import CHANGES, OF_UPDATES, Change
+from isograd.side.training import Enough, Session
+
+SHARE = 1e-4
+"""A change accounts for a difference of which it leaves no more than this share: constants may be held in float32, and
+a share of a difference is what that makes of it."""
+
+
+@dataclass
+class Origin:
+    """The origin at one step, with what another side gave there.
+
+    Attributes:
+        session: its training.
+        t: the step.
+        state: the state before it.
+        batch: its batch.
+        target: the other side's quantities.
+        bounds: how far each may be off.
+        right: the origin's own quantities.
+        previous: the state before the step before, and its batch: changes of updates act in that one too, and so in
+            what is kept from it.
+    """
+
+    session: Session
+    t: int
+    state: Mapping[str, Array]
+    batch: tuple[Any, Any]
+    target: Mapping[str, Array]
+    bounds: Mapping[str, Array]
+    right: Mapping[str, Array] = field(default_factory=dict)
+    previous: tuple[Mapping[str, Array], tuple[Any, Any]] | None = None
+
+    def step(self, changes: Sequence[Change]) -> dict[str, Array]:
+        """The step's quantities, with changes."""
+        batch = self.batch
+        self.session.framework.recall(self.session.trainee, self.session.memories[self.t])
+        with ExitStack() as stack:
+            for change in changes:
+                batch = stack.enter_context(CHANGES[change["do"]](self, change, batch)) or batch
+            if self.previous is not None and any(change["do"] in OF_UPDATES for change in changes):
+                self.session.load(self.t - 1, self.previous[0])
+                self.session.step(self.t - 1, self.previous[1])
+            self.session.load(self.t, self.state)
+            return self.session.step(self.t, batch)
+
+    def first(self, name: str, changes: Sequence[Change] = ()) -> Array | None:
+        """One quantity of it; where it is of the forward pass, the step ends there."""
+        self.session.until = name
+        try:
+            return self.step(changes).get(name)
+        except Enough:
+            return self.session.forward[name]
+        finally:
+            self.session.until = ""
+
+    def outside(self, seen: Mapping[str, Array]) -> list[str]:
+        """Which quantities are not the other side's, in order."""
+        return [name for name in self.bounds if name not in seen or not self.inside(name, seen[name])]
+
+    def inside(self, name: str, value: Array) -> bool:
+        """Whether one quantity is the other side's."""
+        target, right = self.target[name], self.right.get(name)
+        if value.shape != target.shape:
+            return False
+        with np.errstate(invalid="ignore"):
+            rest = np.abs(value - target)
+            if (rest <= self.bounds[name]).all():
+                return True
+            whole = np.abs(right - target).max() if right is not None else 0.0
+            return bool(np.isfinite(whole) and rest.max() <= SHARE * whole)
+
+    def reach(self, outside: Sequence[str]) -> int:
+        """How many quantities, in order, are right before the first that is not."""
+        return list(self.bounds).index(outside[0]) if outside else len(self.bounds)
+
+
+Found = tuple[str, list[str]]
+"""What may account for a difference, in words, and what it leaves."""
+
+
+def better(origin: Origin, one: Found | None, other: Found) -> Found:
+    """Of two that leave something, the one that leaves it later; the first of equals."""
+    return other if one is None or origin.reach(other[1]) > origin.reach(one[1]) else one
