@@ -1,0 +1,113 @@
+"""What a user may ask of a check: modules left out, another interpreter, starts; and what is drawn is told."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from isograd.errors import IsogradError
+from isograd.ports.checking import check
+from isograd.ports.pairing import Pairing
+from isograd.ports.result import STARTS
+from isograd.ports.starts import order, starts
+from isograd.report.port import plain_text
+
+pytest.importorskip("torch")
+
+FILE = """
+import numpy as np
+
+def _side(aux=False, drawn=False, zero=False):
+    import torch
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(8, 40), nn.Linear(40, 3)
+            if aux:
+                self.aux = nn.Linear(4, 4)
+
+        def forward(self, x):
+            h = self.a(x)
+            return self.b(h + torch.rand_like(h) if drawn else h)
+
+    model = Net()
+    if zero:
+        nn.init.zeros_(model.a.bias)
+    return model, nn.CrossEntropyLoss(), torch.optim.SGD(model.parameters(), 0.1)
+
+def origin():
+    return _side(aux=True)
+
+def other():
+    return _side(zero=True)
+
+def drawing():
+    return _side(drawn=True)
+
+def batches():
+    rng = np.random.default_rng(0)
+    for _ in range(2):
+        yield rng.normal(size=(4, 8)).astype("float32"), rng.integers(0, 3, 4)
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    (tmp_path / "port.py").write_text(FILE)
+    return str(tmp_path / "port.py")
+
+
+def test_what_is_left_out_is_not_compared_and_starts_are_where_that_is_asked(file: str) -> None:
+    options = {"steps": 2, "mode": "resync", "runs": 2, "starts": True, "python": {"other": sys.executable}}
+    checked = check(f"{file}:origin", f"{file}:other", without={"aux": "is not ported yet"}, **options)
+    cells = checked.results[1].cells
+    assert {stage: cell.verdict.green for stage, cell in cells.items()} == {
+        "rules": True,
+        "resync": True,
+        STARTS: False,
+    }
+    assert cells[STARTS].judgement.message.startswith("a.bias starts with 0 everywhere there, mean")
+    assert "left out: aux: is not ported yet" in plain_text(checked)
+
+
+def test_what_a_model_draws_is_said_and_is_the_cause(file: str) -> None:
+    checked = check(f"{file}:other", f"{file}:drawing", steps=1, mode="resync", runs=2)
+    assert checked.results[0].cause == ""
+    assert checked.results[1].cause.startswith("b of drawing draws random numbers")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"without": {"auxx": ""}}, "expected a module of a side, such as a, b, aux; got auxx"),
+        ({"python": {"nobody": sys.executable}}, "expected a side, one of origin, other, drawing; got nobody"),
+        ({"python": {"other": "/no/python"}}, "expected an interpreter"),
+    ],
+)
+def test_an_option_that_is_none_of_the_ports(options: dict[str, dict[str, str]], words: str, file: str) -> None:
+    with pytest.raises(IsogradError, match=words):
+        check(file, steps=1, runs=1, **options)  # type: ignore[arg-type]
+
+
+def test_two_draws_of_one_distribution_are_alike_and_of_another_not() -> None:
+    rng = np.random.default_rng(0)
+    here = {"weight/a": rng.uniform(-1, 1, (40, 40)), "weight/b": rng.normal(size=500), "buffer/c": np.ones(3)}
+    same = {"weight/x": rng.uniform(-1, 1, (40, 40)), "weight/y": rng.normal(size=500), "buffer/z": np.ones(3)}
+    pairing = Pairing(params={"x": "a", "y": "b", "z": "c"})
+    assert list(starts(here, same, pairing)) == []
+    other = same | {"weight/x": rng.uniform(-1.5, 1.5, (40, 40)), "buffer/z": np.zeros(3)}
+    assert [text.partition(" starts")[0] for text in starts(here, other, pairing)] == ["a", "c"]
+
+
+def test_the_order_of_data() -> None:
+    rng = np.random.default_rng(0)
+    here = [(rng.normal(size=(3, 2)), rng.integers(0, 9, 3)) for _ in range(2)]
+    assert order(here, [(x.copy(), y.copy()) for x, y in here]) == ""
+    assert order(here, here[::-1]) == "the same samples in another order there, from batch 0 on"
+    assert order(here, [here[0], (here[1][0] + 1, here[1][1])]) == "other samples or labels there, from batch 1 on"
+    assert order(here, here[:1]) == "1 batches there, 2 here"
