@@ -5,7 +5,7 @@ from __future__ import annotations
 import linecache
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,14 +14,12 @@ from typing import Any
 import numpy as np
 
 from isograd.framework import Framework, Other
+from isograd.side.operands import Given, Pool
 from isograd.side.origin import Found, Origin, better
 from isograd.side.solving import nearest
 
 MOST = 1200
 """Others that are tried."""
-
-LATEST = 40
-"""Tensors that can stand in the place of another: so many of its shape, the latest first."""
 
 
 @dataclass(frozen=True)
@@ -41,28 +39,6 @@ class Site:
     parts: tuple[int, ...] = ()
     within: str = ""
     whole: str = ""
-
-
-@dataclass(frozen=True)
-class Given:
-    """A call with other tensors for some of its arguments, or with another one added to its result.
-
-    Attributes:
-        of: which argument, and which tensor: a parameter by its key, or what a call has made by its number.
-        added: whether it is added to the result.
-    """
-
-    of: tuple[tuple[int, str | int], ...]
-    added: bool = False
-
-    def __call__(
-        self, params: Mapping[str, Any], made: Mapping[int, Any], function: Any, args: Any, options: Any
-    ) -> Any:
-        """The call's result."""
-        given = {at: params[name] if isinstance(name, str) else made[name] for at, name in self.of}
-        if self.added:
-            return function(*args, **options) + next(iter(given.values()))
-        return function(*(given.get(at, value) for at, value in enumerate(args)), **options)
 
 
 @dataclass
@@ -119,7 +95,7 @@ def _listed(origin: Origin, first: str, in_parts: bool) -> list[Call]:
     """Every call of a step, with what it can have been."""
     session, listed = origin.session, list[Call]()
     backward = first.partition("/")[0] in ("backward", "grad")
-    pool = _Pool(session.framework, {id(held.tensor): key for key, held in session.params.items()})
+    pool = Pool(session.framework, {id(held.tensor): key for key, held in session.params.items()})
 
     def see(number: int, function: Any, args: Any, options: Any) -> Any:
         last = next(reversed(session.forward), "")
@@ -137,44 +113,6 @@ def _listed(origin: Origin, first: str, in_parts: bool) -> list[Call]:
     with session.framework.calls(see, in_parts=in_parts):
         origin.step(())
     return listed
-
-
-@dataclass
-class _Pool:
-    """The tensors of a step so far, each of which can stand in the place of another of its shape."""
-
-    framework: Framework
-    params: Mapping[int, str]
-    made: dict[int, tuple[int, ...]] = field(default_factory=dict)
-    kept: list[Any] = field(default_factory=list)  # so that no `id` comes twice
-    numbers: dict[int, int] = field(default_factory=dict)
-
-    def keep(self, number: int, made: Any) -> None:
-        """A call has made something."""
-        if self.framework.is_tensor(made) and id(made) not in self.params:
-            self.made[number] = tuple(made.shape)
-            self.kept.append(made)
-            self.numbers[id(made)] = number
-
-    def instead(self, args: Any, made: Any) -> Iterator[Given]:
-        """A call with other tensors, given its arguments and its result."""
-        own = {at: self.params[id(value)] for at, value in enumerate(args) if id(value) in self.params}
-        units = dict.fromkeys(key.rpartition(".")[0] for key in self.params.values())
-        keys = set(self.params.values())
-        for unit in units if own else ():
-            of = {at: f"{unit}.{key.rpartition('.')[2]}" for at, key in own.items()}
-            if keys.issuperset(of.values()) and set(of.values()).isdisjoint(own.values()):
-                yield Given(tuple(of.items()))
-        for at, value in enumerate(args):
-            if self.framework.is_tensor(value) and id(value) not in self.params:
-                yield from (Given(((at, number),)) for number in self._alike(value))
-        if self.framework.is_tensor(made):
-            yield from (Given(((0, number),), added=True) for number in self._alike(made))
-
-    def _alike(self, tensor: Any) -> list[int]:
-        """Earlier tensors of the same shape, the latest first."""
-        shape, own = tuple(tensor.shape), self.numbers.get(id(tensor), -1)
-        return [n for n, of in reversed(self.made.items()) if of == shape and n != own][:LATEST]
 
 
 def _regions(origin: Origin, first: str, calls: Sequence[Call]) -> Iterator[list[Call]]:

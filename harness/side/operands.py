@@ -1,0 +1,72 @@
+"""What can a call have been given instead: which other tensor of the step, or another layer's parameters?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from isograd.framework import Framework
+
+LATEST = 40
+"""Tensors that can stand in the place of another: so many of its shape, the latest first."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """A call with other tensors for some of its arguments, or with another one added to its result.
+
+    Attributes:
+        of: which argument, and which tensor: a parameter by its key, or what a call has made by its number.
+        added: whether it is added to the result.
+    """
+
+    of: tuple[tuple[int, str | int], ...]
+    added: bool = False
+
+    def __call__(
+        self, params: Mapping[str, Any], made: Mapping[int, Any], function: Any, args: Any, options: Any
+    ) -> Any:
+        """The call's result."""
+        given = {at: params[name] if isinstance(name, str) else made[name] for at, name in self.of}
+        if self.added:
+            return function(*args, **options) + next(iter(given.values()))
+        return function(*(given.get(at, value) for at, value in enumerate(args)), **options)
+
+
+@dataclass
+class Pool:
+    """The tensors of a step so far, each of which can stand in the place of another of its shape."""
+
+    framework: Framework
+    params: Mapping[int, str]
+    made: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    kept: list[Any] = field(default_factory=list)  # so that no `id` comes twice
+    numbers: dict[int, int] = field(default_factory=dict)
+
+    def keep(self, number: int, made: Any) -> None:
+        """A call has made something."""
+        if self.framework.is_tensor(made) and id(made) not in self.params:
+            self.made[number] = tuple(made.shape)
+            self.kept.append(made)
+            self.numbers[id(made)] = number
+
+    def instead(self, args: Any, made: Any) -> Iterator[Given]:
+        """A call with other tensors, given its arguments and its result."""
+        own = {at: self.params[id(value)] for at, value in enumerate(args) if id(value) in self.params}
+        units = dict.fromkeys(key.rpartition(".")[0] for key in self.params.values())
+        keys = set(self.params.values())
+        for unit in units if own else ():
+            of = {at: f"{unit}.{key.rpartition('.')[2]}" for at, key in own.items()}
+            if keys.issuperset(of.values()) and set(of.values()).isdisjoint(own.values()):
+                yield Given(tuple(of.items()))
+        for at, value in enumerate(args):
+            if self.framework.is_tensor(value) and id(value) not in self.params:
+                yield from (Given(((at, number),)) for number in self._alike(value))
+        if self.framework.is_tensor(made):
+            yield from (Given(((0, number),), added=True) for number in self._alike(made))
+
+    def _alike(self, tensor: Any) -> list[int]:
+        """Earlier tensors of the same shape, the latest first."""
+        shape, own = tuple(tensor.shape), self.numbers.get(id(tensor), -1)
+        return [n for n, of in reversed(self.made.items()) if of == shape and n != own][:LATEST]
