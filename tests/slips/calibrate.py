@@ -1,6 +1,6 @@
 """Is a right port ever judged red? Every port of the gallery with other seeds, batch sizes and optimizers.
 
-python -m tests.slips.calibrate [--port GLOB] [--seeds 3] [--batches 1,2,3] [--optimizers sgd,momentum,adam,adamw]
+python -m tests.slips.calibrate [--port GLOB] [--seeds 3] [--batches 3,5,8] [--optimizers sgd,momentum,adam,adamw]
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", default="*")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--batches", default="1,2,3", help="batch sizes, in quarters of the port's own, times four")
+    parser.add_argument("--batches", default="3,5,8", help="batch sizes")
     parser.add_argument("--optimizers", default=",".join(RATES))
     parser.add_argument("--steps", type=int, default=3)
     options = parser.parse_args()

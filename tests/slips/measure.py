@@ -66,7 +66,8 @@ def measured(port: str, names: Sequence[str], steps: int = 3) -> Iterator[Row]:
         file.write_text("\n".join(lines) + "\n", "utf-8")
         for at in range(0, len(chosen), TOGETHER):
             some = chosen[at : at + TOGETHER]
-            checked = check(f"{FOLDER / port / 'port.py'}:torch", *(f"{file}:{name}" for name in some), steps=steps)
+            others = (f"{file}:{name}" for name in some)
+            checked = check(f"{FOLDER / port / 'port.py'}:torch", *others, steps=steps, mode="resync")
             for result in checked.results[1:]:
                 yield row(port, result, checked.origin, *of[result.side])
 
