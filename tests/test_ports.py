@@ -19,9 +19,10 @@ from isograd.ports.checking import check
 from isograd.ports.known import variances
 from isograd.ports.pairing import aligned, pair
 from isograd.ports.request import functions_of, port_of
-from isograd.ports.result import RULES, Checked
+from isograd.ports.result import RULES
 from isograd.ports.seen import factor_of
 from isograd.ports.settings import different
+from isograd.report.ports import Checked
 from isograd.side.batches import keep_batches, read_batches
 from isograd.side.program import frameworks, trainee_of
 from isograd.structure import Call, OptimizerOf, Structure, Unit

@@ -21,9 +21,10 @@ from isograd.ports.guilty import Guilty
 from isograd.ports.known import Convention, variances
 from isograd.ports.pairing import pair
 from isograd.ports.request import Port, port_of
-from isograd.ports.result import RULES, Cell, Checked, Result, Stage
+from isograd.ports.result import RULES, Cell, Result, Stage
 from isograd.ports.settings import different
 from isograd.ports.sides import Files, SideError, Work, describe, names, take_batches, working
+from isograd.report.ports import Checked
 from isograd.scratch import scratch
 from isograd.structure import Structure
 from isograd.trace import MODES, Manifest, Mode, Trace, load_arrays, save_arrays
