@@ -332,7 +332,8 @@ def test_the_command_line_prints_the_table_and_writes_the_report(tmp_path: Path)
     assert "of what rounding may do here" in done.output
     assert json.loads((tmp_path / "out" / "map.json").read_text())
     assert (tmp_path / "out" / "summary.csv").read_text().startswith("port,side,stage")
-    assert "EQUIVALENT" in (tmp_path / "out" / "report.txt").read_text()
+    for name in ("report.txt", "README.md", "index.html"):
+        assert "EQUIVALENT" in (tmp_path / "out" / name).read_text("utf-8")
     again = CliRunner().invoke(app, [*command, "--map", str(tmp_path / "out" / "map.json"), "--mode", "resync"])
     assert again.exit_code == 0, again.output
     assert "paired by map" in again.output

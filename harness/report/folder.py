@@ -102,7 +102,7 @@ def _csv(frame: pd.DataFrame, path: Path) -> None:
     """A table as CSV, whose texts are safe in a spreadsheet; numbers stay as they are."""
     texts = frame.select_dtypes(include=["object", "string"]).columns
     shown = frame.assign(**{name: frame[name].map(lambda x: as_cell(x) if isinstance(x, str) else x) for name in texts})
-    shown.to_csv(path, index=False, lineterminator="\n")
+    shown.rename(columns=as_cell).to_csv(path, index=False, lineterminator="\n")
 
 
 def _parquet(frame: pd.DataFrame, path: Path) -> None:

@@ -35,10 +35,10 @@ def module_tree(checked: Checked) -> Rows | None:
         return None
     there = {result.side: _names_there(result) for result in checked.results}
     kinds = {unit.name: unit.cls for unit in checked.origin.units}
-    order = dict.fromkeys(["lr", *_names(checked.origin), *(place for *_, of in columns for place in of)])
+    order = dict.fromkeys([*_names(checked.origin), *(place for *_, of in columns for place in of)])
     rows = []
     for name in order:
-        cells = [_cell(cell, of[name]) if name in of else None for _, cell, of in columns]
+        cells = [_cell(cell, name, of[name]) if name in of else None for _, cell, of in columns]
         if any(cells):
             others = [f"{side}: {to}" for side, of in there.items() if (to := of.get(name, name)) != name]
             green = all(cell["inside"] for cell in cells if cell)
@@ -71,18 +71,29 @@ def _by_place(cell: Cell, names: Iterable[str]) -> dict[str, list[str]]:
     return found
 
 
-def _cell(cell: Cell, quantities: Sequence[str]) -> Rows:
-    """The largest error over bound, and the first quantity that is outside, in execution order within a step."""
+def _cell(cell: Cell, name: str, quantities: Sequence[str]) -> Rows:
+    """A module's largest error over bound, and its first quantity outside, in execution order within a step."""
     assert cell.comparison is not None
     problems = {problem.quantity: problem.text for problem in cell.comparison.problems}
-    wrong = [f"{name} {problems[name]}" for name in quantities if name in problems]
-    ratios = {name: of for name in quantities if (of := (cell.judgement.ratios or {}).get(name)) is not None}
-    outside = [(int(rows[0]), name) for name, of in ratios.items() if len(rows := np.flatnonzero(~(of <= 1.0)))]
+    wrong = [f"{_within(name, of)} {problems[of]}" for of in quantities if of in problems]
+    ratios = {of: found for of in quantities if (found := (cell.judgement.ratios or {}).get(of)) is not None}
+    outside = [(int(rows[0]), of) for of, found in ratios.items() if len(rows := np.flatnonzero(~(found <= 1.0)))]
     row, first = min(outside, key=lambda found: found[0], default=(0, ""))
-    worst = max((float(np.nan_to_num(of, nan=np.inf).max()) for of in ratios.values()), default=None)
-    said = f"{first}, step {cell.comparison.steps[row]}" if first else ""
+    worst = max((float(np.nan_to_num(found, nan=np.inf).max()) for found in ratios.values()), default=None)
+    said = f"{_within(name, first)}, step {cell.comparison.steps[row]}" if first else ""
     here = bool(cell.judgement.first and cell.judgement.first in quantities and not cell.verdict.green)
     return {"ratio": worst, "said": said or "; ".join(wrong), "inside": not (outside or wrong), "here": here}
+
+
+def _within(module: str, quantity: str) -> str:
+    """A quantity's name beside its module's.
+
+    Example:
+        >>> _within("fc1", "grad/fc1.weight"), _within("fc1", "forward/fc1"), _within("loss", "loss")
+        ('grad weight', 'forward', 'loss')
+    """
+    sort, _, rest = quantity.partition("/")
+    return f"{sort} {rest.removeprefix(module).lstrip('.')}".strip()
 
 
 def _branch(prefix: str, rows: Sequence[Rows], depth: int) -> Rows:

@@ -14,6 +14,7 @@ from isograd.judging import describe
 from isograd.ports.result import RULES, Cell, Result, Stage
 from isograd.report.ports import Checked
 from isograd.report.text import STYLE
+from isograd.visible import visible
 
 MANY = 8  # settings that are listed; more of one kind are one mistake
 
@@ -42,7 +43,7 @@ def plain_text(checked: Checked) -> str:
     """The same for a file."""
     file = StringIO()
     Console(file=file, width=WIDTH).print(checked_text(checked), soft_wrap=True)
-    return file.getvalue()
+    return visible(file.getvalue())
 
 
 def _title(checked: Checked) -> Text:
