@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from isograd.judging import Verdict
     from isograd.loading import load_scenario
     from isograd.pool import warm
-    from isograd.ports import check
+    from isograd.ports.checking import check
     from isograd.pytest_plugin import assert_equivalent
     from isograd.report import Report
     from isograd.scenario import Scenario
@@ -30,7 +30,7 @@ _WHERE = {
     "Trace": "trace",
     "Verdict": "judging",
     "assert_equivalent": "pytest_plugin",
-    "check": "ports",
+    "check": "ports.checking",
     "compare": "api",
     "explain": "api",
     "judge": "api",

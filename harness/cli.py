@@ -136,11 +136,10 @@ def check(
     factor: Factor = None,
 ) -> None:
     """Check that a model's port trains as the original does: the first function is the origin."""
-    from isograd.ports import check as check_port
+    from isograd.ports.checking import check as check_port
     from isograd.ports.maps import read_map
-    from isograd.report.folder import write_port
     from isograd.report.mark import check_replaceable
-    from isograd.report.port import checked_text
+    from isograd.report.ports.text import checked_text
 
     if out_folder:
         check_replaceable(out_folder)  # now, not after minutes of work
@@ -150,7 +149,7 @@ def check(
     checked = check_port(*sides, progress=err.print, **options)
     out.print(checked_text(checked), soft_wrap=True)
     if out_folder:
-        out.print(f"report: {write_port(checked, out_folder) / 'report.txt'}", soft_wrap=True)
+        out.print(f"report: {checked.write(out_folder) / 'index.html'}", soft_wrap=True)
     raise typer.Exit(0 if checked.green else 1)
 
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from isograd.ports import Checked
     from isograd.report import Report
+    from isograd.report.ports import Checked
 
 FIXTURE = "isograd_backend"
 
@@ -136,8 +136,8 @@ def _sides(scenario: Any) -> list[str]:
 
 def _assert_port(sides: Sequence[str], **options: Any) -> Checked:
     __tracebackhide__ = True
-    from isograd.ports import check
-    from isograd.report.port import failure
+    from isograd.ports.checking import check
+    from isograd.report.ports.text import failure
 
     checked = check(*sides, **options)
     if not checked.green:

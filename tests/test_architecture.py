@@ -16,7 +16,8 @@ from tests.conftest import REFERENCE
 ROOT = Path(__file__).parent.parent
 
 # The way through the house: a module imports only from those before it, or from its own stage. A name stands for all
-# modules below it. Backends' files stand on the interface, and the reference's rules before all that compares with it.
+# modules below it that have no place of their own. Backends' files stand on the interface, and the reference's rules
+# before all that compares with it.
 ORDER = [
     "isograd.errors",
     "isograd.words",
@@ -74,6 +75,7 @@ ORDER = [
     "isograd.rejudge",
     "isograd.templates",
     "isograd.report",
+    "isograd.ports.checking",
     "isograd.plan",
     "isograd.api",
     "isograd.calibration",
@@ -130,8 +132,8 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
 
 def stage(module: str) -> int:
     """Where in `ORDER` a module stands; −1 for what is not ours."""
-    inside = [i for i, name in enumerate(ORDER) if f"{module}.".startswith(f"{name}.")]
-    return inside[0] if inside else -1
+    around = [name for name in ORDER if f"{module}.".startswith(f"{name}.")]
+    return ORDER.index(max(around, key=len)) if around else -1
 
 
 OURS = [path for folder in ("harness", "backends") for path in modules(folder)]

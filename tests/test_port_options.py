@@ -13,7 +13,7 @@ from isograd.ports.checking import check
 from isograd.ports.pairing import Pairing
 from isograd.ports.result import STARTS
 from isograd.ports.starts import order, starts
-from isograd.report.port import plain_text
+from isograd.report.ports.text import plain_text
 
 pytest.importorskip("torch")
 

@@ -19,9 +19,10 @@ from isograd.ports.checking import check
 from isograd.ports.known import variances
 from isograd.ports.pairing import aligned, pair
 from isograd.ports.request import functions_of, port_of
-from isograd.ports.result import RULES, Checked
+from isograd.ports.result import RULES
 from isograd.ports.seen import factor_of
 from isograd.ports.settings import different
+from isograd.report.ports import Checked
 from isograd.side.batches import keep_batches, read_batches
 from isograd.side.program import frameworks, trainee_of
 from isograd.structure import Call, OptimizerOf, Structure, Unit
@@ -331,7 +332,8 @@ def test_the_command_line_prints_the_table_and_writes_the_report(tmp_path: Path)
     assert "of what rounding may do here" in done.output
     assert json.loads((tmp_path / "out" / "map.json").read_text())
     assert (tmp_path / "out" / "summary.csv").read_text().startswith("port,side,stage")
-    assert "EQUIVALENT" in (tmp_path / "out" / "report.txt").read_text()
+    for name in ("report.txt", "README.md", "index.html"):
+        assert "EQUIVALENT" in (tmp_path / "out" / name).read_text("utf-8")
     again = CliRunner().invoke(app, [*command, "--map", str(tmp_path / "out" / "map.json"), "--mode", "resync"])
     assert again.exit_code == 0, again.output
     assert "paired by map" in again.output

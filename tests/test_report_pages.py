@@ -291,7 +291,7 @@ def test_numbers_for_json():
     assert numbers(np.array([0.1234567, np.nan, np.inf, -np.inf, 0.0]), 3) == [0.123, None, None, None, 0.0]
 
 
-@pytest.mark.parametrize("module", ["html", "markdown", "section"])
+@pytest.mark.parametrize("module", ["page", "markdown", "section"])
 def test_examples(module):
     outcome = doctest.testmod(importlib.import_module(f"isograd.report.{module}"))
     assert outcome.attempted

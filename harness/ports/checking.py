@@ -21,11 +21,12 @@ from isograd.ports.guilty import Guilty
 from isograd.ports.known import Convention, variances
 from isograd.ports.pairing import Pairing, pair
 from isograd.ports.request import Port, port_of
-from isograd.ports.result import RULES, STARTS, Cell, Checked, Result, Stage
+from isograd.ports.result import RULES, STARTS, Cell, Result, Stage
 from isograd.ports.settings import different
 from isograd.ports.sides import Files, SideError, Work, describe, given_by, names, take_batches, working
 from isograd.ports.starts import order, starts
 from isograd.ports.without import Without
+from isograd.report.ports import Checked
 from isograd.scratch import scratch
 from isograd.side.batches import read_batches
 from isograd.structure import Structure

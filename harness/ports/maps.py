@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from isograd.errors import IsogradError
-from isograd.ports.result import Checked
+from isograd.ports.result import Result
 
 
 def read_map(path: Path) -> dict[str, str]:
@@ -26,7 +27,7 @@ def read_map(path: Path) -> dict[str, str]:
     return found
 
 
-def map_of(checked: Checked) -> str:
+def map_of(results: Sequence[Result]) -> str:
     """Every parameter and buffer of the other sides that is paired, to be edited and given again."""
-    names = {name: to for result in checked.results if result.pairing for name, to in result.pairing.params.items()}
+    names = {name: to for result in results if result.pairing for name, to in result.pairing.params.items()}
     return json.dumps(names, indent=1, ensure_ascii=False) + "\n"

@@ -45,11 +45,12 @@ class Different:
                 return f"{optimizer} has {param} there, and not here: it is updated there"
             return f"{optimizer} does not have {param} there: it is not updated"
         what = self.name.replace("_", " ")
-        return f"{self.at}: {what} is {_told(self.other)} there, {_told(self.here)} here"
+        return f"{self.at}: {what} is {self.told(self.other)} there, {self.told(self.here)} here"
 
-
-def _told(value: Setting) -> str:
-    return f"{value:.9g}" if isinstance(value, float) else str(value)
+    @staticmethod
+    def told(value: Setting) -> str:
+        """A setting as people write it."""
+        return f"{value:.9g}" if isinstance(value, float) else str(value)
 
 
 def different(first: Structure, other: Structure, pairing: Pairing) -> tuple[Different, ...]:

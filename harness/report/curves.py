@@ -35,17 +35,21 @@ def loss_chart(result: ScenarioResult, mode: Mode, losses: pd.DataFrame, backend
     curves = {"reference": losses["reference"]} | {name: losses[name] for name in ran}
     if result.inputs.steps_per_epoch > 1:
         curves |= {"epoch mean": losses["epoch_mean"]}
+    styles = _places(backends) | {"reference": "reference", "epoch mean": "mean"}
+    return loss_curves(losses["step"].to_numpy(), curves, styles)
+
+
+def loss_curves(steps: NDArray[np.int64], curves: Mapping[str, Any], styles: Mapping[str, Any]) -> Chart:
+    """Losses over the steps, by label: a colour's number, or "reference" or "mean", for each."""
     values = np.array(list(curves.values()), dtype=np.float64)
     finite = values[np.isfinite(values)]
     positive = finite[finite > 0]
     log = bool(len(positive) and finite.min() >= 0 and positive.max() > DECADE * positive.min())
     rows = keep(values)
-    styles = _places(backends) | {"reference": "reference", "epoch mean": "mean"}
     series = [
         {"label": name, "style": styles[name], "y": numbers(y[rows], 9)} for name, y in zip(curves, values, strict=True)
     ]
-    steps = losses["step"].to_numpy()
-    return {"x": steps[rows].tolist(), "log": log, "bound": False, "series": series} | _captions(curves, steps, rows)
+    return {"x": steps[rows].tolist(), "log": log, "bound": False, "series": series} | captions(curves, steps, rows)
 
 
 def error_chart(result: ScenarioResult, mode: Mode, backends: Sequence[str]) -> Chart | None:
@@ -68,7 +72,7 @@ def error_chart(result: ScenarioResult, mode: Mode, backends: Sequence[str]) -> 
         for (name, course), y in zip(found.items(), values, strict=True)
     ]
     chart = {"x": steps[rows].tolist(), "log": True, "bound": True, "series": series, "quantities": names}
-    return chart | _captions(dict(zip(found, values, strict=True)), steps, rows)
+    return chart | captions(dict(zip(found, values, strict=True)), steps, rows)
 
 
 def numbers(values: NDArray[np.float64], digits: int) -> list[float | None]:
@@ -76,7 +80,7 @@ def numbers(values: NDArray[np.float64], digits: int) -> list[float | None]:
     return [float(f"{value:.{digits}g}") if np.isfinite(value) else None for value in values]
 
 
-def _captions(curves: Mapping[str, Any], steps: NDArray[np.int64], rows: NDArray[np.int64]) -> Chart:
+def captions(curves: Mapping[str, Any], steps: NDArray[np.int64], rows: NDArray[np.int64]) -> Chart:
     """What the curves do not show: steps without a finite number, and those that were left out."""
     gaps = {name: ~np.isfinite(np.asarray(curve, dtype=np.float64)) for name, curve in curves.items()}
     notes = [

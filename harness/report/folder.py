@@ -12,8 +12,8 @@ from isograd.visible import as_cell
 if TYPE_CHECKING:
     import pandas as pd
 
-    from isograd.ports.result import Checked
     from isograd.report import Difference, Report
+    from isograd.report.ports import Checked
 
 
 def write(report: Report, folder: Path) -> Path:
@@ -51,14 +51,23 @@ def write_difference(difference: Difference, folder: Path) -> Path:
 
 
 def write_port(checked: Checked, folder: Path) -> Path:
-    """What came of a port: the text of the terminal, the two tables, and which parameter is which."""
-    from isograd.report.port import plain_text
+    """All files of what came of a port, whole or not at all.
+
+    Raises:
+        ReportError: the folder holds something other than a report, or cannot be written.
+    """
+    from isograd.report.ports.html import html
+    from isograd.report.ports.markdown import markdown
+    from isograd.report.ports.text import plain_text
 
     with staged(folder, {"green": checked.green, "port": checked.port.name}) as staging:
-        _csv(checked.summary, staging / "summary.csv")
+        for name in ("summary", "losses", "weights"):
+            _csv(getattr(checked, name), staging / f"{name}.csv")
         _parquet(checked.quantities, staging / "quantities.parquet")
-        (staging / "map.json").write_bytes(encoded(map_of(checked)))
-        (staging / "report.txt").write_bytes(encoded(plain_text(checked)))
+        texts = {"map.json": map_of(checked.results), "report.txt": plain_text(checked)}
+        texts |= {"README.md": markdown(checked), "index.html": html(checked)}
+        for name, text in texts.items():
+            (staging / name).write_bytes(encoded(text))
     return folder
 
 
@@ -93,7 +102,7 @@ def _csv(frame: pd.DataFrame, path: Path) -> None:
     """A table as CSV, whose texts are safe in a spreadsheet; numbers stay as they are."""
     texts = frame.select_dtypes(include=["object", "string"]).columns
     shown = frame.assign(**{name: frame[name].map(lambda x: as_cell(x) if isinstance(x, str) else x) for name in texts})
-    shown.to_csv(path, index=False, lineterminator="\n")
+    shown.rename(columns=as_cell).to_csv(path, index=False, lineterminator="\n")
 
 
 def _parquet(frame: pd.DataFrame, path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -23,13 +24,17 @@ SPECIAL = re.compile(r"[\\`*_\[\]|~$#@!]")
 
 def markdown(report: Report) -> str:
     """The page. Every value that the template prints is escaped, for Markdown and for HTML."""
-    env = templates("isograd.report", True, escaped)
-    env.filters |= {"code": code, "pre": pre, "short": short}
     sections = [scenario_rows(report, result, losses=LOSSES, weights=WEIGHTS) for result in report.results]
     for section in sections:
         section["worst"] = _worst(section)
-    page = env.get_template("report.md").render(**overview(report), sections=sections)
-    return re.sub(r"\n{3,}", "\n\n", page)
+    return rendered("report.md", **overview(report), sections=sections)
+
+
+def rendered(template: str, **told: Any) -> str:
+    """A template's page, without the blank lines that its statements leave."""
+    env = templates("isograd.report", True, escaped)
+    env.filters |= {"code": code, "pre": pre, "short": short}
+    return re.sub(r"\n{3,}", "\n\n", env.get_template(template).render(isograd=version("isograd"), **told))
 
 
 def _worst(section: dict[str, Any]) -> list[dict[str, Any]]:

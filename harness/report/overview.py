@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from importlib.metadata import version
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -45,13 +44,21 @@ def overview(report: Report) -> Rows:
         "green": report.green,
         "headline": headline(report),
         "scope": _scope(report),
-        "isograd": version("isograd"),
         "backends": backends,
         "counts": {str(v): n for v in MEANING if (n := sum(cell.verdict is v for cell in cells))},
-        "meaning": {str(v): {"sign": s, "tone": t, "text": m, "green": v.green} for v, (s, t, m) in MEANING.items()},
+        "meaning": meanings({verdict: text for verdict, (_, _, text) in MEANING.items()}),
         "absent": report.absent,
         "environments": {backend: seen[backend] for backend in backends},
         "verdicts": [verdict_row(result, backends) for result in report.results],
+    }
+
+
+def meanings(texts: Mapping[Verdict, str]) -> Rows:
+    """What pages show of each of these verdicts: its sign, its tone, what it means."""
+    signs = {verdict: (sign, tone) for verdict, (sign, tone, _) in MEANING.items()}
+    return {
+        str(verdict): {"sign": signs[verdict][0], "tone": signs[verdict][1], "text": text, "green": verdict.green}
+        for verdict, text in texts.items()
     }
 
 

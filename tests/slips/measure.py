@@ -14,8 +14,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from isograd.judging import Verdict
-from isograd.ports import Result, check
-from isograd.ports.result import RULES
+from isograd.ports.checking import check
+from isograd.ports.result import RULES, Result
 from isograd.structure import Structure
 
 ROOT = Path(__file__).parents[2]

@@ -76,9 +76,11 @@
     const lines = chart.series.map((s) => lineOf(s.style, chart.x.length > 300));
     const said = (s) => (u, v, i, at) => {
       if (at === null || at === undefined) return "–";
-      if (s.y[at] === null) return "not finite";
+      if (s.y[at] === null) return s.of?.[at] === null ? "–" : "not finite";
       return s.of ? `${s.y[at]} (${chart.quantities[s.of[at]]})` : String(s.y[at]);
     };
+    const step = (x) =>
+      chart.parts ? `${Math.floor(x)}, ${chart.parts[Math.round((x % 1) * chart.parts.length)]}` : String(x);
     const showLast = (u) => u.setLegend({ idx: chart.x.length - 1 });
     const axis = {
       stroke: colour("--muted"),
@@ -95,7 +97,7 @@
         { ...axis, size: 52, ...(log ? log.axis : {}) },
       ],
       series: [
-        { label: "step", value: (u, v, i, at) => (at === null || at === undefined ? "–" : String(chart.x[at])) },
+        { label: "step", value: (u, v, i, at) => (at === null || at === undefined ? "–" : step(chart.x[at])) },
         ...chart.series.map((s, i) => ({
           label: s.label,
           stroke: lines[i].stroke,

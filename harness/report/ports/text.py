@@ -11,20 +11,21 @@ from rich.table import Table
 from rich.text import Text
 
 from isograd.judging import describe
-from isograd.ports.result import RULES, STARTS, Cell, Checked, Result
+from isograd.ports.result import RULES, STARTS, Cell, Result, Stage
+from isograd.report.ports import Checked
 from isograd.report.text import STYLE
+from isograd.visible import visible
 
 MANY = 8  # settings that are listed; more of one kind are one mistake
 
 
 def checked_text(checked: Checked) -> RenderableType:
     """A row a side, a column a stage; below, for each side what decides and what is known of it."""
-    found = dict.fromkeys(stage for result in checked.results for stage in result.cells)
-    stages = sorted(found, key=lambda stage: stage != RULES)  # in the order in which they decide
+    stages = stages_of(checked)
     table = Table(header_style="bold", title=_title(checked), title_justify="left")
     table.add_column("side", overflow="fold")
-    for stage in stages:
-        table.add_column(_heading(stage, checked), overflow="fold")
+    for heading in stages.values():
+        table.add_column(heading, overflow="fold")
     for result in checked.results:
         cells = [result.cells.get(stage) for stage in stages]
         table.add_row(Text(result.side), *(_cell_text(cell) for cell in cells))
@@ -42,7 +43,7 @@ def plain_text(checked: Checked) -> str:
     """The same for a file."""
     file = StringIO()
     Console(file=file, width=WIDTH).print(checked_text(checked), soft_wrap=True)
-    return file.getvalue()
+    return visible(file.getvalue())
 
 
 def _title(checked: Checked) -> Text:
@@ -53,9 +54,12 @@ def _title(checked: Checked) -> Text:
     return Text(f"{checked.port.name}: {checked.steps} steps, {judged}")
 
 
-def _heading(stage: str, checked: Checked) -> str:
+def stages_of(checked: Checked) -> dict[Stage, str]:
+    """What the stages are called, in the order in which they decide."""
+    found = dict.fromkeys(stage for result in checked.results for stage in result.cells)
     dtype = checked.origin.dtype if checked.origin else ""
-    return {RULES: "rules (float64)", "resync": f"step by step ({dtype})", "free": f"free ({dtype})"}.get(stage, stage)
+    names = {RULES: "rules (float64)", "resync": f"step by step ({dtype})", "free": f"free ({dtype})"}
+    return {stage: names.get(stage, stage) for stage in sorted(found, key=lambda stage: stage != RULES)}
 
 
 def _cell_text(cell: Cell | None) -> Text:
@@ -81,7 +85,7 @@ def _behind(checked: Checked, result: Result) -> Iterator[RenderableType]:
     begin = result.cells.get(STARTS)
     if begin is not None and not begin.verdict.green and begin is not cell:
         yield Padding(Text(f"starts: {begin.judgement.message}", "red"), (0, 0, 0, 4), expand=False)
-    for words in dict.fromkeys(said for of in result.cells.values() if of.verdict.green for said in _said(of)):
+    for words in said(result):
         yield Padding(Text(words, "cyan"), (0, 0, 0, 4), expand=False)
     if result.pairing is not None and result.pairing.how != "name":
         pairs = len(result.pairing.params)
@@ -94,11 +98,15 @@ def _behind(checked: Checked, result: Result) -> Iterator[RenderableType]:
         yield Padding(Text(line, "yellow"), (0, 0, 0, 4), expand=False)
 
 
+def said(result: Result) -> list[str]:
+    """What is known to be otherwise on a side; the same of several modules, or stages, once."""
+    return list(dict.fromkeys(words for of in result.cells.values() if of.verdict.green for words in _said(of)))
+
+
 def _said(cell: Cell) -> list[str]:
-    """What is known to be otherwise on a side; the same of several modules once."""
     reasons = [convention.reason.partition(" (n = ")[0] for convention in cell.conventions]
     rest = [words for words in cell.judgement.message.split("; ") if words and "(n = " not in words]
-    return list(dict.fromkeys([*reasons, *rest]))
+    return [*reasons, *rest]
 
 
 def green_sentence(result: Result) -> str:
