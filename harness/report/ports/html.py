@@ -25,6 +25,7 @@ def html(checked: Checked) -> str:
         rows["sides"],
         **rows,
         labels={name: label for name, (label, _) in drawn.items()},
+        charts_of={sort: [name for name in drawn if name.startswith(sort)] for sort in ("loss", "error")},
         modules=module_tree(checked),
         losses=loss_rows(checked, LOSSES),
         weights=weight_rows(checked, WEIGHTS),
