@@ -13,7 +13,9 @@ from isograd.ports.checking import check
 from isograd.ports.pairing import Pairing
 from isograd.ports.result import STARTS
 from isograd.ports.starts import order, starts
+from isograd.ports.trying import exchanged
 from isograd.report.ports.text import plain_text
+from isograd.structure import Call, Structure, Unit
 
 pytest.importorskip("torch")
 
@@ -56,6 +58,38 @@ def batches():
 """
 
 
+CALLED = """
+import numpy as np
+
+def _attention(names, order):
+    import torch
+    from torch import nn
+
+    class Attention(nn.Module):
+        def __init__(self):
+            super().__init__()
+            for name in names:
+                setattr(self, name, nn.Linear(8, 8))
+
+        def forward(self, x):
+            made = {at: getattr(self, names[at])(x) for at in order}
+            q, k, v = made[0], made[1], made[2]
+            return getattr(self, names[3])(torch.softmax(q @ k.T, -1) @ v)
+
+    model = Attention()
+    return model, nn.CrossEntropyLoss(), torch.optim.SGD(model.parameters(), 0.1)
+
+def attention():
+    return _attention(("query", "key", "value", "dense"), (0, 1, 2))
+
+def called_backwards():
+    return _attention(("q_proj", "k_proj", "v_proj", "out_proj"), (2, 1, 0))
+
+def batches():
+    yield np.random.default_rng(0).normal(size=(6, 8)), np.arange(6)
+"""
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> str:
     (tmp_path / "port.py").write_text(FILE)
@@ -92,6 +126,31 @@ def test_what_a_model_draws_is_said_and_is_the_cause(file: str) -> None:
 def test_an_option_that_is_none_of_the_ports(options: dict[str, dict[str, str]], words: str, file: str) -> None:
     with pytest.raises(IsogradError, match=words):
         check(file, steps=1, runs=1, **options)  # type: ignore[arg-type]
+
+
+def test_what_is_called_in_another_order_is_paired_by_trying(tmp_path: Path) -> None:
+    (tmp_path / "port.py").write_text(CALLED)
+    result = check(tmp_path / "port.py", steps=1, mode="resync", runs=2).results[1]
+    assert result.green
+    assert result.pairing is not None
+    assert result.pairing.units["q_proj"] == "query"
+
+
+def test_counterparts_are_not_exchanged_where_names_say_otherwise() -> None:
+    names = ("query", "key", "value", "dense")
+    params = {"weight": (8, 8)}
+    units = tuple(Unit(name=name, cls="Linear", kind="linear", params=params) for name in names)
+    calls = tuple(Call(name=name) for name in names)
+    first = Structure(framework="", version="", dtype="float32", units=units, calls=calls)
+
+    def pairs(*there: str) -> set[tuple[str, ...]]:
+        pairing = Pairing(units=dict(zip(there, names, strict=True)))
+        return {tuple(other.units) for other in exchanged(pairing, first, "dense")}
+
+    assert pairs("q_proj", "k_proj", "v_proj", "o_proj") == set()
+    assert [other.units for other in exchanged(Pairing(units={"k": "query", "q": "key"}), first, "dense")] == [
+        {"k": "key", "q": "query"}
+    ]
 
 
 def test_two_draws_of_one_distribution_are_alike_and_of_another_not() -> None:

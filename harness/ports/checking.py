@@ -22,9 +22,10 @@ from isograd.ports.known import Convention, variances
 from isograd.ports.pairing import Pairing, pair
 from isograd.ports.request import Port, port_of
 from isograd.ports.result import RULES, STARTS, Cell, Result, Stage
-from isograd.ports.settings import different
+from isograd.ports.settings import Different, different
 from isograd.ports.sides import Files, SideError, Work, describe, given_by, names, take_batches, working
 from isograd.ports.starts import order, starts
+from isograd.ports.trying import exchanged
 from isograd.ports.without import Without
 from isograd.report.ports import Checked
 from isograd.scratch import scratch
@@ -162,18 +163,54 @@ class Checking:
         stages: list[tuple[Stage, str, Mode]] = [(mode, of.dtype, mode) for mode in self.modes]
         if at:
             stages.insert(0, (RULES, "float64", "resync"))
-        return {
-            stage: self.works[at].ask(
-                "record",
-                batches=str(self.batches),
-                initial=self.files["initial-0"],
-                states=self.files["states"] if mode == "resync" else "",
-                dtype=dtype,
-                out=self.files[f"trace-{at}-{stage}"],
-                **names(paired),
-            )
-            for stage, dtype, mode in stages
-        }
+        return {stage: self._ask(at, stage, dtype, mode) for stage, dtype, mode in stages}
+
+    def _ask(self, at: int, stage: Stage, dtype: str, mode: Mode) -> Future[None]:
+        return self.works[at].ask(
+            "record",
+            batches=str(self.batches),
+            initial=self.files["initial-0"],
+            states=self.files["states"] if mode == "resync" else "",
+            dtype=dtype,
+            out=self.files[f"trace-{at}-{stage}"],
+            **names(self.paired[at]),
+        )
+
+    def _repaired(self, at: int, of: Structure, ran: Mapping[Stage, Future[None]]) -> Mapping[Stage, Future[None]]:
+        """A side's runs, with the pairing by which its rules come right the furthest."""
+        label, changed = self.port.sides[at].label, False
+        try:
+            ran[RULES].result()
+            cell = self._cell(at, label, RULES, "float64", of)
+            while (unit := _of_forward(cell)) and (better := self._exchanged(at, of, cell, unit)):
+                cell, changed = better, True
+        except SideError:
+            return ran
+        if not changed:
+            return ran
+        self._ask(at, RULES, "float64", "resync").result()
+        return self._record(at, of)
+
+    def _exchanged(self, at: int, of: Structure, cell: Cell, unit: str) -> Cell | None:
+        """The rules' cell with the first exchange of counterparts by which they come right further."""
+        before = self.paired[at]
+        assert before is not None
+        for other in exchanged(before, self.first, unit):
+            self.paired[at] = other
+            self._ask(at, RULES, "float64", "resync").result()
+            found = self._cell(at, cell.side, RULES, "float64", of)
+            if self._place(found) > self._place(cell):
+                return found
+        self.paired[at] = before
+        return None
+
+    def _place(self, cell: Cell) -> tuple[float, int]:
+        """How far a cell is right: to which step, and which quantity of it."""
+        first, step = cell.judgement.first, cell.judgement.step
+        if cell.verdict.green:
+            return (float("inf"), 0)
+        order = list(self.truth["resync"])
+        return (-1, 0) if step is None or first not in order else (step, order.index(first))
 
     # ------------------------------------------------------------ judging
 
@@ -181,9 +218,7 @@ class Checking:
         if isinstance(of, SideError):
             return _failed(label, of)
         paired = self.paired[at]
-        settings = different(self.first, of, paired) if paired else ()
-        settings = tuple(d for d in settings if not self.without.covers(d.at.rpartition(", ")[2]))
-        result = Result(label, of, paired, settings, left_out=dict(self.without.reasons))
+        result = Result(label, of, paired, self._settings(of, paired), left_out=dict(self.without.reasons))
         if paired and not paired.whole:
             text = "parameters without a counterpart: " + "; ".join(
                 f"{whose} {', '.join(of[:5])}{' …' if len(of) > 5 else ''}"
@@ -191,6 +226,10 @@ class Checking:
                 if of
             )
             return replace(result, cells={"pairing": Cell(label, "pairing", of.dtype, _structural(text))})
+        if paired and paired.how == "order":
+            futures = self._repaired(at, of, futures)
+            paired = self.paired[at]
+            result = replace(result, pairing=paired, settings=self._settings(of, paired))
         cells: dict[Stage, Cell] = {}
         for stage, future in futures.items():
             if stage != RULES and not self.bounds.envelope("resync"):
@@ -207,6 +246,10 @@ class Checking:
         if self.starts and paired:
             cells[STARTS] = self._starts(at, label, of, paired)
         return replace(result, cells=cells, cause=self._cause(at, of, replace(result, cells=cells)))
+
+    def _settings(self, of: Structure, paired: Pairing | None) -> tuple[Different, ...]:
+        found = different(self.first, of, paired) if paired else ()
+        return tuple(d for d in found if not self.without.covers(d.at.rpartition(", ")[2]))
 
     def _starts(self, at: int, label: str, of: Structure, paired: Pairing) -> Cell:
         """Whether it begins as the origin does, and with the same data."""
@@ -375,6 +418,14 @@ class Checking:
         settings = {paired.units.get(unit.name, ""): unit.settings for unit in of.units}
         states = self.files.columns("states") if mode == "resync" else None
         return variances(self.first, settings, self.truth[mode], states, self.initial)
+
+
+def _of_forward(cell: Cell) -> str:
+    """The unit whose output is the first difference of the first step; "" where it is anything else."""
+    found = cell.judgement
+    if cell.verdict is not Verdict.DIVERGES or found.structural or found.step or not found.first.startswith("forward/"):
+        return ""
+    return found.first.partition("/")[2].partition(":")[0].partition("[")[0]
 
 
 def _orders(here: Structure, there: Structure, pairing: Pairing | None) -> tuple[list[str], list[str]]:
