@@ -195,7 +195,8 @@ class PaddleFramework(Framework):
         def value(name: str) -> Any:
             return group.get(name, getattr(optimizer, f"_{name}", defaults.get(name)))
 
-        settings: dict[str, Setting] = {"lr": float(optimizer.get_lr())}
+        factor = getattr(parameter, "optimize_attr", {}).get("learning_rate", 1.0)  # its own, or its group's
+        settings: dict[str, Setting] = {"lr": float(optimizer.get_lr()) * float(factor)}
         names = {"beta1": "beta1", "beta2": "beta2", "epsilon": "epsilon", "momentum": "momentum", "rho": "rho"}
         names |= {"use_nesterov": "nesterov", "centered": "centred", "amsgrad": "amsgrad"}
         for own, name in names.items():

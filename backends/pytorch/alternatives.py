@@ -49,10 +49,20 @@ def cut(args: Args) -> Iterator[Other]:
         yield Other(said, _detached([i]))
     if at:
         yield Other("detached there (stop_gradient): no gradient goes through it", _detached(at))
+    for place, joined in enumerate(args[0]) if args and isinstance(args[0], (tuple, list)) else ():
+        if isinstance(joined, torch.Tensor) and joined.requires_grad:
+            words = (
+                f"part {place} of what it joins is detached there (stop_gradient): no gradient goes through it (a skip)"
+            )
+            yield Other(words, _part_detached(place))
 
 
 def _detached(at: Sequence[int]) -> Callable[..., Any]:
     return lambda f, a, o: f(*(x.detach() if i in at else x for i, x in enumerate(a)), **o)
+
+
+def _part_detached(place: int) -> Callable[..., Any]:
+    return lambda f, a, o: f([x.detach() if i == place else x for i, x in enumerate(a[0])], *a[1:], **o)
 
 
 def _flat(args: Args) -> Iterator[Any]:
@@ -327,6 +337,10 @@ def _of_sums(args: Args) -> Iterator[Other]:
     yield Other("the second part of the sum is left out there (a residual, skip or bias is missing)", _only(0))
     yield Other("the first part of the sum is left out there (a residual or skip is missing)", _only(1))
     for at, which in enumerate(("first", "second")):
+        if isinstance(args[at], torch.Tensor) and args[at].dim() > 1 and args[at].shape[-2] > 1:
+            words = f"the {which} part of the sum is missing at the first place there (class token)"
+            yield Other(words, _but_first(at))
+    for at, which in enumerate(("first", "second")):
         yield Other(f"the {which} part of the sum is {{x}} times as large there (scaled)", _part_scaled(at), 2.0)
     yield Other("the second part is subtracted there, not added", lambda f, a, o: f(a[0], -a[1], *a[2:], **o))
     yield Other("multiplied there, not added", lambda f, a, o: a[0] * a[1])
@@ -371,6 +385,15 @@ def _mask_transposed(at: int) -> Callable[..., Any]:
     return lambda f, a, o: f(*(v.transpose(-1, -2) if i == at else v for i, v in enumerate(a)), **o)
 
 
+def _but_first(at: int) -> Callable[..., Any]:
+    def call(f: Any, a: Any, o: Any) -> Any:
+        kept = torch.ones_like(a[at].select(-1, 0))[..., None]
+        kept[..., 0, :] = 0
+        return f(*(value * kept if i == at else value for i, value in enumerate(a)), **o)
+
+    return call
+
+
 def _part_scaled(at: int) -> Callable[..., Any]:
     return lambda f, a, o, x: f(*(value * x if i == at else value for i, value in enumerate(a)), **o)
 
@@ -389,6 +412,11 @@ def _of_means(args: Args, options: Options) -> Iterator[Other]:
     for name in ("sum", "mean", "amax"):
         yield Other(f"a {name.removeprefix('a')} there", _method(name))
     where = options.get("dim", args[1] if len(args) > 1 else None)
+    if where is not None:
+        name = "over all axes there, samples too (the whole batch)"
+        yield Other(name, lambda f, a, o: f(a[0]), anywhere=True)
+    if isinstance(where, (tuple, list)) and 0 not in where and args[0].dim() > len(where):
+        yield Other("over axis 0 too there (the whole batch)", _over_samples_too, anywhere=True)
     if isinstance(where, int):
         for axis in range(args[0].dim()):
             yield Other(f"over axis {axis} there", _along(axis))
@@ -402,6 +430,11 @@ def _along(axis: int) -> Callable[..., Any]:
 
 def _method(name: str) -> Callable[..., Any]:
     return lambda f, a, o: getattr(a[0], name)(*a[1:], **o)
+
+
+def _over_samples_too(f: Any, a: Args, o: Options) -> Any:
+    where = o.get("dim", a[1] if len(a) > 1 else ())
+    return f(a[0], dim=(0, *where))
 
 
 def _place(a: Args, o: Options, at: int) -> Any:
@@ -936,6 +969,20 @@ def _of_losses(args: Args, options: Options) -> Iterator[Other]:
     yield Other("of what has been through a sigmoid there", lambda f, a, o: f(a[0].sigmoid(), *a[1:], **o))
 
 
+def _of_weighted_positives(args: Args, options: Options) -> Iterator[Other]:
+    given = options.get("pos_weight", args[5] if len(args) > 5 else None)
+
+    def instead(f: Any, a: Any, o: Any, **other: Any) -> Any:
+        return f(*a[:2], **{**{k: v for k, v in o.items() if k not in ("weight", "pos_weight")}, **other})
+
+    if given is not None:
+        words = "the weight of positives (pos_weight) is that of all samples there (weight)"
+        yield Other(words, lambda f, a, o: instead(f, a, o, weight=given))
+        yield Other("the weight of positives (pos_weight) is missing there", lambda f, a, o: instead(f, a, o))
+    words = "the weight of positives (pos_weight) is {x} there"
+    yield Other(words, lambda f, a, o, x: instead(f, a, o, pos_weight=a[0].new_tensor(x)), 2.0)
+
+
 # ---------------------------------------------------------------- constants
 
 
@@ -1011,6 +1058,7 @@ TABLE: Mapping[tuple[str, ...], Callable[[Args, Options], Iterator[Other]]] = {
     ("conv_transpose2d",): _of_transposed_convolutions,
     ("interpolate", "upsample"): _of_resizing,
     ("cross_entropy",): _of_cross_entropy,
+    ("binary_cross_entropy_with_logits",): _of_weighted_positives,
     (
         "mse_loss", "l1_loss", "smooth_l1_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits", "kl_div",
         "nll_loss", "huber_loss",

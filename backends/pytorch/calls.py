@@ -34,6 +34,7 @@ def mode(see: Callable[[int, Any, Any, Any], Any], parts: Mapping[str, Callable[
         see: of its number, the function, arguments and options.
         parts: functions that are called in the place of others by name, and whose own calls are seen.
     """
+    aside = (*OURS, f"{Path(torch.__file__).parent / 'optim'}{os.sep}")  # an update is no part of the model
 
     class Seeing(torch.overrides.TorchFunctionMode):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -43,7 +44,7 @@ def mode(see: Callable[[int, Any, Any, Any], Any], parts: Mapping[str, Callable[
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             caller, options = sys._getframe(1).f_code, kwargs or {}
             name = getattr(func, "__name__", "")
-            ours = caller.co_filename.startswith(OURS) and caller.co_filename not in THEIRS
+            ours = caller.co_filename.startswith(aside) and caller.co_filename not in THEIRS
             if (ours and caller.co_name != WITHOUT_DROPOUT) or name in LOOKS:
                 return func(*args, **options)
             if name in parts:

@@ -270,6 +270,8 @@ class Checking:
         drawn = [f"{built.random} of {side.label}" for side, built in sides if built.random]
         if drawn and not result.green:
             return f"{', '.join(drawn)} draws random numbers: two runs cannot draw the same; have the batches hold them"
+        if shaped := _of_another_shape(result):
+            return shaped
         guilty = self._guilty(at, of, result)
         if guilty is None:
             return ""
@@ -418,6 +420,15 @@ class Checking:
         settings = {paired.units.get(unit.name, ""): unit.settings for unit in of.units}
         states = self.files.columns("states") if mode == "resync" else None
         return variances(self.first, settings, self.truth[mode], states, self.initial)
+
+
+def _of_another_shape(result: Result) -> str:
+    """The settings of the first unit whose output has another shape there: no numbers can confirm them."""
+    cell = result.cells.get(RULES)
+    if cell is None or not cell.judgement.structural or cell.comparison is None:
+        return ""
+    unit = cell.judgement.first.partition("/")[2].partition(":")[0].partition("[")[0]
+    return "; ".join(different.sentence for different in result.settings if different.at == unit)
 
 
 def _of_forward(cell: Cell) -> str:

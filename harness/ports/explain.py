@@ -89,14 +89,14 @@ def _set(guilty: Guilty, attempt: Try) -> str:
     tried = [(different, change) for different in guilty.settings if (change := _change_of(different, guilty))]
     if not tried:
         return ""
-    alone = [[change] for _, change in tried]
-    together = [[change for _, change in tried]] if len(tried) > 1 else []
-    said = attempt([*alone, *together], False)
-    for (different, _), of in zip(tried, said, strict=False):
+    kinds = list(dict.fromkeys((d.at.startswith("optimizer"), d.name) for d, _ in tried))
+    alike = [[(d, c) for d, c in tried if (d.at.startswith("optimizer"), d.name) == kind] for kind in kinds]
+    alone = [[pair] for pair in tried]
+    several = [some for some in alike if len(some) > 1] + ([tried] if len(kinds) > 1 else [])
+    trials = [*alone, *several]
+    for some, of in zip(trials, attempt([[change for _, change in some] for some in trials], False), strict=False):
         if of["outside"] == []:
-            return _sentence(different)
-    if together and len(said) > len(alone) and said[-1]["outside"] == []:
-        return "; ".join(_sentences([different for different, _ in tried]))
+            return "; ".join(_sentences([different for different, _ in some]))
     # up to the update all is right, and the rule of the update is another: no number can say more
     rules = [different for different, _ in tried if different.name == "rule"]
     return _sentence(rules[0]) if rules and guilty.kind in ("state", "weight") else ""

@@ -199,6 +199,7 @@ def _of_data(guilty: Guilty) -> Iterator[Candidate]:
         )
         yield Candidate(f"the {words} are {{x}} times as large there", (scale,), 1.0)
         yield Candidate(f"{{x}} is added to the {words} there", (move,), 0.0)
+        yield Candidate(f"the {words} are cast to whole numbers there (int)", (data | {"name": "truncated"},))
         for name in ("standardised by feature", "standardised as one", "standardised by sample"):
             for correction in (0, 1):
                 change = data | {"name": name, "value": correction}

@@ -104,6 +104,7 @@ def _listed(origin: Origin, first: str, in_parts: bool) -> list[Call]:
         made = function(*args, **options)
         if backward:
             call.others = list(session.framework.cut(function, args, options))
+            call.given = [given for given in pool.instead(args, None) if given.neighbour]
         else:
             call.others = list(session.framework.others(function, args, options))
             call.given = list(pool.instead(args, made))
@@ -170,16 +171,22 @@ def _tried(calls: Sequence[Call], region: Sequence[Call]) -> Iterator[tuple[Call
             if other.anywhere:
                 alike.setdefault(other.words, []).append((call, other))
     for some in alike.values():
-        if len({call.name for call, _ in some}) > 1:
+        if len(some) > 1:
             yield *some[0], [call.number for call, _ in some]
     for call in region:
-        for given in call.given:
-            yield call, Other(_words_of(given, calls), given), [call.number]
+        for at, given in enumerate(call.given):
+            other = Other(_words_of(given, calls), given)
+            if not given.neighbour:
+                yield call, other, [call.number]
+            elif fresh(other, at, numbers := lines(call)):
+                yield call, other, numbers
 
 
 def _words_of(given: Given, calls: Sequence[Call]) -> str:
     """What is said of a call with other tensors."""
     (_, name), *_ = given.of
+    if given.neighbour:
+        return f"it has the parameters of {given.neighbour} beside it there, in place of its own: that is used twice"
     if isinstance(name, str):
         unit = name.rpartition(".")[0]
         return f"it has the parameters of {unit} there, in place of its own: the same layer is used twice, or another"

@@ -127,6 +127,7 @@ DATA: Mapping[str, Callable[[Array, Any], Array]] = {
     "scaled": lambda a, by: a * by if a.dtype.kind == "f" else a,
     "moved": lambda a, by: a + by if a.dtype.kind == "f" else a,
     "reversed": lambda a, axis: np.flip(a, axis) if a.ndim > axis else a,
+    "truncated": lambda a, _: np.trunc(a) if a.dtype.kind == "f" else a,
     "standardised by feature": lambda a, correction: _standardised(a, 0, correction),
     "standardised as one": lambda a, correction: _standardised(a, None, correction),
     "standardised by sample": lambda a, correction: _standardised(a, tuple(range(1, a.ndim)), correction),

@@ -19,19 +19,34 @@ class Given:
     Attributes:
         of: which argument, and which tensor: a parameter by its key, or what a call has made by its number.
         added: whether it is added to the result.
+        neighbour: the layer beside its own, of the same parent, whose parameters it has, in every block alike; "" for
+            another.
     """
 
     of: tuple[tuple[int, str | int], ...]
     added: bool = False
+    neighbour: str = ""
 
     def __call__(
         self, params: Mapping[str, Any], made: Mapping[int, Any], function: Any, args: Any, options: Any
     ) -> Any:
         """The call's result."""
-        given = {at: params[name] if isinstance(name, str) else made[name] for at, name in self.of}
+        if self.neighbour:
+            keys = {id(tensor): key for key, tensor in params.items()}
+            own = {at: keys[id(value)] for at, value in enumerate(args) if id(value) in keys}
+            given = {at: params[beside(key, self.neighbour)] for at, key in own.items()}
+        else:
+            given = {at: params[name] if isinstance(name, str) else made[name] for at, name in self.of}
         if self.added:
             return function(*args, **options) + next(iter(given.values()))
         return function(*(given.get(at, value) for at, value in enumerate(args)), **options)
+
+
+def beside(key: str, unit: str) -> str:
+    """The parameter of the same name of a unit beside a parameter's own."""
+    own, _, param = key.rpartition(".")
+    parent = own.rpartition(".")[0]
+    return f"{parent}.{unit}.{param}" if parent else f"{unit}.{param}"
 
 
 @dataclass
@@ -56,6 +71,10 @@ class Pool:
         own = {at: self.params[id(value)] for at, value in enumerate(args) if id(value) in self.params}
         units = dict.fromkeys(key.rpartition(".")[0] for key in self.params.values())
         keys = set(self.params.values())
+        for neighbour in dict.fromkeys(unit.rpartition(".")[2] for unit in units) if own else ():
+            of = {at: beside(key, neighbour) for at, key in own.items()}
+            if keys.issuperset(of.values()) and set(of.values()).isdisjoint(own.values()):
+                yield Given(tuple(of.items()), neighbour=neighbour)
         for unit in units if own else ():
             of = {at: f"{unit}.{key.rpartition('.')[2]}" for at, key in own.items()}
             if keys.issuperset(of.values()) and set(of.values()).isdisjoint(own.values()):

@@ -68,7 +68,13 @@ class Origin:
 
     def outside(self, seen: Mapping[str, Array]) -> list[str]:
         """Which quantities are not the other side's, in order."""
-        return [name for name in self.bounds if name not in seen or not self.inside(name, seen[name])]
+        return [name for name in self.bounds if not self._is_seen(name, seen)]
+
+    def _is_seen(self, name: str, seen: Mapping[str, Array]) -> bool:
+        value = seen.get(name)
+        if value is None and name.startswith("state/"):  # without a gradient, a parameter has no slots to begin with
+            value = np.zeros_like(self.target[name])
+        return value is not None and self.inside(name, value)
 
     def inside(self, name: str, value: Array) -> bool:
         """Whether one quantity is the other side's."""
