@@ -15,6 +15,13 @@ def _linear(module: Any) -> Iterator[Part]:
         yield Part("bias", "bias")
 
 
+def _bilinear(module: Any) -> Iterator[Part]:
+    """The bias is (1, out)."""
+    yield Part("weight", "weight")
+    if module.bias is not None:
+        yield Part("bias", "bias", flat=True)
+
+
 def _attention(module: Any) -> Iterator[Part]:
     for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
         yield Part(f"{name}.weight", f"{name}.weight", swap=True)
@@ -84,7 +91,7 @@ def _loss(module: Any) -> dict[str, Any]:
 
 ROWS: Mapping[str, Row] = {
     "Linear": Row("linear", _linear),
-    "Bilinear": Row("bilinear", lambda module: [Part("weight", "weight"), Part("bias", "bias", flat=True)]),
+    "Bilinear": Row("bilinear", _bilinear),
     "Embedding": Row(
         "embedding",
         named("weight"),

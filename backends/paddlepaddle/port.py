@@ -113,7 +113,7 @@ class PaddleFramework(Framework):
 
     def copy_into(self, tensor: Any, values: Array) -> None:
         """In place."""
-        tensor.set_value(np.ascontiguousarray(values).astype(str(tensor.dtype).rpartition(".")[2]))
+        tensor.set_value(np.asarray(values, order="C").astype(str(tensor.dtype).rpartition(".")[2]))
 
     def gradient(self, parameter: Any) -> Array | None:
         """As autograd has left it."""

@@ -208,7 +208,7 @@ class Checking:
         found, t = cell.judgement, cell.judgement.step
         if found.structural or t is None:
             return None
-        columns, truth = self.files.columns(f"trace-{at}-{RULES}") or {}, self.truth["resync"]
+        columns, truth = self._columns(at, RULES, "resync"), self.truth["resync"]
         names = list(cell.comparison.measures)
         bounds = self.bounds.of("resync", "float64", names, (CONSTANTS, LEAST), of.least)
         without = {convention.quantity for convention in self._conventions(at, of, "resync")} - {found.first}
@@ -261,8 +261,7 @@ class Checking:
 
     def _cell(self, at: int, label: str, stage: Stage, dtype: str, of: Structure) -> Cell:
         mode: Mode = "free" if stage == "free" else "resync"
-        columns = self.files.columns(f"trace-{at}-{stage}") or {}
-        truth = self.truth[mode]
+        columns, truth = self._columns(at, stage, mode), self.truth[mode]
         wanted = [name for name in truth if name in columns or not _of_a_unit(name)]
         wanted = [name for name in wanted if "[" not in name or columns[name].shape == truth[name].shape]
         here = {name: truth[name] for name in wanted}
@@ -293,6 +292,12 @@ class Checking:
             reasons = dict.fromkeys([*(convention.reason for convention in shown), *said])
             judgement = replace(judgement, verdict=verdict, message="; ".join(reasons))
         return Cell(label, stage, dtype, judgement, comparison, shown)
+
+    def _columns(self, at: int, stage: Stage, mode: Mode) -> dict[str, Array]:
+        """What a side has recorded; an axis of one sample or place, which some layers need, is none."""
+        columns, truth = self.files.columns(f"trace-{at}-{stage}") or {}, self.truth[mode]
+        alike = {name: truth[name].shape for name in columns if name in truth and _alike(columns[name], truth[name])}
+        return {name: column.reshape(alike.get(name, column.shape)) for name, column in columns.items()}
 
     def _excuses(self, stage: Stage, of: Structure) -> list[tuple[str, str]]:
         """What a side may be further off by, for a written reason: kinds of bounds, each added to those before it."""
@@ -334,6 +339,11 @@ class Checking:
         settings = {paired.units.get(unit.name, ""): unit.settings for unit in of.units}
         states = load_arrays(Path(self.files["states"]))[0] if mode == "resync" else None
         return variances(self.first, settings, self.truth[mode], states, self.initial)
+
+
+def _alike(one: Array, other: Array) -> bool:
+    """Whether two columns have one shape, but for axes of one."""
+    return len(one) == len(other) and [n for n in one.shape[1:] if n != 1] == [n for n in other.shape[1:] if n != 1]
 
 
 def _of_a_unit(name: str) -> bool:

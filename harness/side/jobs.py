@@ -36,12 +36,8 @@ def describe(job: Mapping[str, Any]) -> None:
         name: optimizer.model_copy(update={"slots": slots[name]}) for name, optimizer in structure.optimizers.items()
     }
     structure = structure.model_copy(update={"calls": tuple(session.calls), "optimizers": optimizers})
-    save_arrays({name: _numpy(value) for name, value in initial.items()}, Path(job["out"]))
+    save_arrays({name: np.asarray(value, order="C") for name, value in initial.items()}, Path(job["out"]))
     Path(job["told"]).write_text(structure.model_dump_json(), "utf-8")
-
-
-def _numpy(value: Array) -> Array:
-    return np.ascontiguousarray(value)
 
 
 def record(job: Mapping[str, Any]) -> None:

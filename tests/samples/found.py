@@ -1,0 +1,57 @@
+"""Which samples show what is written down in `docs/found.md`, where both frameworks are read rightly and differ?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from tests.samples.listed import Sample
+
+
+@dataclass(frozen=True)
+class Found:
+    """A difference, or a defect, that samples show.
+
+    Attributes:
+        heading: of `docs/found.md`.
+        modules: whose samples, with commas between them; globs.
+        first: the first quantity that differs, without the sample's name; a glob.
+        those: which of their samples.
+        runs: False for what breaks the process, or what comes after it in the process: it is not run.
+    """
+
+    heading: str
+    modules: str
+    first: str = "*"
+    those: Callable[[Sample], bool] = lambda sample: True
+    runs: bool = True
+
+    def is_of(self, sample: Sample) -> bool:
+        """Whether a sample is one of them."""
+        return any(fnmatchcase(sample.module, glob) for glob in self.modules.split(",")) and self.those(sample)
+
+
+def found_of(sample: Sample, first: str) -> Found | None:
+    """What accounts for a sample's first divergence; None where nothing that is written down does."""
+    short = first.replace(f"of.{sample.name}.", "")
+    return next((found for found in FOUND if found.is_of(sample) and fnmatchcase(short, found.first)), None)
+
+
+def not_run(sample: Sample) -> Found | None:
+    """Why a sample is better not run."""
+    return next((found for found in FOUND if not found.runs and found.is_of(sample)), None)
+
+
+def _ignores(sample: Sample) -> bool:
+    return sample.given["ignore_index"] >= 0
+
+
+FOUND: tuple[Found, ...] = (
+    Found("nll_loss writes outside its memory where a label is ignored", "NLLLoss", those=_ignores, runs=False),
+    Found("batch_norm without a bias has no gradient of its weight", "BatchNorm*", "grad/layer.weight"),
+    Found("elu's gradient cancels far below 0", "ELU", "backward/*"),
+    Found("multi_margin_loss subtracts a number of float32", "MultiMarginLoss"),
+    Found("soft_margin_loss cancels where it is small", "SoftMarginLoss"),
+    Found("kl_div has no gradient of its label", "KLDivLoss", "*input1*"),
+)
