@@ -95,6 +95,7 @@ MAY_NAME = {
     "tests/test_architecture.py": "it says what may not be named",
     "tests/test_port_noise.py": "it is about one framework's own operations",
     "tests/test_ports.py": "a port is a program of a framework",
+    "tests/test_samples.py": "it is about the samples of one framework",
     "scenarios/ports": "a port is a program of a framework",
 }
 

@@ -296,8 +296,8 @@ class Checking:
     def _columns(self, at: int, stage: Stage, mode: Mode) -> dict[str, Array]:
         """What a side has recorded; an axis of one sample or place, which some layers need, is none."""
         columns, truth = self.files.columns(f"trace-{at}-{stage}") or {}, self.truth[mode]
-        alike = {name: truth[name].shape for name in columns if name in truth and _alike(columns[name], truth[name])}
-        return {name: column.reshape(alike.get(name, column.shape)) for name, column in columns.items()}
+        shapes = {name: truth[name].shape for name in columns if name in truth and alike(columns[name], truth[name])}
+        return {name: column.reshape(shapes.get(name, column.shape)) for name, column in columns.items()}
 
     def _excuses(self, stage: Stage, of: Structure) -> list[tuple[str, str]]:
         """What a side may be further off by, for a written reason: kinds of bounds, each added to those before it."""
@@ -341,7 +341,7 @@ class Checking:
         return variances(self.first, settings, self.truth[mode], states, self.initial)
 
 
-def _alike(one: Array, other: Array) -> bool:
+def alike(one: Array, other: Array) -> bool:
     """Whether two columns have one shape, but for axes of one."""
     return len(one) == len(other) and [n for n in one.shape[1:] if n != 1] == [n for n in other.shape[1:] if n != 1]
 

@@ -55,6 +55,7 @@ def envelope_of(
             for name, column in envelope.items():
                 if name in seen:
                     with np.errstate(invalid="ignore"):  # what is no number is none with noise either: not how far
-                        off = np.abs(seen[name] - truth[name][t]) / scale
+                        here = truth[name][t]
+                        off = np.abs(seen[name].reshape(here.shape) - here) / scale  # parts may give (1,) for ()
                     column[t] = np.fmax(column[t], off)
     return envelope

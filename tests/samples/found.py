@@ -44,14 +44,21 @@ def not_run(sample: Sample) -> Found | None:
 
 
 def _ignores(sample: Sample) -> bool:
-    return sample.given["ignore_index"] >= 0
+    return bool(sample.given["ignore_index"] >= 0)
+
+
+def _smooths_and_ignores(sample: Sample) -> bool:
+    return bool(sample.given["label_smoothing"]) and _ignores(sample)
 
 
 FOUND: tuple[Found, ...] = (
     Found("nll_loss writes outside its memory where a label is ignored", "NLLLoss", those=_ignores, runs=False),
+    Found("cross_entropy with label_smoothing ignores no label", "CrossEntropyLoss", those=_smooths_and_ignores),
     Found("batch_norm without a bias has no gradient of its weight", "BatchNorm*", "grad/layer.weight"),
     Found("elu's gradient cancels far below 0", "ELU", "backward/*"),
     Found("multi_margin_loss subtracts a number of float32", "MultiMarginLoss"),
     Found("soft_margin_loss cancels where it is small", "SoftMarginLoss"),
+    Found("binary_cross_entropy cancels where it is small", "BCELoss"),
+    Found("gaussian_nll_loss has no gradient of its variance", "GaussianNLLLoss", "grad/scales.input2.weight"),
     Found("kl_div has no gradient of its label", "KLDivLoss", "*input1*"),
 )

@@ -111,6 +111,8 @@ def _sample(module: str, number: int, one: Any) -> Sample:
         if isinstance(value, torch.Tensor):
             name = f"{module}_{number}.{len(arrays)}"
             arrays[name] = np.array(value.detach().numpy())
+            if arrays[name].dtype.kind == "f" and np.isnan(arrays[name]).any():
+                raise Strange("what is no number (NaN) among the inputs")
             if value.requires_grad:
                 scaled.append(name)
             return {"array": name}

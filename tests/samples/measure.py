@@ -28,7 +28,9 @@ from tests.samples.pairs import Layer, Unsupported, layer_of
 from tests.samples.sides import keep
 
 ROOT = Path(__file__).parents[2]
-STEPS, TOGETHER, TIMEOUT = 2, 24, 30.0
+STEPS, MODES, TOGETHER, TIMEOUT = 1, ("resync",), 24, 60.0
+"""One step is all that there is to see: nothing but running statistics is kept from step to step."""
+
 GREEN, EXPECTED, FINDING, RED, UNSUPPORTED, ERROR = KINDS = (
     "green",
     "EXPECTED",
@@ -139,8 +141,7 @@ class Checker:
         port = port_of([str(file)])
         for work, side in zip(self.works, port.sides, strict=True):
             work.side = side
-        files, modes = Files(folder), ("resync", "free")
-        return Uncaused(port, self.works, files, modes, STEPS, {}, RUNS, FACTOR, lambda text: None).result()
+        return Uncaused(port, self.works, Files(folder), MODES, STEPS, {}, RUNS, FACTOR, lambda text: None).result()
 
 
 class Uncaused(Checking):

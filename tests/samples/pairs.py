@@ -187,13 +187,26 @@ def _gelu(sample: Sample) -> Layer:
 
 
 def _cross_entropy(sample: Sample) -> Layer:
-    """Classes are the second axis, which has to be said; and whether labels are probabilities."""
+    """Classes are the second axis, which has to be said; and whether labels are probabilities.
+
+    Smoothed labels are counted by the last axis, whatever is said: there classes have to be the last one.
+    """
     names = "weight ignore_index reduction label_smoothing"
     scores, labels = sample.inputs
     options = {name: sample.given[name] for name in names.split()}
     options["soft_label"] = not sample.is_whole(labels)
-    options["axis"] = 0 if len(sample.shape(scores)) == 1 else 1
+    if options["label_smoothing"] and len(sample.shape(scores)) > 2:
+        return Layer("CrossEntropyLoss", options, "classes last")
+    options["axis"] = min(1, len(sample.shape(scores)) - 1)
     return Layer("CrossEntropyLoss", options)
+
+
+def _gaussian(sample: Sample) -> Layer:
+    """The variance has the scores' shape, but for its last axis."""
+    scores, variance = sample.shape(sample.inputs[0]), sample.shape(sample.inputs[2])
+    if variance not in (scores, scores[:-1], (*scores[:-1], 1)):
+        raise Unsupported("a variance that is the same for all samples")
+    return same("GaussianNLLLoss", "full eps:epsilon reduction")(sample)
 
 
 def _ctc(sample: Sample) -> Layer:
@@ -357,7 +370,7 @@ PAIRS: Mapping[str, Translation] = {
     "CTCLoss": _ctc,
     "CosineEmbeddingLoss": same("CosineEmbeddingLoss", "margin reduction"),
     "CrossEntropyLoss": _cross_entropy,
-    "GaussianNLLLoss": same("GaussianNLLLoss", "full eps:epsilon reduction"),
+    "GaussianNLLLoss": _gaussian,
     "HingeEmbeddingLoss": same("HingeEmbeddingLoss", "margin reduction"),
     "HuberLoss": same("HuberLoss", "reduction delta"),
     "KLDivLoss": same("KLDivLoss", "reduction log_target"),
