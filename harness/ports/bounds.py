@@ -25,6 +25,10 @@ COARSE = 2.0**-24
 """Of a tensor's largest, in float64: the envelope where nothing can be moved by noise. Frameworks keep constants in
 float32, and so much is what it holds of them."""
 
+THROUGH = 1e3
+"""What a masked place lets through is multiplied by queries, keys and weights on its way; of a saturated softmax a whole
+tensor's gradient can be as small, so that it is a share of the largest of a quantity's kind."""
+
 FEW = 4
 """Noisy runs of an envelope that is asked for only where something known is to be told from what is not."""
 
@@ -95,7 +99,7 @@ class Bounds:
             dtype: what was computed in.
             wanted: of which quantities.
             kinds: what else is allowed, for a written reason.
-            least: what a softmax gives at least, as a share of a tensor's largest.
+            least: what a softmax gives at least, as a share of the largest of a quantity's kind.
         """
         form, noise = FORMATS[dtype], self.envelope(mode)
         more = [self.envelope(mode, kind) for kind in kinds if kind != LEAST]
@@ -112,7 +116,7 @@ class Bounds:
                 moved = np.maximum(moved, pooled(other[name]) if name in other else 0.0)
             out[name] = floored(moved, column, dtype)
             if LEAST in kinds:
-                out[name] += least * np.abs(column).max(initial=0.0)
+                out[name] += THROUGH * least * self._largest(mode, name)
         return out
 
     def _largest(self, mode: Mode, name: str) -> float:

@@ -143,8 +143,9 @@ def _sample(module: str, number: int, one: Any) -> Sample:
 
 def _bound(cls: Any, of: Any) -> Iterator[tuple[str, Any]]:
     if cls.__name__ in ("RNN", "GRU", "LSTM"):
-        defaults = dict(zip(RECURRENT, (None, None, 1, True, False, 0.0, False, 0), strict=True))
-        yield from (defaults | dict(zip(RECURRENT, of.args, strict=False)) | of.kwargs).items()
+        names = RECURRENT if cls.__name__ == "LSTM" else RECURRENT[:-1]
+        defaults = dict(zip(names, (None, None, 1, True, False, 0.0, False, 0), strict=False))
+        yield from (defaults | dict(zip(names, of.args, strict=False)) | of.kwargs).items()
         return
     bound = inspect.signature(cls).bind(*of.args, **of.kwargs)
     bound.apply_defaults()

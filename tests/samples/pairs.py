@@ -238,12 +238,15 @@ def _recurrent(cls: str, activation: bool = False) -> Translation:
 def _cell(cls: str, activation: bool = False) -> Translation:
     def translate(sample: Sample) -> Layer:
         given = sample.given
+        alone = len(sample.shape(sample.inputs[0])) == 1
+        if alone and cls == "LSTMCell":
+            raise Unsupported("no batch axis: c is a view of what h is made of, and its gradient lacks that of h")
         options = {name: given[name] for name in ("input_size", "hidden_size")}
         if not given["bias"]:
             options |= {"bias_ih_attr": False, "bias_hh_attr": False}
         if activation:
             options["activation"] = given["nonlinearity"]
-        return Layer(cls, options, "cell", {"alone": len(sample.shape(sample.inputs[0])) == 1})
+        return Layer(cls, options, "cell", {"alone": alone})
 
     return translate
 
