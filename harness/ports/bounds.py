@@ -26,8 +26,8 @@ COARSE = 2.0**-24
 float32, and so much is what it holds of them."""
 
 THROUGH = 1e3
-"""What a masked place lets through is multiplied by queries, keys and weights on its way; of a saturated softmax a whole
-tensor's gradient can be as small, so that it is a share of the largest of a quantity's kind."""
+"""So many times: what a masked place lets through is multiplied by queries, keys and weights on its way; and of a
+saturated softmax all of a tensor's gradient can be as small, so that it is a share of the largest of its kind."""
 
 FEW = 4
 """Noisy runs of an envelope that is asked for only where something known is to be told from what is not."""

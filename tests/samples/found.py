@@ -51,11 +51,16 @@ def _smooths_and_ignores(sample: Sample) -> bool:
     return bool(sample.given["label_smoothing"]) and _ignores(sample)
 
 
+def _is_bare(sample: Sample) -> bool:
+    return not sample.strange and not sample.given["bias"]
+
+
 FOUND: tuple[Found, ...] = (
     Found("nll_loss writes outside its memory where a label is ignored", "NLLLoss", those=_ignores, runs=False),
     Found("cross_entropy with label_smoothing ignores no label", "CrossEntropyLoss", those=_smooths_and_ignores),
     Found("batch_norm without a bias has no gradient of its weight", "BatchNorm*", "grad/layer.weight"),
     Found("elu's gradient cancels far below 0", "ELU", "backward/*"),
+    Found("a recurrent network without biases ends the process", "RNN,GRU,LSTM", those=_is_bare, runs=False),
     Found("multi_margin_loss subtracts a number of float32", "MultiMarginLoss"),
     Found("soft_margin_loss cancels where it is small", "SoftMarginLoss"),
     Found("binary_cross_entropy cancels where it is small", "BCELoss"),
