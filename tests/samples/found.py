@@ -51,6 +51,19 @@ def _smooths_and_ignores(sample: Sample) -> bool:
     return bool(sample.given["label_smoothing"]) and _ignores(sample)
 
 
+def _is_soft(sample: Sample) -> bool:
+    return not sample.is_whole(sample.inputs[1])
+
+
+def _weighs_soft(sample: Sample) -> bool:
+    return _is_soft(sample) and sample.given["weight"] is not None
+
+
+def _ignores_all(sample: Sample) -> bool:
+    labels = sample.arrays[sample.inputs[1]["array"]]
+    return bool((labels == sample.given["ignore_index"]).all())
+
+
 def _is_bare(sample: Sample) -> bool:
     return not sample.strange and not sample.given["bias"]
 
@@ -58,6 +71,9 @@ def _is_bare(sample: Sample) -> bool:
 FOUND: tuple[Found, ...] = (
     Found("nll_loss writes outside its memory where a label is ignored", "NLLLoss", those=_ignores, runs=False),
     Found("cross_entropy with label_smoothing ignores no label", "CrossEntropyLoss", those=_smooths_and_ignores),
+    Found("cross_entropy of ignored labels alone is 0", "CrossEntropyLoss", "forward/layer", _ignores_all),
+    Found("cross_entropy weighs samples where labels are probabilities", "CrossEntropyLoss", those=_weighs_soft),
+    Found("cross_entropy takes probabilities to add up to 1", "CrossEntropyLoss", "*/scales.input?*", _is_soft),
     Found("batch_norm without a bias has no gradient of its weight", "BatchNorm*", "grad/layer.weight"),
     Found("elu's gradient cancels far below 0", "ELU", "backward/*"),
     Found("a recurrent network without biases ends the process", "RNN,GRU,LSTM", those=_is_bare, runs=False),
@@ -65,5 +81,6 @@ FOUND: tuple[Found, ...] = (
     Found("soft_margin_loss cancels where it is small", "SoftMarginLoss"),
     Found("binary_cross_entropy cancels where it is small", "BCELoss"),
     Found("gaussian_nll_loss has no gradient of its variance", "GaussianNLLLoss", "grad/scales.input2.weight"),
+    Found("kl_div gives 0 where a label is negative", "KLDivLoss", "forward/layer"),
     Found("kl_div has no gradient of its label", "KLDivLoss", "*input1*"),
 )

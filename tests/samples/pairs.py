@@ -210,10 +210,10 @@ def _gaussian(sample: Sample) -> Layer:
 
 
 def _ctc(sample: Sample) -> Layer:
-    """Labels are padded there, and lengths tensors; scores may be log-probabilities, of which a softmax is one."""
+    """Scores are any there, and normalised: what float32 holds of log-probabilities is normalised once more."""
     if len(sample.shape(sample.inputs[1])) == 1:
         raise Unsupported("labels of all samples one after another")
-    return Layer("CTCLoss", dict(sample.given), "ctc")
+    raise Unsupported("log-probabilities, which are normalised once more: float32's do not add up to 1 in float64")
 
 
 def _recurrent(cls: str, activation: bool = False) -> Translation:

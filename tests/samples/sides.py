@@ -245,14 +245,6 @@ def _classes_last(layer: Any, inputs: Any, options: Any, about: About) -> Any:
     return layer(scores, labels)
 
 
-def _ctc(layer: Any, inputs: Any, options: Any, about: About) -> Any:
-    import paddle
-
-    scores, labels, *lengths = inputs
-    lengths = [paddle.to_tensor(one, "int64") if isinstance(one, tuple) else one.astype("int64") for one in lengths]
-    return layer(scores, labels.astype("int32"), *lengths)
-
-
 def _cell(layer: Any, inputs: Any, options: Any, about: About) -> Any:
     """The new states: what is given first is one of them again."""
     _, states = layer(*_each(inputs, lambda x: _in(x, about)))
@@ -306,7 +298,6 @@ WAYS: Mapping[str, Callable[[Any, Any, Any, About], Any]] = {
     "lifted": _lifted,
     "float labels": _float_labels,
     "classes last": _classes_last,
-    "ctc": _ctc,
     "cell": _cell,
     "attention": _attention,
     "encoder": _encoder,
