@@ -64,6 +64,10 @@ def _ignores_all(sample: Sample) -> bool:
     return bool((labels == sample.given["ignore_index"]).all())
 
 
+def _is_not_affine(sample: Sample) -> bool:
+    return not sample.given["affine"]
+
+
 def _is_bare(sample: Sample) -> bool:
     return not sample.strange and not sample.given["bias"]
 
@@ -75,6 +79,10 @@ FOUND: tuple[Found, ...] = (
     Found("cross_entropy weighs samples where labels are probabilities", "CrossEntropyLoss", those=_weighs_soft),
     Found("cross_entropy takes probabilities to add up to 1", "CrossEntropyLoss", "*/scales.input?*", _is_soft),
     Found("batch_norm without a bias has no gradient of its weight", "BatchNorm*", "grad/layer.weight"),
+    Found("group_norm without a weight has a wrong gradient of its input", "GroupNorm", "backward/*", _is_not_affine),
+    Found("lp_pool is computed in float32", "LPPool*"),
+    Found("softplus, log_sigmoid and mish cancel far below 0", "Softplus,LogSigmoid,Mish"),
+    Found("selu's gradient cancels far below 0", "SELU", "backward/*"),
     Found("elu's gradient cancels far below 0", "ELU", "backward/*"),
     Found("a recurrent network without biases ends the process", "RNN,GRU,LSTM", those=_is_bare, runs=False),
     Found("multi_margin_loss subtracts a number of float32", "MultiMarginLoss"),

@@ -137,6 +137,8 @@ def _instance_norm(dims: int) -> Translation:
     def change(given: Given, options: dict[str, Any]) -> None:
         if given["track_running_stats"]:
             raise Unsupported("track_running_stats=True")
+        if given["affine"] and not given["bias"]:
+            raise Unsupported("a weight without a bias")
         _affine(given, options)
 
     own = ("momentum", "affine", "bias", "track_running_stats")
