@@ -60,6 +60,22 @@ def _recurrent(module: Any) -> dict[str, Any]:
     }
 
 
+def _lstm(module: Any) -> Iterator[Part]:
+    """With a projection, 3.3.1's own names are another cell's from the first projection on: the cells' are right."""
+    if not module.proj_size:
+        yield from all_parts(module)
+        return
+    cells = {"cell_fw": "", "cell_bw": "_reverse"} if module.num_directions == 2 else {"cell": ""}
+    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    for at in range(module.num_layers):
+        for cell, suffix in cells.items():
+            own = getattr(getattr(module, str(at)), cell)
+            for name in names:
+                if getattr(own, name, None) is not None:
+                    yield Part(f"{name}_l{at}{suffix}", f"{at}.{cell}.{name}")
+            yield Part(f"weight_hr_l{at}{suffix}", f"{at}.{cell}.weight_ho", swap=True)
+
+
 def _pool(module: Any) -> dict[str, Any]:
     kernel = module.ksize if hasattr(module, "ksize") else module.kernel_size
     settings = {"kernel": kernel, "padding": module.padding, "ceil_mode": module.ceil_mode}
@@ -78,7 +94,7 @@ ADAPTIVE = Row("adaptive_pool", settings=settings(output="_output_size"))
 DROPOUT = Row("dropout", settings=settings(p="p"))
 CELL = Row("rnn_cell", all_parts)
 RECURRENT = {
-    kind: Row(name, all_parts, settings=_recurrent, whole=True)
+    kind: Row(name, _lstm if kind == "LSTM" else all_parts, settings=_recurrent, whole=True)
     for kind, name in {"SimpleRNN": "rnn", "LSTM": "lstm", "GRU": "gru"}.items()
 }
 
