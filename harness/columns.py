@@ -70,7 +70,8 @@ class Columns:
     def raise_to(self, t: int, values: Mapping[str, Array]) -> None:
         """A step's quantities where they are larger than what is there; at first, that is 0."""
         for name, array in self._begun(values).items():
-            array[t] = np.maximum(array[t], values[name])
+            if name in values:
+                array[t] = np.maximum(array[t], values[name])
 
     def _begun(self, values: Mapping[str, Array]) -> dict[str, Array]:
         if self.arrays is None:

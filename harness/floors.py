@@ -55,7 +55,7 @@ def _least(envelope: Floats, size: Floats) -> Floats:
 
 def pooled(envelope: Floats) -> Floats:
     """At least `TENTH` of the largest of each step, whatever the elements are like: (steps, *shape)."""
-    largest = envelope.max(axis=tuple(range(1, envelope.ndim)), keepdims=True)
+    largest = envelope.max(axis=tuple(range(1, envelope.ndim)), keepdims=True, initial=0.0)
     return np.asarray(np.maximum(envelope, TENTH * largest))
 
 

@@ -309,7 +309,9 @@ def flattened(value: Any, is_tensor: Callable[[Any], bool]) -> list[Any]:
 
 
 def as_floats(values: Any, dtype: str) -> Any:
-    """Arrays of a batch with their floats in a dtype, whole numbers and flags as they are."""
+    """Arrays of a batch with their floats in a dtype; whole numbers and flags as they are, and what is not there."""
+    if values is None:
+        return None
     if isinstance(values, Mapping):
         return {name: as_floats(value, dtype) for name, value in values.items()}
     if isinstance(values, (tuple, list)):

@@ -93,12 +93,14 @@ MAY_NAME = {
     "harness/ops": "an alternative says who defines the operation so",
     "tests/bench": "its timings are ratios to a bare loop in each framework",
     "tests/mistakes": "its loops are written in the frameworks that people make mistakes in",
+    "tests/samples": "they are one framework's modules, and what stands for them in the other",
     "tests/slips": "they are mistakes in ports, written in the framework that is ported to",
     "tests/test_architecture.py": "it says what may not be named",
     "tests/test_port_causes.py": "it is about one framework's own functions",
     "tests/test_port_noise.py": "it is about one framework's own operations",
     "tests/test_port_options.py": "a port is a program of a framework",
     "tests/test_ports.py": "a port is a program of a framework",
+    "tests/test_samples.py": "it is about the samples of one framework",
     "scenarios/ports": "a port is a program of a framework",
 }
 

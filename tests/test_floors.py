@@ -7,7 +7,7 @@ import pytest
 
 from isograd.arithmetic import make_arithmetic
 from isograd.dtypes import FORMATS
-from isograd.floors import ENOUGH, TENTH, floored
+from isograd.floors import ENOUGH, TENTH, floored, pooled
 from isograd.ops import LAYERS, OPTIMIZERS
 
 RNG = np.random.default_rng(0)
@@ -125,3 +125,7 @@ def test_a_scalars_envelope_is_its_own() -> None:
 def test_what_is_no_number_shuts_no_other_out() -> None:
     found = floor(np.array([1e-7, 0.0, 1e-7]), np.array([1.0, 1.0, np.nan]))
     assert found.tolist() == pytest.approx([1e-7, TENTH * 1e-7, 1e-7])
+
+
+def test_a_tensor_without_elements_has_no_largest() -> None:
+    assert pooled(np.zeros((2, 0, 3))).shape == (2, 0, 3)

@@ -426,3 +426,24 @@ def test_attention_is_as_it_was_afterwards() -> None:
 
 def test_it_is_to_be_had() -> None:
     assert noise.available() == ""
+
+
+@pytest.mark.parametrize(
+    ("places", "moved"), [(49, True), (64, False)], ids=["one over 49 is no number of float32", "one over 64 is one"]
+)
+def test_what_a_mean_hands_back_is_a_constant(places: int, moved: bool) -> None:
+    x = torch.linspace(1.0, 2.0, places, dtype=torch.float64, requires_grad=True)
+    with noise.Noisy(1, "float64"):
+        x.mean().backward()
+    assert (float((x.grad * places - 1).abs().max()) > 1e-10) == moved
+
+
+def test_what_an_average_pool_hands_back_has_the_digits_of_float32_where_constants_have() -> None:
+    off = []
+    for constants in (True, False):
+        x = torch.ones(1, 1, 6, 6, dtype=torch.float64, requires_grad=True)
+        with noise.Noisy(1, "float64", constants=constants):
+            functional.avg_pool2d(x, 3).sum().backward()
+        off.append(float((x.grad * 9 - 1).abs().max()))
+    assert 1e-10 < off[0] < 1e-7
+    assert off[1] < 1e-14

@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 import isograd
 from isograd.cli import app
 from isograd.errors import IsogradError
-from isograd.framework import ACTIVATIONS, LOSSES, OF_OUTPUTS, WEIGHTED, Framework
+from isograd.framework import ACTIVATIONS, LOSSES, OF_OUTPUTS, WEIGHTED, Framework, as_floats
 from isograd.judging import Verdict
-from isograd.ports.checking import check
+from isograd.ports.checking import alike, check
 from isograd.ports.known import variances
 from isograd.ports.pairing import aligned, pair
 from isograd.ports.request import functions_of, port_of
@@ -97,6 +97,13 @@ def test_a_file_that_holds_no_batches(content: Any, tmp_path: Path) -> None:
     file.write_bytes(content) if isinstance(content, bytes) else np.savez(file, **content)
     with pytest.raises(IsogradError, match="the steps leading"):
         read_batches(file)
+
+
+def test_batches_without_labels_have_none() -> None:
+    x = {"a": np.zeros(2, np.float32), "b": np.arange(2)}
+    floats = as_floats((x, None), "float64")
+    assert floats[1] is None
+    assert [array.dtype for array in floats[0].values()] == [np.float64, np.int64]
 
 
 def test_what_a_function_gives_in_order_or_by_name() -> None:
@@ -254,6 +261,52 @@ def test_one_factor_is_found_and_two_are_none() -> None:
     truth = np.arange(1.0, 5.0)
     assert factor_of(3 * truth, truth) == pytest.approx(3)
     assert factor_of(truth * [1, 2, 1, 2], truth) is None
+
+
+# ---------------------------------------------------------------- what is compared
+
+
+def test_axes_of_one_make_no_other_shape() -> None:
+    assert alike(np.zeros((3, 1, 4, 1)), np.zeros((3, 4)))
+    assert not alike(np.zeros((3, 1, 4)), np.zeros((3, 2, 2)))
+    assert not alike(np.zeros((1, 4)), np.zeros((3, 4)))
+
+
+SCALAR = """
+import numpy as np
+
+def torch():
+    import torch
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.ones(()))
+        def forward(self, x):
+            return (x * self.scale).exp().sum()
+    model = Net()
+    return model, None, torch.optim.SGD(model.parameters(), 0.01)
+
+def paddle():
+    import paddle
+    class Net(paddle.nn.Layer):
+        def __init__(self):
+            super().__init__()
+            self.scale = self.create_parameter([], default_initializer=paddle.nn.initializer.Constant(1.0))
+        def forward(self, x):
+            return (x * self.scale).exp().sum()
+    model = Net()
+    return model, None, paddle.optimizer.SGD(0.01, parameters=model.parameters())
+
+def batches():
+    while True:
+        yield np.array([[0.1, 0.2]]), None
+"""
+
+
+def test_a_parameter_of_one_number_without_axes_and_batches_without_labels(tmp_path: Path) -> None:
+    (tmp_path / "port.py").write_text(SCALAR)
+    checked = check(tmp_path / "port.py", steps=2)
+    assert checked.green, checked.summary.to_string()
 
 
 # ---------------------------------------------------------------- whole ports

@@ -15,6 +15,13 @@ def _linear(module: Any) -> Iterator[Part]:
         yield Part("bias", "bias")
 
 
+def _bilinear(module: Any) -> Iterator[Part]:
+    """The bias is (1, out)."""
+    yield Part("weight", "weight")
+    if module.bias is not None:
+        yield Part("bias", "bias", flat=True)
+
+
 def _batch_norm(module: Any) -> dict[str, Any]:
     """With the weight of the new statistics for momentum: PaddlePaddle's is that of the old ones."""
     return {
@@ -46,6 +53,22 @@ def _recurrent(module: Any) -> dict[str, Any]:
     }
 
 
+def _lstm(module: Any) -> Iterator[Part]:
+    """With a projection, 3.3.1's own names are another cell's from the first projection on: the cells' are right."""
+    if not module.proj_size:
+        yield from all_parts(module)
+        return
+    cells = {"cell_fw": "", "cell_bw": "_reverse"} if module.num_directions == 2 else {"cell": ""}
+    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    for at in range(module.num_layers):
+        for cell, suffix in cells.items():
+            own = getattr(getattr(module, str(at)), cell)
+            for name in names:
+                if getattr(own, name, None) is not None:
+                    yield Part(f"{name}_l{at}{suffix}", f"{at}.{cell}.{name}")
+            yield Part(f"weight_hr_l{at}{suffix}", f"{at}.{cell}.weight_ho", swap=True)
+
+
 def _pool(module: Any) -> dict[str, Any]:
     kernel = module.ksize if hasattr(module, "ksize") else module.kernel_size
     settings = {"kernel": kernel, "padding": module.padding, "ceil_mode": module.ceil_mode}
@@ -64,7 +87,7 @@ ADAPTIVE = Row("adaptive_pool", settings=settings(output="_output_size"))
 DROPOUT = Row("dropout", settings=settings(p="p"))
 CELL = Row("rnn_cell", all_parts)
 RECURRENT = {
-    kind: Row(name, all_parts, settings=_recurrent, whole=True)
+    kind: Row(name, _lstm if kind == "LSTM" else all_parts, settings=_recurrent, whole=True)
     for kind, name in {"SimpleRNN": "rnn", "LSTM": "lstm", "GRU": "gru"}.items()
 }
 
@@ -77,7 +100,7 @@ def _loss(module: Any) -> dict[str, Any]:
 
 ROWS: Mapping[str, Row] = {
     "Linear": Row("linear", _linear),
-    "Bilinear": Row("bilinear", lambda module: [Part("weight", "weight"), Part("bias", "bias", flat=True)]),
+    "Bilinear": Row("bilinear", _bilinear),
     "Embedding": Row(
         "embedding",
         named("weight"),

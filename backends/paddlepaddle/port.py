@@ -113,15 +113,21 @@ class PaddleFramework(Framework):
 
     def copy_into(self, tensor: Any, values: Array) -> None:
         """In place."""
-        tensor.set_value(np.ascontiguousarray(values).astype(str(tensor.dtype).rpartition(".")[2]))
+        tensor.set_value(np.asarray(values, order="C").astype(str(tensor.dtype).rpartition(".")[2]))
 
     def gradient(self, parameter: Any) -> Array | None:
         """As autograd has left it."""
         return None if parameter.grad is None else self.array(parameter.grad)
 
     def on_forward(self, module: Any, see: Callable[[list[Any]], None]) -> None:
-        """By a hook after the forward pass."""
-        module.register_forward_post_hook(lambda _, inputs, output: see(flattened(output, self.is_tensor)))
+        """By a hook after the forward pass; a cell gives its output, and its states, of which that is the first."""
+        row = ROWS.get(type(module).__name__)
+        of_states = row is not None and row.kind == "rnn_cell"
+
+        def told(_: Any, inputs: Any, output: Any) -> None:
+            see(flattened(output[1] if of_states else output, self.is_tensor))
+
+        module.register_forward_post_hook(told)
 
     def on_gradient(self, tensor: Any, see: Callable[[Any], None]) -> None:
         """By a tensor's hook."""

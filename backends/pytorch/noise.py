@@ -113,6 +113,13 @@ POOLS = _names(
     """
 )
 SCATTERED = _names("scatter_add scatter_reduce index_add index_put _index_put_impl _unsafe_index_put")
+SHARED = _names(
+    """
+    avg_pool2d_backward avg_pool3d_backward _adaptive_avg_pool2d_backward _adaptive_avg_pool3d_backward
+    """
+)
+"""Sums of gradients' shares: a share, one over a number, is a constant that some libraries hold in float32."""
+
 UPSAMPLED = _names(
     """
     upsample_linear1d_backward upsample_bilinear2d_backward upsample_trilinear3d_backward upsample_bicubic2d_backward
@@ -435,6 +442,8 @@ class Noisy(MODE):  # type: ignore[misc] # frameworks come without types
         def moved(value: Any, name: str) -> Any:
             if isinstance(value, float):
                 return value if name in COUNTS else self.constant(value, name)
+            if operation.name == "div" and type(value) is int and value:
+                return 1 / self.constant(1 / value, "share")  # what a mean hands back
             return _each(value, lambda one: self.constant(one, name)) if listed and isinstance(value, list) else value
 
         return (
@@ -484,8 +493,9 @@ class Noisy(MODE):  # type: ignore[misc] # frameworks come without types
         }
         total = [*_flat(func(*(_each(value, absolute) for value in args), **there))]
         terms = _terms(operation, args, kwargs, total)
+        more = FORMATS["float32"].roundoff if self.constants and operation.name in SHARED else 0.0
         return [
-            one.mul_(self.roundoff * math.sqrt(max(n, 1))) if _is_moved(one) else None
+            one.mul_(self.roundoff * math.sqrt(max(n, 1)) + more) if _is_moved(one) else None
             for one, n in zip(total, terms, strict=True)
         ]
 

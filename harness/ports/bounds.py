@@ -25,7 +25,11 @@ COARSE = 2.0**-24
 """Of a tensor's largest, in float64: the envelope where nothing can be moved by noise. Frameworks keep constants in
 float32, and so much is what it holds of them."""
 
-FEW = 4
+THROUGH = 1e3
+"""So many times: what a masked place lets through is multiplied by queries, keys and weights on its way; and of a
+saturated softmax all of a tensor's gradient can be as small, so that it is a share of the largest of its kind."""
+
+FEW = 8
 """Noisy runs of an envelope that is asked for only where something known is to be told from what is not."""
 
 
@@ -116,7 +120,7 @@ class Bounds:
             dtype: what was computed in.
             wanted: of which quantities.
             kinds: what else is allowed, for a written reason.
-            least: what a softmax gives at least, as a share of a tensor's largest.
+            least: what a softmax gives at least, as a share of the largest of a quantity's kind.
         """
         noise = self.envelope(mode)
         more = [self.envelope(mode, kind) for kind in kinds if kind != LEAST]
@@ -131,7 +135,7 @@ class Bounds:
             for other in more:  # a constant moves all of a tensor together, some of it by luck hardly at all
                 moved = np.maximum(moved, pooled(other[name]) if name in other else 0.0)
             moved = floored(moved, column, dtype)
-            return moved + least * np.abs(column).max(initial=0.0) if LEAST in kinds else moved
+            return moved + THROUGH * least * self._largest(mode, name) if LEAST in kinds else moved
 
         return Each(tuple(wanted), bound)
 

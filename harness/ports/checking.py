@@ -292,7 +292,7 @@ class Checking:
         found, t = cell.judgement, cell.judgement.step
         if found.structural or t is None:
             return None
-        columns, truth = self.files.columns(f"trace-{at}-{RULES}") or {}, self.truth["resync"]
+        columns, truth = self._columns(at, RULES, "resync"), self.truth["resync"]
         names = list(cell.comparison.measures)
         bounds = self.bounds.of("resync", "float64", names, (CONSTANTS, LEAST), of.least)
         without = {convention.quantity for convention in self._conventions(at, of, "resync")} - {found.first}
@@ -347,8 +347,7 @@ class Checking:
 
     def _cell(self, at: int, label: str, stage: Stage, dtype: str, of: Structure) -> Cell:
         mode: Mode = "free" if stage == "free" else "resync"
-        columns = self.files.columns(f"trace-{at}-{stage}") or {}
-        truth = self.truth[mode]
+        columns, truth = self._columns(at, stage, mode), self.truth[mode]
         wanted = [name for name in self.without.quantities(truth) if name in columns or not _of_a_unit(name)]
         wanted = [name for name in wanted if "[" not in name or columns[name].shape == truth[name].shape]
         here = {name: truth[name] for name in wanted}
@@ -379,6 +378,12 @@ class Checking:
             reasons = dict.fromkeys([*(convention.reason for convention in shown), *said])
             judgement = replace(judgement, verdict=verdict, message="; ".join(reasons))
         return Cell(label, stage, dtype, judgement, comparison, shown)
+
+    def _columns(self, at: int, stage: Stage, mode: Mode) -> dict[str, Array]:
+        """What a side has recorded; an axis of one sample or place, which some layers need, is none."""
+        columns, truth = self.files.columns(f"trace-{at}-{stage}") or {}, self.truth[mode]
+        shapes = {name: truth[name].shape for name in columns if name in truth and alike(columns[name], truth[name])}
+        return {name: column.reshape(shapes.get(name, column.shape)) for name, column in columns.items()}
 
     def _excuses(self, stage: Stage, of: Structure) -> list[tuple[str, str]]:
         """What a side may be further off by, for a written reason: kinds of bounds, each added to those before it."""
@@ -445,6 +450,11 @@ def _orders(here: Structure, there: Structure, pairing: Pairing | None) -> tuple
     paired = {name for name in units.values() if here.of[name].params}
     names = [call.name for call in here.calls if call.name in paired]
     return names, [units[call.name] for call in there.calls if units.get(call.name) in paired]
+
+
+def alike(one: Array, other: Array) -> bool:
+    """Whether two columns have one shape, but for axes of one."""
+    return len(one) == len(other) and [n for n in one.shape[1:] if n != 1] == [n for n in other.shape[1:] if n != 1]
 
 
 def _of_a_unit(name: str) -> bool:

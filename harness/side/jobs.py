@@ -40,7 +40,7 @@ def describe(job: Mapping[str, Any]) -> None:
     }
     random = _drawn(session, batch, initial, first)
     structure = structure.model_copy(update={"calls": calls, "optimizers": optimizers, "random": random})
-    save_arrays({name: _numpy(value) for name, value in initial.items()}, Path(job["out"]))
+    save_arrays({name: np.asarray(value, order="C") for name, value in initial.items()}, Path(job["out"]))
     Path(job["told"]).write_text(structure.model_dump_json(), "utf-8")
 
 
@@ -59,10 +59,6 @@ def _drawn(session: Session, batch: Any, initial: Mapping[str, Array], first: Ma
             if np.abs(again[name] - first[name]).max(initial=0.0) > DRAWN * size:
                 return rest.partition(":")[0] or name
     return ""
-
-
-def _numpy(value: Array) -> Array:
-    return np.ascontiguousarray(value)
 
 
 def record(job: Mapping[str, Any]) -> None:

@@ -62,9 +62,13 @@ def write_envelope(
                 session.load(t, at_step(states, t))
             with noise.over(session.trainee, t):
                 seen = session.step(t, batch)
-            moved = {
-                name: np.abs(seen[name] - column[t]) / scale if name in seen else np.zeros(column.shape[1:])
-                for name, column in truth.items()
-            }
+            moved = {name: _moved(seen[name], column[t]) / scale for name, column in truth.items() if name in seen}
             envelope.raise_to(t, moved)
     envelope.close()
+
+
+def _moved(value: Array, truth: Array) -> Array:
+    """How far; of what is no number, with noise or without, 0."""
+    with np.errstate(invalid="ignore"):
+        off = np.abs(value.reshape(truth.shape) - truth)  # parts may give (1,) for ()
+    return np.where(np.isnan(off), 0.0, off)

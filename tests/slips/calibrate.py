@@ -139,7 +139,7 @@ class Case:
 
 def main() -> None:
     """Print what is red, and a line a port."""
-    from isograd.ports import check
+    from isograd.ports.checking import check
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", default="*")
