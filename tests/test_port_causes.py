@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from isograd.ports.checking import check
-from isograd.ports.result import Checked
+from isograd.report.ports import Checked
+from isograd.side.operands import Pool
+from isograd.side.program import frameworks
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
@@ -83,6 +85,18 @@ def test_a_fused_function_is_what_its_parts_are(name: str) -> None:
     (parts**2).sum().backward()
     torch.testing.assert_close(y.grad, x.grad, rtol=1e-11, atol=1e-11)
     assert not set(called) & set(PARTS), "a part is left fused"
+
+
+def test_a_call_with_the_parameters_of_the_layer_beside_its_own() -> None:
+    x, one, two = drawn(2, 4), drawn(4), drawn(4).detach() * 2
+    params = {"block.norm1.weight": one, "block.norm2.weight": two}
+    pool = Pool(
+        next(of for of in frameworks() if of.root == "torch"),
+        {id(one): "block.norm1.weight", id(two): "block.norm2.weight"},
+    )
+    (beside, _) = pool.instead((x, (4,)), {"weight": two}, None)
+    made = beside(params, {}, F.layer_norm, (x, (4,)), {"weight": two})
+    torch.testing.assert_close(made, F.layer_norm(x, (4,), one))
 
 
 # ---------------------------------------------------------------- what was done in a user's code

@@ -104,10 +104,10 @@ def _listed(origin: Origin, first: str, in_parts: bool) -> list[Call]:
         made = function(*args, **options)
         if backward:
             call.others = list(session.framework.cut(function, args, options))
-            call.given = [given for given in pool.instead(args, None) if given.neighbour]
+            call.given = [given for given in pool.instead(args, options, None) if given.neighbour]
         else:
             call.others = list(session.framework.others(function, args, options))
-            call.given = list(pool.instead(args, made))
+            call.given = list(pool.instead(args, options, made))
         pool.keep(number, made)
         return made
 

@@ -17,13 +17,14 @@ class Given:
     """A call with other tensors for some of its arguments, or with another one added to its result.
 
     Attributes:
-        of: which argument, and which tensor: a parameter by its key, or what a call has made by its number.
+        of: which argument, by its place or its name, and which tensor: a parameter by its key, or what a call has made
+            by its number.
         added: whether it is added to the result.
         neighbour: the layer beside its own, of the same parent, whose parameters it has, in every block alike; "" for
             another.
     """
 
-    of: tuple[tuple[int, str | int], ...]
+    of: tuple[tuple[int | str, str | int], ...]
     added: bool = False
     neighbour: str = ""
 
@@ -33,13 +34,22 @@ class Given:
         """The call's result."""
         if self.neighbour:
             keys = {id(tensor): key for key, tensor in params.items()}
-            own = {at: keys[id(value)] for at, value in enumerate(args) if id(value) in keys}
+            own = {at: keys[id(value)] for at, value in named(args, options) if id(value) in keys}
             given = {at: params[beside(key, self.neighbour)] for at, key in own.items()}
         else:
             given = {at: params[name] if isinstance(name, str) else made[name] for at, name in self.of}
         if self.added:
             return function(*args, **options) + next(iter(given.values()))
-        return function(*(given.get(at, value) for at, value in enumerate(args)), **options)
+        return function(
+            *(given.get(at, value) for at, value in enumerate(args)),
+            **{name: given.get(name, value) for name, value in options.items()},
+        )
+
+
+def named(args: Any, options: Any) -> Iterator[tuple[int | str, Any]]:
+    """Arguments by their places, and options by their names."""
+    yield from enumerate(args)
+    yield from options.items()
 
 
 def beside(key: str, unit: str) -> str:
@@ -66,9 +76,9 @@ class Pool:
             self.kept.append(made)
             self.numbers[id(made)] = number
 
-    def instead(self, args: Any, made: Any) -> Iterator[Given]:
-        """A call with other tensors, given its arguments and its result."""
-        own = {at: self.params[id(value)] for at, value in enumerate(args) if id(value) in self.params}
+    def instead(self, args: Any, options: Any, made: Any) -> Iterator[Given]:
+        """A call with other tensors, given its arguments, its options and its result."""
+        own = {at: self.params[id(value)] for at, value in named(args, options) if id(value) in self.params}
         units = dict.fromkeys(key.rpartition(".")[0] for key in self.params.values())
         keys = set(self.params.values())
         for neighbour in dict.fromkeys(unit.rpartition(".")[2] for unit in units) if own else ():
