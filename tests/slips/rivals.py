@@ -227,7 +227,7 @@ def layer_map(port: str, old: Any, new: Any) -> Any:
     if port == "gan":
         given.map = {new.net_d.norm: old.discriminator.ln}
     if port == "bert":
-        given.map = {there: here for there, here in zip(new.encoder.layers, old.layers, strict=True)}
+        given.map = dict(zip(new.encoder.layers, old.layers, strict=True))
         given.ignore(old.decoder)
     if port == "decoder":
         given.ignore(old.lm_head)
