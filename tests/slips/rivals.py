@@ -357,7 +357,7 @@ def main() -> None:
 
 
 def counted(told: dict[str, Said]) -> list[int]:
-    """Slips, red, red by raising, red in the last step only, not run; right ports run, red, red in the last step only."""
+    """Slips; red, by raising, in the last step only; not run. Right ports; red, in the last step only."""
     right = told[""]
     runs = right[0] != "raised"
     seen = [said for name, said in told.items() if name and said[0] != "green" and runs]
