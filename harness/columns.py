@@ -6,7 +6,9 @@ that one. Beside it lies an index, JSON.
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
@@ -80,8 +82,9 @@ class Columns:
                 self.places[name] = Place(offset=at, dtype=str(value.dtype), shape=(self.steps, *value.shape))
                 at += -(-self.places[name].size // ALIGNED) * ALIGNED
             self.whole = set(values)
+            self.path.unlink(missing_ok=True)  # whoever has the old one mapped keeps it
             with self.path.open("wb") as file:
-                file.truncate(max(at, ALIGNED))
+                _allocate(file.fileno(), max(at, ALIGNED))
             self.arrays = _mapped(self.path, self.places, "r+")
         return self.arrays
 
@@ -90,6 +93,20 @@ class Columns:
         kept = {name: place for name, place in self.places.items() if name in self.whole}
         self.arrays = None
         _index(self.path).write_bytes(Places.dump_json(kept))
+
+
+def _allocate(file: int, size: int) -> None:
+    """So many bytes of a disk: a mapped file that finds it full later ends the process.
+
+    Raises:
+        OSError: it is full.
+    """
+    try:
+        os.posix_fallocate(file, 0, size)
+    except (AttributeError, OSError) as error:  # not every system can, nor every kind of disk
+        if isinstance(error, OSError) and error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+            raise
+        os.ftruncate(file, size)
 
 
 def write_columns(path: Path, steps: Iterable[Mapping[str, Array]], number: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import ml_dtypes
@@ -69,3 +71,21 @@ def test_an_index_that_does_not_fit_is_refused(index: str, tmp_path: Path) -> No
     (tmp_path / "c.json").write_text(index)
     with pytest.raises(TraceError, match="expected columns"):
         read_columns(tmp_path / "c")
+
+
+def test_a_disk_that_is_full_is_an_error_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(file: int, offset: int, size: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    with pytest.raises(OSError, match="No space left"):
+        write_columns(tmp_path / "c", iter(STEPS), 3)
+
+
+def test_a_file_that_is_written_again_leaves_what_is_mapped(tmp_path: Path) -> None:
+    write_columns(tmp_path / "c", [{"a": np.ones(2)}], 1)
+    before = read_columns(tmp_path / "c") or {}
+    write_columns(tmp_path / "c", [{"a": np.zeros(20000)}], 1)
+    assert before["a"].tolist() == [[1.0, 1.0]]
