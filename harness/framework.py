@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -261,11 +261,13 @@ class Framework(ABC):
     def calls(self, see: Callable[[int, Any, Any, Any], Any], *, in_parts: bool = False) -> AbstractContextManager[Any]:
         """Within it, ``see`` gives each call's result: of its number, the function, its arguments and options.
 
+        A framework whose calls cannot be seen shows none.
+
         Args:
             see: that.
             in_parts: whether it sees the parts of fused functions in their place, where they are known.
         """
-        raise NotImplementedError
+        return nullcontext()
 
     def others(self, function: Any, args: Any, options: Any) -> Iterator[Other]:
         """What a call can have been instead, with the same loss where only gradients differ."""

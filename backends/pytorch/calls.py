@@ -6,6 +6,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +49,8 @@ def mode(see: Callable[[int, Any, Any, Any], Any], parts: Mapping[str, Callable[
             if (ours and caller.co_name != WITHOUT_DROPOUT) or name in LOOKS:
                 return func(*args, **options)
             if name in parts:
-                try:
-                    with self:
-                        return parts[name](*args, **options)
-                except NotImplementedError:  # of a form that is not spelled out
-                    pass
+                with suppress(NotImplementedError), self:  # of a form that is not spelled out
+                    return parts[name](*args, **options)
             self.number += 1
             return see(self.number, func, args, options)
 

@@ -26,7 +26,7 @@ def cause(guilty: Guilty, attempt: Try) -> str:
     possible = list(candidates(guilty))
     found = attempt([c.changes for c in possible], guilty.kind in ("forward", "loss", "backward", "grad"))
     sentences = [
-        (c.sentence.format(x=_number(x, c.plain), y=_number(y)), said["outside"], c.beside)
+        (c.sentence.replace("{x}", _number(x, c.plain)).replace("{y}", _number(y)), said["outside"], c.beside)
         for c, said in zip(possible, found, strict=False)
         if not _nothing(c, said["values"])
         for x, y in [[*said["values"], 0.0, 0.0][:2]]

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
-import numpy as np
-
 from isograd.side.origin import Found, Origin, better
-from isograd.side.solving import nearest
 
 Numbers = dict[str, float | int | bool]
 
@@ -21,16 +18,17 @@ def other_attribute(origin: Origin, first: str) -> Found | None:
     """The first other number with which the first quantity comes right, in words, and what then remains."""
     nearly = None
     for name, cls, modules, numbers in _held(origin, first):
-        for changed, begin in _others(numbers):
-            found = _fits(origin, first, modules, changed, begin)
-            if found is None:
-                continue
-            values, outside = found
-            said = ", ".join(f"{key} is {values[key]:.6g} there, {numbers[key]:.6g} here" for key in changed)
-            sentence = f"{name} ({cls}): {said}"
-            if not outside:
-                return sentence, []
-            nearly = better(origin, nearly, (sentence, outside))
+        for changed, solved in _others(numbers):
+            with suppress(Exception):  # a number that this model cannot have
+                values, outside = _fitted(origin, first, modules, changed, solved)
+                nothing = solved and abs(values[solved] - numbers[solved]) <= 1e-7 * abs(numbers[solved])
+                if nothing or not origin.comes_right(first, outside):
+                    continue
+                said = ", ".join(f"{key} is {values[key]:.6g} there, {numbers[key]:.6g} here" for key in changed)
+                sentence = f"{name} ({cls}): {said}"
+                if not outside:
+                    return sentence, []
+                nearly = better(origin, nearly, (sentence, outside))
     return nearly
 
 
@@ -79,37 +77,14 @@ def _others(numbers: Numbers) -> Iterator[tuple[Numbers, str]]:
                     yield {key: value * by, rest: width // by}, ""
 
 
-def _fits(
+def _fitted(
     origin: Origin, first: str, modules: Sequence[Any], changed: Numbers, solved: str
-) -> tuple[Numbers, list[str]] | None:
-    with suppress(Exception), np.errstate(all="ignore"):  # a number that this model cannot have
-        values = dict(changed)
-        if solved:
+) -> tuple[Numbers, list[str]]:
+    """The numbers, and what they leave outside."""
 
-            def run(x: Sequence[float]) -> Any:
-                with _set(modules, {solved: float(x[0])}):
-                    return origin.first(first)
+    def values(x: Sequence[float]) -> Numbers:
+        return {**changed, solved: x[0]} if solved else changed
 
-            values[solved] = nearest(run, origin.target[first], [float(changed[solved])])[0]
-            if abs(values[solved] - changed[solved]) <= 1e-7 * abs(changed[solved]):
-                return None
-        with _set(modules, values):
-            if first.startswith("forward/"):
-                value = origin.first(first)
-                if value is None or not origin.inside(first, value):
-                    return None
-            outside = origin.outside(origin.step(()))
-        return (values, outside) if origin.reach(outside) > list(origin.bounds).index(first) else None
-    return None
-
-
-@contextmanager
-def _set(modules: Sequence[Any], values: Numbers) -> Iterator[None]:
-    before = [{key: getattr(module, key) for key in values} for module in modules]
-    for module in modules:
-        vars(module).update(values)
-    try:
-        yield
-    finally:
-        for module, of in zip(modules, before, strict=True):
-            vars(module).update(of)
+    begin = [float(changed[solved])] if solved else []
+    x, outside = origin.fitted(first, lambda x: [{"do": "held", "of": modules, "value": values(x)}], begin)
+    return values(x), outside

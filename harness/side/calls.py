@@ -11,12 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from isograd.framework import Framework, Other
+from isograd.side.changes import Change
 from isograd.side.operands import Given, Pool
 from isograd.side.origin import Found, Origin, better
-from isograd.side.solving import nearest
 
 MOST = 1200
 """Others that are tried."""
@@ -81,9 +79,11 @@ def other_call(origin: Origin, first: str) -> Found | None:
                 left -= 1
                 if left < 0:
                     return nearly
-                if (found := _fits(origin, first, numbers, other, in_parts)) is not None:
-                    x, outside = found
-                    said = other.words.format(x=f"{x:.4g}") if other.begin is not None else other.words
+                with suppress(Exception):  # a call that cannot be that is none
+                    x, outside = _fitted(origin, first, numbers, other, in_parts)
+                    if not origin.comes_right(first, outside):
+                        continue
+                    said = other.words.replace("{x}", f"{x[0]:.4g}") if x else other.words
                     sentence = f"{_where(call, first, spelled_in)}: {said}"
                     if not outside:
                         return sentence, []
@@ -111,8 +111,7 @@ def _listed(origin: Origin, first: str, in_parts: bool) -> list[Call]:
         pool.keep(number, made)
         return made
 
-    with session.framework.calls(see, in_parts=in_parts):
-        origin.step(())
+    origin.step([{"do": "called", "value": see, "in_parts": in_parts}])
     return listed
 
 
@@ -200,44 +199,36 @@ def _words_of(given: Given, calls: Sequence[Call]) -> str:
     return f"it is given what {what} gives there: another tensor (a residual, skip, or the order of the parts)"
 
 
-def _fits(
+def _fitted(
     origin: Origin, first: str, numbers: Sequence[int], other: Other, in_parts: bool
-) -> tuple[float, list[str]] | None:
-    """The number with which it gives the first quantity, 0 where there is none, and what remains; None if not even."""
-    session, made = origin.session, dict[int, Any]()
-    params = {key: held.tensor for key, held in session.params.items()}
+) -> tuple[list[float], list[str]]:
+    """The number with which it comes nearest, where it has one; and what it leaves outside."""
 
-    def with_number(x: float | None) -> Callable[..., Any]:
-        def instead(number: int, function: Any, args: Any, options: Any) -> Any:
-            if number not in numbers:
-                out = function(*args, **options)
-            elif isinstance(other.call, Given):
-                out = other.call(params, made, function, args, options)
-            elif x is None:
-                out = other.call(function, args, options)
-            else:
-                out = other.call(function, args, options, x)
-            if isinstance(other.call, Given):
-                made[number] = out
-            return out
+    def changes(x: Sequence[float]) -> list[Change]:
+        return [{"do": "called", "value": _instead(origin, numbers, other, *x), "in_parts": in_parts}]
 
-        return instead
+    return origin.fitted(first, changes, [] if other.begin is None else [other.begin])
 
-    def run(x: float | None) -> Any:
-        made.clear()
-        with session.framework.calls(with_number(x), in_parts=in_parts):
-            return origin.first(first)
 
-    with suppress(Exception), np.errstate(all="ignore"):  # a call that cannot be that is none
-        x = None if other.begin is None else nearest(lambda x: run(x[0]), origin.target[first], [other.begin])[0]
-        if first.startswith("forward/") and ((value := run(x)) is None or not origin.inside(first, value)):
-            return None
-        made.clear()
-        with session.framework.calls(with_number(x), in_parts=in_parts):
-            outside = origin.outside(origin.step(()))
-        if origin.reach(outside) > list(origin.bounds).index(first):
-            return 0.0 if x is None else x, outside
-    return None
+def _instead(origin: Origin, numbers: Sequence[int], other: Other, x: float | None = None) -> Callable[..., Any]:
+    """What gives each call's result, where some of them are another, perhaps with a number."""
+    made = dict[int, Any]()
+    params = {key: held.tensor for key, held in origin.session.params.items()}
+
+    def of(number: int, function: Any, args: Any, options: Any) -> Any:
+        if number not in numbers:
+            out = function(*args, **options)
+        elif isinstance(other.call, Given):
+            out = other.call(params, made, function, args, options)
+        elif x is None:
+            out = other.call(function, args, options)
+        else:
+            out = other.call(function, args, options, x)
+        if isinstance(other.call, Given):
+            made[number] = out
+        return out
+
+    return of
 
 
 def _where(call: Call, first: str, spelled_in: str) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from isograd.side.origin import Origin
 
 Change = Mapping[str, Any]
-"""What is otherwise, as the parent says it: ``do``, which of `CHANGES`, and its options."""
+"""What is otherwise: ``do``, which of `CHANGES`, and its options; the parent says it, or a search in the child."""
 
 
 @contextmanager
@@ -261,6 +261,27 @@ def _uncleared(origin: Origin, change: Change, batch: Any) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _held(origin: Origin, change: Change, batch: Any) -> Iterator[None]:
+    """Other numbers that some modules hold."""
+    modules, values = change["of"], change["value"]
+    before = [{key: getattr(module, key) for key in values} for module in modules]
+    for module in modules:
+        vars(module).update(values)
+    try:
+        yield
+    finally:
+        for module, of in zip(modules, before, strict=True):
+            vars(module).update(of)
+
+
+@contextmanager
+def _called(origin: Origin, change: Change, batch: Any) -> Iterator[None]:
+    """Other calls of functions."""
+    with origin.session.framework.calls(change["value"], in_parts=change["in_parts"]):
+        yield
+
+
 CHANGES: Mapping[str, Callable[..., Any]] = {
     "setting": _setting,
     "optimizer": _optimizer,
@@ -275,6 +296,8 @@ CHANGES: Mapping[str, Callable[..., Any]] = {
     "twice": _twice,
     "clipped": _clipped,
     "uncleared": _uncleared,
+    "held": _held,
+    "called": _called,
 }
 
 

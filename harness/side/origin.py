@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 
 from isograd.inputs import Array
 from isograd.side.changes import CHANGES, OF_UPDATES, Change
+from isograd.side.solving import nearest
 from isograd.side.training import Enough, Session
 
 SHARE = 1e-4
@@ -66,6 +67,26 @@ class Origin:
         finally:
             self.session.until = ""
 
+    def fitted(
+        self, first: str, changes: Callable[[Sequence[float]], Sequence[Change]], begin: Sequence[float] = ()
+    ) -> tuple[list[float], list[str]]:
+        """The numbers with which changes give what is nearest to the other side's first quantity; and what they leave.
+
+        Most changes do not give that quantity: then it is all that is said to be outside, and nothing more is computed.
+
+        Args:
+            first: that quantity.
+            changes: the changes, with numbers.
+            begin: the numbers from which on they are solved for; () where there are none.
+        """
+        with np.errstate(all="ignore"):
+            x = nearest(lambda x: self.first(first, changes(x)), self.target[first], begin) if begin else []
+            if first.startswith("forward/"):
+                value = self.first(first, changes(x))
+                if value is None or not self.inside(first, value):
+                    return x, [first]
+            return x, self.outside(self.step(changes(x)))
+
     def outside(self, seen: Mapping[str, Array]) -> list[str]:
         """Which quantities are not the other side's, in order."""
         return [name for name in self.bounds if not self._is_seen(name, seen)]
@@ -87,6 +108,10 @@ class Origin:
                 return True
             whole = np.abs(right - target).max() if right is not None else 0.0
             return bool(np.isfinite(whole) and rest.max() <= SHARE * whole)
+
+    def comes_right(self, first: str, outside: Sequence[str]) -> bool:
+        """Whether a quantity is right, and all before it, where these are outside."""
+        return self.reach(outside) > list(self.bounds).index(first)
 
     def reach(self, outside: Sequence[str]) -> int:
         """How many quantities, in order, are right before the first that is not."""

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from isograd.columns import read_columns
 from isograd.side.attributes import other_attribute
@@ -15,7 +13,6 @@ from isograd.side.batches import read_batches
 from isograd.side.calls import other_call
 from isograd.side.changes import Change
 from isograd.side.origin import Origin
-from isograd.side.solving import nearest
 from isograd.side.training import at_step, make_session
 from isograd.trace import load_arrays
 
@@ -43,9 +40,8 @@ def explain(job: Mapping[str, Any]) -> None:
     for changes in job["trials"]:
         found: dict[str, Any] = {"outside": None, "values": [], "error": ""}
         try:
-            with np.errstate(all="ignore"):
-                solved, values = _solved(origin, changes, first)
-                found |= {"outside": _outside(origin, first, solved), "values": values}
+            values, outside = origin.fitted(first, *_solvable(changes))
+            found |= {"outside": outside, "values": values}
         except Exception as error:  # noqa: BLE001  # a change that this model cannot have
             found["error"] = f"{type(error).__name__}: {error}"
         told.append(found)
@@ -57,25 +53,12 @@ def explain(job: Mapping[str, Any]) -> None:
     Path(job["told"]).write_text(json.dumps(told), "utf-8")
 
 
-def _outside(origin: Origin, first: str, changes: Sequence[Change]) -> list[str]:
-    """What is not the other side's; most changes do not give the first of it, and then nothing more is computed."""
-    if first.startswith("forward/"):
-        value = origin.first(first, changes)
-        if value is None or not origin.inside(first, value):
-            return [first]
-    return origin.outside(origin.step(changes))
-
-
-def _solved(origin: Origin, changes: Sequence[Change], first: str) -> tuple[list[Change], list[float]]:
-    """The changes with the numbers that are to be solved for; and those numbers."""
+def _solvable(changes: Sequence[Change]) -> tuple[Callable[[Sequence[float]], list[Change]], list[float]]:
+    """The changes as a function of the numbers that are to be solved for; and where those begin."""
     unknown = [i for i, change in enumerate(changes) if change.get("solve")]
-    if not unknown:
-        return list(changes), []
-    begin = [float(changes[i]["value"]) for i in unknown]
 
     def with_values(x: Sequence[float]) -> list[Change]:
         of = dict(zip(unknown, x, strict=True))
         return [{**change, "value": of[i]} if i in of else change for i, change in enumerate(changes)]
 
-    x = nearest(lambda x: origin.first(first, with_values(x)), origin.target[first], begin)
-    return with_values(x), x
+    return with_values, [float(changes[i]["value"]) for i in unknown]
