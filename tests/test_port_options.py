@@ -170,3 +170,78 @@ def test_the_order_of_data() -> None:
     assert order(here, here[::-1]) == "the same samples in another order there, from batch 0 on"
     assert order(here, [here[0], (here[1][0] + 1, here[1][1])]) == "other samples or labels there, from batch 1 on"
     assert order(here, here[:1]) == "1 batches there, 2 here"
+
+
+OTHERS_DATA = """
+from port import origin as _origin
+
+def elsewhere():
+    return _origin()
+
+def batches():
+    raise ValueError("the data is not here")
+    yield
+"""
+
+
+def test_data_that_another_file_cannot_give_is_an_error_of_starts_alone(file: str, tmp_path: Path) -> None:
+    (tmp_path / "other.py").write_text(OTHERS_DATA)
+    sides = (f"{file}:origin", f"{tmp_path / 'other.py'}:elsewhere")
+    cells = check(*sides, steps=1, mode="resync", runs=2, starts=True).results[1].cells
+    assert {stage: cell.verdict.green for stage, cell in cells.items()} == {
+        "rules": True,
+        "resync": True,
+        STARTS: False,
+    }
+    assert "the data is not here" in cells[STARTS].judgement.message
+
+
+FROM_PADDLE = """
+import numpy as np
+
+def _layers(nn, dictionary):
+    return dictionary({"{first}": nn.Linear(8, 8), "{second}": nn.Linear(8, 3)})
+
+def paddle():
+    import paddle
+    from paddle import nn
+
+    class Net(nn.Layer):
+        def __init__(self):
+            super().__init__()
+            self.layers = _layers(nn, nn.LayerDict)
+
+        def forward(self, x):
+            return self.layers["{second}"](paddle.tanh(self.layers["{first}"](x)))
+
+    model = Net()
+    return model, nn.CrossEntropyLoss(), paddle.optimizer.SGD(0.1, parameters=model.parameters())
+
+def torch():
+    import torch
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = _layers(nn, nn.ModuleDict)
+
+        def forward(self, x):
+            return self.layers["{second}"](torch.tanh(self.layers["{first}"](x) * 0.7) + 0.1)
+
+    model = Net()
+    return model, nn.CrossEntropyLoss(), torch.optim.SGD(model.parameters(), 0.1)
+
+def batches():
+    yield np.random.default_rng(0).normal(size=(6, 8)).astype("float32"), np.arange(6) % 3
+"""
+
+
+def test_an_origin_whose_calls_cannot_be_seen_is_searched_as_far_as_it_can_be(tmp_path: Path) -> None:
+    pytest.importorskip("paddle")
+    told: list[str] = []
+    (tmp_path / "port.py").write_text(FROM_PADDLE)
+    (other,) = check(tmp_path / "port.py", steps=1, mode="resync", runs=2, progress=told.append).results
+    assert not other.green
+    assert other.deciding.judgement.first == "forward/layers.{second}"
+    assert told[-1] == "looking for the cause in torch", "the search ended by an error"

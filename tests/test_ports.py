@@ -15,7 +15,8 @@ from isograd.cli import app
 from isograd.errors import IsogradError
 from isograd.framework import ACTIVATIONS, LOSSES, OF_OUTPUTS, WEIGHTED, Framework, as_floats
 from isograd.judging import Verdict
-from isograd.ports.checking import alike, check
+from isograd.ports.checking import check
+from isograd.ports.grounds import alike
 from isograd.ports.known import variances
 from isograd.ports.pairing import aligned, pair
 from isograd.ports.request import functions_of, port_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -110,7 +110,7 @@ class Files:
             raise SideError(f"expected the structure of a model; {error}") from None
 
 
-def take_batches(works: list[Work], port: Port, files: Files, steps: int) -> Path:
+def take_batches(works: Sequence[Work], port: Port, files: Files, steps: int) -> Path:
     """The batches, in a file: the user's own, or what the user's function gives."""
     file = files.folder / "batches.npz"
     if port.data is not None:
@@ -119,14 +119,14 @@ def take_batches(works: list[Work], port: Port, files: Files, steps: int) -> Pat
     return given_by(works, port.batches, file, steps)
 
 
-def given_by(works: list[Work], giving: Path | None, file: Path, steps: int) -> Path:
+def given_by(works: Sequence[Work], giving: Path | None, file: Path, steps: int) -> Path:
     """What the function `batches` of one of the sides' files gives."""
     giver = next(work for work in works if work.side.file == giving)
     giver.ask("batches", steps=steps, out=str(file), told=f"{file}.json", function="batches").result()
     return file
 
 
-def describe(works: list[Work], files: Files, batches: Path) -> list[Structure | SideError]:
+def describe(works: Sequence[Work], files: Files, batches: Path) -> list[Structure | SideError]:
     """Every side's structure, all at once; or why there is none."""
     asked = [
         work.ask("describe", batches=str(batches), out=files[f"initial-{at}"], told=files[f"structure-{at}"])

@@ -3,18 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from isograd.inputs import Array
+from isograd.judging import Judgement, Verdict
+from isograd.ports.cells import failed, structural
+from isograd.ports.grounds import Built, Grounds
 from isograd.ports.pairing import Pairing
+from isograd.ports.result import STARTS, Cell
+from isograd.ports.sides import SideError, given_by
+from isograd.side.batches import read_batches
+from isograd.trace import load_arrays
 
 FEW = 32
 """Numbers of which a distribution cannot be told."""
 
 UNLIKELY = 1e-6
 """Of all parameters together, that two draws from one distribution are so far apart: a false alarm in a million."""
+
+MANY = 6
+"""Findings that are listed."""
+
+
+def starts_of(grounds: Grounds, built: Built, steps: int) -> Cell:
+    """Whether a side begins as the origin does, and with the same data."""
+    assert built.paired is not None
+    own = load_arrays(Path(grounds.files[f"initial-{built.at}"]))[0]
+    found = list(starts(grounds.initial, own, built.paired))
+    file = grounds.port.sides[built.at].file
+    if file in grounds.port.others:
+        try:
+            other = given_by(grounds.works, file, grounds.files.folder / f"batches-{built.at}.npz", steps)
+        except SideError as error:
+            words = "; ".join([f"batches() of {file.name}: {error}", *found[:MANY]])
+            return failed(built.label, SideError(words, error.tail), STARTS, built.of.dtype)
+        said = order(read_batches(grounds.batches), read_batches(other))
+        found = [f"batches(): {said}", *found] if said else found
+    more = f"; and {len(found) - MANY} more" if len(found) > MANY else ""
+    judgement = structural("; ".join(found[:MANY]) + more) if found else Judgement(Verdict.EQUIVALENT)
+    return Cell(built.label, STARTS, built.of.dtype, judgement)
 
 
 def starts(here: Mapping[str, Array], there: Mapping[str, Array], pairing: Pairing) -> Iterator[str]:

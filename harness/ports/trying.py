@@ -12,11 +12,60 @@ from dataclasses import replace
 from difflib import SequenceMatcher
 from itertools import combinations
 
+from isograd.judging import Verdict
+from isograd.ports.cells import cell_of
+from isograd.ports.grounds import Built, Grounds
 from isograd.ports.pairing import Pairing
+from isograd.ports.result import RULES, Cell
+from isograd.ports.running import run
+from isograd.ports.sides import SideError
 from isograd.structure import Structure
 
 NEAR = 4
 """So many calls before the first difference, and it, modules can have been taken for one another."""
+
+
+def repaired(grounds: Grounds, built: Built) -> Built:
+    """The side, whose run in float64 is done, with the pairing by which its rules come right the furthest.
+
+    It is the same one where no other is better, or where trying ends its child.
+    """
+    try:
+        cell, best = cell_of(grounds, built, RULES), built
+        while (unit := _of_forward(cell)) and (better := _better(grounds, best, cell, unit)):
+            best, cell = better
+    except SideError:
+        return built
+    return replace(best, tried=False)
+
+
+def _better(grounds: Grounds, built: Built, cell: Cell, unit: str) -> tuple[Built, Cell] | None:
+    """The first exchange of counterparts by which its rules come right further than in a cell."""
+    assert built.paired is not None
+    for other in exchanged(built.paired, grounds.first, unit):
+        tried = replace(built, paired=other, tried=True)
+        run(grounds, tried, RULES).result()
+        found = cell_of(grounds, tried, RULES)
+        if _place(grounds, found) > _place(grounds, cell):
+            return tried, found
+    return None
+
+
+def _of_forward(cell: Cell) -> str:
+    """The unit whose output is the first difference of the first step; "" where it is anything else."""
+    found = cell.judgement
+    if cell.verdict is not Verdict.DIVERGES or found.structural or found.step or not found.first.startswith("forward/"):
+        return ""
+    return found.first.partition("/")[2].partition(":")[0].partition("[")[0]
+
+
+def _place(grounds: Grounds, cell: Cell) -> tuple[float, int]:
+    """How far a cell is right: to which step, and which quantity of it."""
+    first, step = cell.judgement.first, cell.judgement.step
+    if cell.verdict.green:
+        return (float("inf"), 0)
+    order = list(grounds.truth["resync"])
+    return (-1, 0) if step is None or first not in order else (step, order.index(first))
 
 
 def exchanged(pairing: Pairing, first: Structure, unit: str) -> Iterator[Pairing]:

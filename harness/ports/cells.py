@@ -1,0 +1,122 @@
+"""What does one stage of one side come to? Its errors beside what noise and written reasons allow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from isograd.comparison import Comparison, compare_traces
+from isograd.inputs import Array
+from isograd.judging import Judgement, Verdict, imprecise, judge
+from isograd.ports.bounds import CONSTANTS, LEAST, RATES
+from isograd.ports.grounds import Built, Grounds, mode_of
+from isograd.ports.known import Convention
+from isograd.ports.result import RULES, Cell, Result, Stage
+from isograd.ports.sides import SideError
+from isograd.structure import Structure
+from isograd.trace import Manifest, Trace
+
+IN_FLOAT32 = "constants are held with float32's digits"
+
+
+def cell_of(grounds: Grounds, built: Built, stage: Stage) -> Cell:
+    """A stage whose run is done."""
+    mode, dtype = mode_of(stage), built.dtype(stage)
+    columns, truth = grounds.columns(built, stage), grounds.truth[mode]
+    wanted = [name for name in grounds.without.quantities(truth) if name in columns or not _of_a_unit(name)]
+    wanted = [name for name in wanted if "[" not in name or columns[name].shape == truth[name].shape]
+    here = {name: truth[name] for name in wanted}
+    conventions = {c.quantity: c for c in grounds.conventions(built, mode) if c.quantity in here}
+    there = {name: conventions[name].truth if name in conventions else here[name] for name in wanted}
+    bounds = grounds.bounds.of(mode, dtype, [name for name in wanted if name in columns])
+
+    def judged(truth: Mapping[str, Array], bounds: Mapping[str, Array]) -> tuple[Judgement, Comparison]:
+        comparison = _compared(grounds, built, stage, columns, truth, bounds)
+        return judge(comparison, dtype, 2 if stage == RULES else 1, grounds.bounds.factor), comparison
+
+    judgement, comparison = judged(here, bounds)
+    shown: tuple[Convention, ...] = ()
+    if judgement.verdict is Verdict.DIVERGES and conventions:
+        ratios = judgement.ratios or {}
+        shown = tuple(c for name, c in conventions.items() if name in ratios and not (ratios[name] <= 1).all())
+        judgement, comparison = judged(there, bounds)
+    said, kinds = [], []
+    for kind, reason in _excuses(stage, built.of):
+        if judgement.verdict is Verdict.DIVERGES:
+            before = judgement
+            kinds.append(kind)
+            more = grounds.bounds.of(mode, dtype, list(bounds), kinds, built.of.least)
+            judgement, comparison = judged(there, more)
+            if (before.first, before.step) != (judgement.first, judgement.step):
+                said.append(reason)
+    if judgement.verdict.green and (shown or said):
+        verdict = judgement.verdict if said == [IN_FLOAT32] and not shown else Verdict.EXPECTED
+        reasons = dict.fromkeys([*(convention.reason for convention in shown), *said])
+        judgement = replace(judgement, verdict=verdict, message="; ".join(reasons))
+    return Cell(built.label, stage, dtype, judgement, comparison, shown)
+
+
+def settled(cells: Mapping[Stage, Cell]) -> dict[Stage, Cell]:
+    """What is wrong by rounding only is imprecise, where the rules are right; what only grows drifts."""
+    rules, resync = cells.get(RULES), cells.get("resync")
+    out = dict(cells)
+    if rules and rules.verdict.green:
+        for stage, cell in cells.items():
+            if stage != RULES and cell.verdict is Verdict.DIVERGES:
+                alone = stage == "free" and resync is not None and resync.verdict.green
+                out[stage] = replace(cell, judgement=imprecise(cell.judgement, alone))
+    return out
+
+
+def failed(label: str, error: SideError, stage: Stage = "building", dtype: str = "") -> Cell:
+    """A stage that a side's child has not done."""
+    return Cell(label, stage, dtype, Judgement(Verdict.ERROR, message=str(error)), tail=error.tail)
+
+
+def not_built(label: str, error: SideError) -> Result:
+    """A side that could not be built."""
+    return Result(label, cells={"building": failed(label, error)})
+
+
+def structural(text: str) -> Judgement:
+    """Something differs that has no size."""
+    return Judgement(Verdict.DIVERGES, message=text, structural=True)
+
+
+def _excuses(stage: Stage, of: Structure) -> list[tuple[str, str]]:
+    """What a side may be further off by, for a written reason: kinds of bounds, each added to those before it."""
+    least = [(LEAST, f"a softmax gives {of.least:.2g} at least there, and 0 here")] if of.least else []
+    if stage == RULES:
+        return [(CONSTANTS, IN_FLOAT32), *least]
+    imprecise = [(RATES, optimizer.imprecise) for optimizer in of.optimizers.values() if optimizer.imprecise]
+    return [*imprecise[:1], *least]
+
+
+def _compared(
+    grounds: Grounds,
+    built: Built,
+    stage: Stage,
+    columns: Mapping[str, Array],
+    truth: Mapping[str, Array],
+    bounds: Mapping[str, Array],
+) -> Comparison:
+    def trace(values: Mapping[str, Array], who: str) -> Trace:
+        manifest = Manifest(
+            scenario=grounds.port.name,
+            fingerprint="",
+            backend=who,
+            dtype=built.dtype(stage),
+            mode=mode_of(stage),
+            steps=grounds.steps,
+        )
+        return Trace(values, np.arange(grounds.steps), manifest)
+
+    there = trace({name: columns[name] for name in truth if name in columns}, built.label)
+    return compare_traces(there, trace(truth, "origin"), bounds, partial=False, dtype=built.dtype(stage))
+
+
+def _of_a_unit(name: str) -> bool:
+    """Whether it may be missing on a side: a unit's output or a slot, which not every right port has."""
+    return name.partition("/")[0] in ("forward", "backward", "state", "buffer")

@@ -1,0 +1,112 @@
+"""From a side that is red to the search for its cause: what is looked at, and who tries?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isograd.judging import Verdict
+from isograd.ports.bounds import CONSTANTS, LEAST
+from isograd.ports.explain import cause, told
+from isograd.ports.grounds import Built, Grounds
+from isograd.ports.guilty import Guilty
+from isograd.ports.pairing import Pairing
+from isograd.ports.result import RULES, Result
+from isograd.ports.sides import SideError
+from isograd.structure import Structure
+from isograd.trace import save_arrays
+
+
+def cause_of(grounds: Grounds, built: Built, result: Result, progress: Callable[[str], None]) -> str:
+    """Why the rules are others; "" where they are not, or nobody knows."""
+    sides = [(grounds.port.sides[0].label, grounds.first), *([(built.label, built.of)] if built.at else [])]
+    drawn = [f"{of.random} of {label}" for label, of in sides if of.random]
+    if drawn and not result.green:
+        return f"{', '.join(drawn)} draws random numbers: two runs cannot draw the same; have the batches hold them"
+    if shaped := _of_another_shape(result):
+        return shaped
+    guilty = _guilty(grounds, built, result)
+    if guilty is None:
+        return ""
+    progress(f"looking for the cause in {result.side}")
+    save_arrays(dict(guilty.target), Path(grounds.files[f"target-{built.at}"]))
+    save_arrays(dict(guilty.bounds), Path(grounds.files[f"limits-{built.at}"]))
+    try:
+        return cause(guilty, partial(_attempt, grounds, built, guilty))
+    except SideError as error:
+        progress(f"the search for a cause in {result.side} ended: {error}")
+        return ""
+
+
+def _of_another_shape(result: Result) -> str:
+    """The settings of the first unit whose output has another shape there: no numbers can confirm them."""
+    cell = result.cells.get(RULES)
+    if cell is None or not cell.judgement.structural or cell.comparison is None:
+        return ""
+    unit = cell.judgement.first.partition("/")[2].partition(":")[0].partition("[")[0]
+    return "; ".join(different.sentence for different in result.settings if different.at == unit)
+
+
+def _guilty(grounds: Grounds, built: Built, result: Result) -> Guilty | None:
+    """Everything at a side's first divergence from the rules; None where there is none to explain."""
+    cell = result.cells.get(RULES)
+    if cell is None or cell.comparison is None or cell.verdict is not Verdict.DIVERGES:
+        return None
+    found, t = cell.judgement, cell.judgement.step
+    if found.structural or t is None:
+        return None
+    columns, truth = grounds.columns(built, RULES), grounds.truth["resync"]
+    names = list(cell.comparison.measures)
+    bounds = grounds.bounds.of("resync", "float64", names, (CONSTANTS, LEAST), built.of.least)
+    without = {convention.quantity for convention in grounds.conventions(built, "resync")} - {found.first}
+    limits = {name: found.limit * bounds[name][t] for name in names if name not in without}
+    states = grounds.files.columns("states") or {}
+    return Guilty(
+        first=found.first,
+        step=t,
+        target={name: columns[name][t] for name in limits},
+        truth={name: truth[name][t] for name in limits},
+        before={name: np.asarray(column[t], np.float64) for name, column in states.items()},
+        earlier={name: columns[name][t - 1] for name in limits} if t else {},
+        bounds=limits,
+        origin=grounds.first,
+        settings=result.settings,
+        rates=(np.asarray(columns["lr"], np.float64), np.asarray(truth["lr"], np.float64)),
+        losses=(np.ravel(columns.get(found.first, ())), np.ravel(truth.get(found.first, ()))),
+        there=built.of,
+        calls=_orders(grounds.first, built.of, built.paired),
+    )
+
+
+def _orders(here: Structure, there: Structure, pairing: Pairing | None) -> tuple[list[str], list[str]]:
+    """In which order both sides call their units with parameters, by the origin's names."""
+    units = pairing.units if pairing is not None else {}
+    paired = {name for name in units.values() if here.of[name].params}
+    names = [call.name for call in here.calls if call.name in paired]
+    return names, [units[call.name] for call in there.calls if units.get(call.name) in paired]
+
+
+def _attempt(
+    grounds: Grounds, built: Built, guilty: Guilty, trials: Sequence[Sequence[Mapping[str, Any]]], calls: bool
+) -> list[dict[str, Any]]:
+    """Have the origin try changes at the step."""
+    files = grounds.files
+    grounds.works[0].ask(
+        "explain",
+        t=guilty.step,
+        first=guilty.first,
+        batches=str(grounds.batches),
+        initial=files["initial-0"],
+        states=files["states"],
+        target=files[f"target-{built.at}"],
+        bounds=files[f"limits-{built.at}"],
+        order=list(guilty.bounds),
+        trials=[list(changes) for changes in trials],
+        calls=calls,
+        told=files["explained.json"],
+    ).result()
+    return told(files.folder / "explained.json")
