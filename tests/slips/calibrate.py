@@ -6,7 +6,6 @@ python -m tests.slips.calibrate [--port GLOB] [--seeds 3] [--batches 3,5,8] [--o
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import sys
 import tempfile
 import time
@@ -20,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from tests.slips import FOLDER, load
+
 ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "scenarios" / "ports"
 RATES = {"sgd": 0.05, "momentum": 0.02, "adam": 1e-3, "adamw": 1e-3}
 DECAY = 0.01
 
@@ -30,14 +30,9 @@ DECAY = 0.01
 
 
 def _loaded(port: str) -> ModuleType:
-    path = FOLDER / port / "port.py"
-    sys.path.insert(0, str(path.parent))
-    spec = importlib.util.spec_from_file_location(f"port_{port}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """A port's file, which imports those beside it."""
+    sys.path.insert(0, str(FOLDER / port))
+    return load(port, "port")
 
 
 def side(port: str, which: str, optimizer: str, seed: int) -> dict[str, Any]:
