@@ -90,6 +90,7 @@ class Columns:
 
     def close(self) -> None:
         """Write the index: only then are they there for others."""
+        self._begun({})  # a file, if nothing has been put
         kept = {name: place for name, place in self.places.items() if name in self.whole}
         self.arrays = None
         _index(self.path).write_bytes(Places.dump_json(kept))

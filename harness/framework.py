@@ -89,6 +89,22 @@ class Other:
     anywhere: bool = False
 
 
+class Kinks(ABC):
+    """Who is told where a step goes one of two ways, and says where it is to go the other (docs/judging.md)."""
+
+    @abstractmethod
+    def winners(self, winners: Array) -> Array:
+        """Of an operation that picks one of several: which ones it picks without noise."""
+
+    @abstractmethod
+    def turned(self, gaps: Array) -> Array | None:
+        """Of the next operation's gaps, which places are to go the other way; None for none of them.
+
+        Args:
+            gaps: by how much each place goes its way: an input above a point, a winner above the rest.
+        """
+
+
 class Noise(ABC):
     """Noise in every operation of one run of some steps."""
 
@@ -187,8 +203,8 @@ class Framework(ABC):
         """The usual step: forward, loss, backward, update, schedule; gives the loss."""
 
     @abstractmethod
-    def rates(self, optimizer: Any) -> list[float]:
-        """The learning rate of each group of parameters."""
+    def rates(self, optimizer: Any) -> dict[int, float]:
+        """The learning rate of each parameter that it has, by the parameter's `id`."""
 
     @abstractmethod
     def optimizer(self, optimizer: Any, names: Mapping[int, str]) -> OptimizerOf:
@@ -277,7 +293,9 @@ class Framework(ABC):
         """The same call, with no gradient through one of its operands."""
         yield from ()
 
-    def noisy(self, seed: int, dtype: str, scale: float, constants: bool, rates: bool) -> Noise | None:
+    def noisy(
+        self, seed: int, dtype: str, scale: float, constants: bool, rates: bool, kinks: Kinks | None = None
+    ) -> Noise | None:
         """The noise of one run; None where the framework cannot move its operations' results.
 
         Args:
@@ -286,6 +304,7 @@ class Framework(ABC):
             scale: how many times that.
             constants: also of constants, by what float32 holds of them.
             rates: also of what an optimizer's averages are corrected by, as if that were computed in the dtype.
+            kinks: is told where an operation goes one of two ways, and says where it is to go the other.
         """
         return None
 

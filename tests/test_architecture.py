@@ -97,6 +97,7 @@ MAY_NAME = {
     "tests/slips": "they are mistakes in ports, written in the framework that is ported to",
     "tests/test_architecture.py": "it says what may not be named",
     "tests/test_port_causes.py": "it is about one framework's own functions",
+    "tests/test_port_kinks.py": "it is about one framework's own operations",
     "tests/test_port_noise.py": "it is about one framework's own operations",
     "tests/test_port_options.py": "a port is a program of a framework",
     "tests/test_ports.py": "a port is a program of a framework",

@@ -162,9 +162,10 @@ class PaddleFramework(Framework):
             trainee.schedule.step()
         return loss
 
-    def rates(self, optimizer: Any) -> list[float]:
-        """One; groups have factors of it."""
-        return [float(optimizer.get_lr())]
+    def rates(self, optimizer: Any) -> dict[int, float]:
+        """One, of which parameters, or their groups, have factors."""
+        whole = float(optimizer.get_lr())
+        return {id(p): whole * _factor(p) for p in self.parameters(optimizer)}
 
     def parameters(self, optimizer: Any) -> list[Any]:
         """Of all groups."""
@@ -201,8 +202,7 @@ class PaddleFramework(Framework):
         def value(name: str) -> Any:
             return group.get(name, getattr(optimizer, f"_{name}", defaults.get(name)))
 
-        factor = getattr(parameter, "optimize_attr", {}).get("learning_rate", 1.0)  # its own, or its group's
-        settings: dict[str, Setting] = {"lr": float(optimizer.get_lr()) * float(factor)}
+        settings: dict[str, Setting] = {"lr": float(optimizer.get_lr()) * _factor(parameter)}
         names = {"beta1": "beta1", "beta2": "beta2", "epsilon": "epsilon", "momentum": "momentum", "rho": "rho"}
         names |= {"use_nesterov": "nesterov", "centered": "centred", "amsgrad": "amsgrad"}
         for own, name in names.items():
@@ -265,6 +265,11 @@ class PaddleFramework(Framework):
 
 
 DROPPING = ("dropout", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout")
+
+
+def _factor(parameter: Any) -> float:
+    """Of the rate: its own, or its group's."""
+    return float(getattr(parameter, "optimize_attr", {}).get("learning_rate", 1.0))
 
 
 def _drop_nothing() -> None:

@@ -22,7 +22,9 @@ from isograd.arithmetic import sizes
 from isograd.arithmetic.noise import Places
 from isograd.arithmetic.noisy import UNDERFLOWS
 from isograd.arithmetic.words import erf
+from isograd.backends.pytorch.kinks import turn
 from isograd.dtypes import FORMATS, Format
+from isograd.framework import Kinks
 from isograd.lazy import LazyModule
 
 torch = LazyModule("torch")
@@ -332,13 +334,22 @@ class Noisy(MODE):  # type: ignore[misc] # frameworks come without types
         dtype: whose rounding the noise is as large as.
         scale: so many times.
         constants: whether constants are moved as well, each by what float32 does to it, alike wherever it comes.
+        kinks: who is told where an operation goes one of two ways.
 
     Attributes:
         unknown: the names of operations that came by of which nothing is known; their results were moved by `UNKNOWN`.
     """
 
-    def __init__(self, seed: int, dtype: str = "float32", scale: float = 1.0, constants: bool = True) -> None:
+    def __init__(
+        self,
+        seed: int,
+        dtype: str = "float32",
+        scale: float = 1.0,
+        constants: bool = True,
+        kinks: Kinks | None = None,
+    ) -> None:
         super().__init__()
+        self.kinks = kinks
         self.seed, self.scale, self.constants = seed, float(scale), constants
         self.format: Format = FORMATS[dtype]
         self.roundoff = self.format.roundoff
@@ -381,6 +392,8 @@ class Noisy(MODE):  # type: ignore[misc] # frameworks come without types
             return func(*args, **kwargs)
         if self.constants:
             args, kwargs = self._held(operation, args, kwargs)
+        if self.kinks is not None and operation.kind is not Kind.WHOLE:
+            turn(operation.name, {**dict(zip(operation.arguments, args, strict=False)), **kwargs}, self.kinks)
         if operation.kind is Kind.EXACT:
             return func(*args, **kwargs)
         result = self._in_parts(operation, func, args, kwargs)
@@ -411,6 +424,8 @@ class Noisy(MODE):  # type: ignore[misc] # frameworks come without types
         return NotImplemented
 
     def _at_once(self, operation: Operation, func: Any, args: Any, kwargs: Any) -> Any:
+        if not self.scale:
+            return func(*args, **kwargs)
         size = self._size(operation, func, args, kwargs)  # before anything is written to
         result = func(*args, **kwargs)
         if _is_exact(operation, args, result):

@@ -14,7 +14,7 @@ from isograd.backends.pytorch import alternatives, calls, spelled, to_array, to_
 from isograd.backends.pytorch.functions import BEHIND, FUNCTIONS, LOSSES
 from isograd.backends.pytorch.modules import ROWS
 from isograd.dtypes import FORMATS
-from isograd.framework import Framework, Noise, Other, Trainee, called, flattened
+from isograd.framework import Framework, Kinks, Noise, Other, Trainee, called, flattened
 from isograd.inputs import Array
 from isograd.lazy import LazyModule
 from isograd.structure import OptimizerOf, Setting, plain
@@ -168,9 +168,9 @@ class TorchFramework(Framework):
             trainee.schedule.step()
         return loss
 
-    def rates(self, optimizer: Any) -> list[float]:
-        """Of each group."""
-        return [float(group["lr"]) for group in optimizer.param_groups]
+    def rates(self, optimizer: Any) -> dict[int, float]:
+        """Those of their groups."""
+        return {id(p): float(group["lr"]) for group in optimizer.param_groups for p in group["params"]}
 
     def parameters(self, optimizer: Any) -> list[Any]:
         """Of all groups."""
@@ -352,12 +352,14 @@ class TorchFramework(Framework):
         """Each operand detached."""
         yield from alternatives.cut(args)
 
-    def noisy(self, seed: int, dtype: str, scale: float, constants: bool, rates: bool) -> Noise | None:
+    def noisy(
+        self, seed: int, dtype: str, scale: float, constants: bool, rates: bool, kinks: Kinks | None = None
+    ) -> Noise | None:
         """Under a dispatch mode."""
         from isograd.backends.pytorch.noise import Noisy
 
         size = scale * FORMATS[dtype].roundoff if rates else 0.0
-        return TorchNoise(Noisy(seed, dtype, scale, constants), constants, size, np.random.default_rng(seed))
+        return TorchNoise(Noisy(seed, dtype, scale, constants, kinks), constants, size, np.random.default_rng(seed))
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from isograd.dtypes import FORMATS
-from isograd.envelope import LOUDEST
+from isograd.envelope import LOUDEST, runs_for
 from isograd.floors import floored, pooled
 from isograd.inputs import Array
 from isograd.ports.sides import Files, Work
@@ -85,10 +86,11 @@ class Bounds:
 
     def ask(self, mode: Mode, kind: str = NOISE) -> Future[None]:
         """How far noise moves everything; another kind of it only where it is needed."""
+        runs, few = (runs_for(self._elements(mode), of) for of in (self.runs, FEW))
         options: dict[str, Any] = {
-            NOISE: {"runs": self.runs, "noise": self.dtype, "factor": min(self.factor, LOUDEST)},
-            CONSTANTS: {"runs": FEW, "noise": "float64", "factor": 1.0},
-            RATES: {"runs": FEW, "noise": self.dtype, "factor": 1.0},
+            NOISE: {"runs": runs, "noise": self.dtype, "factor": min(self.factor, LOUDEST)},
+            CONSTANTS: {"runs": few, "noise": "float64", "factor": 1.0},
+            RATES: {"runs": few, "noise": self.dtype, "factor": 1.0},
         }[kind]
         return self.origin.ask(
             "envelope",
@@ -139,6 +141,10 @@ class Bounds:
             return moved + THROUGH * least * self._largest(mode, name) if LEAST in kinds else moved
 
         return Each(tuple(wanted), bound)
+
+    def _elements(self, mode: Mode) -> int:
+        """Of the largest tensor of a step."""
+        return max(math.prod(column.shape[1:]) for column in self.truth[mode].values())
 
     def _largest(self, mode: Mode, name: str) -> float:
         """Of a quantity; of gradients the largest of all, since some are 0 but for the rounding of others."""

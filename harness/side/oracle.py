@@ -12,6 +12,7 @@ from isograd.arithmetic.noise import noise_scales
 from isograd.columns import Columns
 from isograd.dtypes import FORMATS
 from isograd.inputs import Array
+from isograd.side.kinks import Gaps, Pass
 from isograd.side.training import Session, Values, at_step
 
 KEPT = ("weight", "state", "buffer")
@@ -52,18 +53,22 @@ def write_envelope(
 ) -> None:
     """How far noisy runs lie from the truth, over how loud they are; nothing, where the framework has no noise."""
     envelope = Columns(Path(job["out"]), len(batches))
-    for run, scale in enumerate(noise_scales(job["runs"], job["factor"]).tolist()):
-        noise = session.framework.noisy(job["seed"] + run, job["noise"], scale, job["constants"], job["rates"])
+    kinks = Gaps(Path(f"{job['out']}-kinks"), len(batches), job["factor"], job["noise"])
+    loud = [(Pass.STRAY, scale) for scale in noise_scales(job["runs"], job["factor"]).tolist()]
+    for run, (now, scale) in enumerate([(Pass.KEEP, 0.0), *loud, (Pass.TURN, 0.0)]):
+        if not kinks.begin(now, scale):
+            continue
+        noise = session.framework.noisy(job["seed"] + run, job["noise"], scale, job["constants"], job["rates"], kinks)
         if noise is None:
             return
         session.load(0, initial)
         for t, batch in enumerate(batches):
             if states is not None and t:
                 session.load(t, at_step(states, t))
-            with noise.over(session.trainee, t):
+            with kinks.over(t), noise.over(session.trainee, t):
                 seen = session.step(t, batch)
-            moved = {name: _moved(seen[name], column[t]) / scale for name, column in truth.items() if name in seen}
-            envelope.raise_to(t, moved)
+            moved = {name: _moved(seen[name], column[t]) for name, column in truth.items() if name in seen}
+            envelope.raise_to(t, {name: by / (scale or 1.0) for name, by in moved.items()})
     envelope.close()
 
 

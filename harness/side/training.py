@@ -200,7 +200,7 @@ class Session:
         self.calls.clear()
         self.updated.clear()
         self.framework.seed(SEEDS * seed + t)
-        rates = [rate for optimizer in self.trainee.optimizers.values() for rate in self.framework.rates(optimizer)]
+        lr = self._rate()
         tensors = tuple(self._tensors(as_floats(part, self.dtype)) for part in batch)
         if self.trainee.train_step:
             given = self.trainee.train_step(self.trainee.model, self.trainee.loss, self.trainee.given, tensors)
@@ -214,9 +214,18 @@ class Session:
             if (name := self.names.param(key))
         }
         backward = {key: self.backward[key] for key in reversed(self._forward_order()) if key in self.backward}
-        lr = {"lr": np.asarray(rates[0] if rates else 0.0, self.dtype)}
-        seen = lr | self.forward | losses | backward | grads | self.state()
+        seen = {"lr": lr} | self.forward | losses | backward | grads | self.state()
         return seen if len(self.trainee.optimizers) == 1 else self._by_updates(seen)
+
+    def _rate(self) -> Array:
+        """The learning rate of the parameter whose name is the first in the alphabet: on both sides that is one."""
+        of = {id_: rate for opt in self.trainee.optimizers.values() for id_, rate in self.framework.rates(opt).items()}
+        rates = {
+            name: of[id(p.tensor)]
+            for key, p in self.params.items()
+            if (name := self.names.param(key)) and id(p.tensor) in of
+        }
+        return np.asarray(rates[min(rates)] if rates else 0.0, self.dtype)
 
     def _by_updates(self, seen: Values) -> Values:
         """In the order in which they came, where a step has several updates: what each of them changes after it.
