@@ -60,7 +60,7 @@ class Trainee:
         model: the model.
         loss: of the model's output and the labels; None where the model gives it.
         optimizers: by name; "" for the only one.
-        schedule: stepped after each step; None for none.
+        schedule: stepped after each step, unless that has done it; None for none.
         train_step: does a step, where the usual one will not do.
     """
 
@@ -200,7 +200,11 @@ class Framework(ABC):
 
     @abstractmethod
     def step(self, trainee: Trainee, x: Any, y: Any) -> Any:
-        """The usual step: forward, loss, backward, update, schedule; gives the loss."""
+        """The usual step: forward, loss, backward, update; gives the loss."""
+
+    def clipping(self) -> AbstractContextManager[None]:
+        """Within it, gradients that are clipped by their norm are divided by just that, and by no more."""
+        return nullcontext()
 
     @abstractmethod
     def rates(self, optimizer: Any) -> dict[int, float]:

@@ -58,6 +58,7 @@ class OptimizerOf(_Told):
         params: its parameters, by canonical name, each with the settings that are not those of all.
         slots: what it keeps for each parameter, by canonical name.
         imprecise: why its bias corrections are further off than rounding makes them elsewhere; "" if they are not.
+        clips: how it clips gradients by their norm otherwise than functions of other frameworks do; "" if it does not.
     """
 
     kind: str
@@ -65,6 +66,7 @@ class OptimizerOf(_Told):
     params: dict[str, dict[str, Setting]] = {}
     slots: tuple[str, ...] = ()
     imprecise: str = ""
+    clips: str = ""
 
 
 class Structure(_Told):
@@ -77,6 +79,7 @@ class Structure(_Told):
         units: in the order in which they were defined.
         calls: in the order in which they were called.
         optimizers: by the user's name; "" for the only one.
+        schedule: settings of the learning rate's schedule; {} for none.
         loss: the loss's class and settings; "" where the model gives the loss itself.
         least: what the framework's softmax gives at least, where others give 0; 0 where it does too.
         random: the first unit whose output is another one with another seed, or "loss"; "" where nothing is drawn.
@@ -88,6 +91,7 @@ class Structure(_Told):
     units: tuple[Unit, ...]
     calls: tuple[Call, ...] = ()
     optimizers: dict[str, OptimizerOf] = {}
+    schedule: dict[str, Setting] = {}
     loss: Unit | None = None
     least: Annotated[float, Field(ge=0, le=1e-20)] = 0.0
     random: str = ""

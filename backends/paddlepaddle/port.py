@@ -33,6 +33,9 @@ SLOTS = {
     "_avg_squared_update": "delta",
     "inf_norm": "inf_norm",
 }
+EXACT_CLIP = "ClipGradByGlobalNorm divides gradients by their norm, clip_grad_norm_ by that and 1e-06"
+"""3.3.1, nn/clip.py."""
+
 CORRECTIONS = (
     "Adam's 1 − βᵗ is computed in float32, so that the first steps are some 10⁻⁵ too small (PaddlePaddle 3.3.1)"
 )
@@ -158,8 +161,6 @@ class PaddleFramework(Framework):
             optimizer.step()
         for optimizer in trainee.optimizers.values():
             optimizer.clear_grad()
-        if trainee.schedule is not None:
-            trainee.schedule.step()
         return loss
 
     def rates(self, optimizer: Any) -> dict[int, float]:
@@ -185,8 +186,14 @@ class PaddleFramework(Framework):
         }
         kept = {SLOTS[name] for name, of in self._accumulators(optimizer) if of}
         kind, slots = RULES.get(cls, cls), tuple(sorted(kept))
-        imprecise = CORRECTIONS if kind in ("adam", "adamw") else ""
-        return OptimizerOf(kind=kind, settings=first, params=params, slots=slots, imprecise=imprecise)
+        return OptimizerOf(
+            kind=kind,
+            settings=first,
+            params=params,
+            slots=slots,
+            imprecise=CORRECTIONS if kind in ("adam", "adamw") else "",
+            clips=EXACT_CLIP if isinstance(optimizer._grad_clip, paddle.nn.ClipGradByGlobalNorm) else "",
+        )
 
     def _grouped(self, optimizer: Any) -> Iterator[tuple[Mapping[str, Any], Any]]:
         groups = optimizer._param_groups
@@ -223,7 +230,8 @@ class PaddleFramework(Framework):
         if decay is None and type(optimizer).__name__ == "AdamW":
             decay = optimizer._weight_decay
         if decay is None:  # Momentum has it in its kernel
-            decay = getattr(optimizer, "_default_dict", {}).get("regularization_coeff")
+            defaults = getattr(optimizer, "_default_dict", {})
+            decay = group.get("regularization_coeff", defaults.get("regularization_coeff"))
         coefficient = getattr(decay, "_coeff", getattr(decay, "_regularization_coeff", decay))
         return float(coefficient or 0.0)
 

@@ -42,7 +42,7 @@ def cell_of(grounds: Grounds, built: Built, stage: Stage) -> Cell:
         ratios = judgement.ratios or {}
         shown = tuple(c for name, c in conventions.items() if name in ratios and not (ratios[name] <= 1).all())
         judgement, comparison = judged(there, bounds)
-    said, kinds = [], []
+    said, kinds = list[str](), list[str]()
     for kind, reason in _excuses(stage, built.of):
         if judgement.verdict is Verdict.DIVERGES:
             before = judgement
@@ -51,6 +51,13 @@ def cell_of(grounds: Grounds, built: Built, stage: Stage) -> Cell:
             judgement, comparison = judged(there, more)
             if (before.first, before.step) != (judgement.first, judgement.step):
                 said.append(reason)
+    if judgement.verdict is Verdict.DIVERGES:
+        clipped, reason = grounds.clipped(built, mode)
+        if reason:
+            there |= {name: clipped[name] for name in there if name in clipped and name not in conventions}
+            bounds = grounds.bounds.of(mode, dtype, list(bounds), kinds, built.of.least)
+            before, (judgement, comparison) = judgement, judged(there, bounds)
+            said += [reason] * ((before.first, before.step) != (judgement.first, judgement.step))
     if judgement.verdict.green and (shown or said):
         verdict = judgement.verdict if said == [IN_FLOAT32] and not shown else Verdict.EXPECTED
         reasons = dict.fromkeys([*(convention.reason for convention in shown), *said])

@@ -138,7 +138,7 @@ def _change_of(different: Different, guilty: Guilty) -> Change | None:
         return {"do": "optimizer", "at": name, "name": different.name, "value": value} | params
     if different.name == "frozen":
         return {"do": "optimizer", "at": "", "name": "is updated", "value": False, "params": [at]}
-    if different.name in ("kind", "tied"):
+    if different.name in ("kind", "tied") or at == "schedule":
         return None
     if different.name == "training":
         return {"do": "training", "at": at, "value": value}

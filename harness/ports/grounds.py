@@ -82,6 +82,24 @@ class Grounds:
         shapes = {name: truth[name].shape for name in columns if name in truth and alike(columns[name], truth[name])}
         return {name: column.reshape(shapes.get(name, column.shape)) for name, column in columns.items()}
 
+    def clipped(self, built: Built, mode: Mode) -> tuple[Mapping[str, Array], str]:
+        """The truth by a side's way of clipping gradients, and how that is another; the truth, and "", if it is not."""
+        reason = next((of.clips for of in built.of.optimizers.values() if of.clips), "")
+        if not reason:
+            return self.truth[mode], ""
+        if (found := self.files.columns(f"clipped-{mode}")) is None:
+            self.works[0].ask(
+                "truth",
+                batches=str(self.batches),
+                initial=self.files["initial-0"],
+                folder=str(self.files.folder),
+                modes=[mode],
+                dtype="float64",
+                clipping=True,
+            ).result()
+            found = self.files.columns(f"clipped-{mode}")
+        return found or self.truth[mode], reason
+
     def conventions(self, built: Built, mode: Mode) -> list[Convention]:
         """What differs by definition between a side's framework and the origin's."""
         paired = built.paired

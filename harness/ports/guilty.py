@@ -50,6 +50,7 @@ class Guilty:
         losses: the first quantity's numbers in every step, likewise; of interest where it is a loss.
         there: what the other side is made of.
         calls: the units with parameters that a step calls, in order, here and there, by the origin's names.
+        clips: whether gradients are clipped by their norm alone there, as they are in ``truth``.
     """
 
     first: str
@@ -65,6 +66,7 @@ class Guilty:
     losses: tuple[Array, Array] = field(default_factory=lambda: (np.zeros(0), np.zeros(0)))
     there: Structure | None = None
     calls: tuple[Sequence[str], Sequence[str]] = ((), ())
+    clips: bool = False
 
     @property
     def kind(self) -> str:

@@ -59,7 +59,7 @@ def _guilty(grounds: Grounds, built: Built, result: Result) -> Guilty | None:
     found, t = cell.judgement, cell.judgement.step
     if found.structural or t is None:
         return None
-    columns, truth = grounds.columns(built, RULES), grounds.truth["resync"]
+    columns, (truth, clips) = grounds.columns(built, RULES), grounds.clipped(built, "resync")
     names = list(cell.comparison.measures)
     bounds = grounds.bounds.of("resync", "float64", names, (CONSTANTS, LEAST), built.of.least)
     without = {convention.quantity for convention in grounds.conventions(built, "resync")} - {found.first}
@@ -79,6 +79,7 @@ def _guilty(grounds: Grounds, built: Built, result: Result) -> Guilty | None:
         losses=(np.ravel(columns.get(found.first, ())), np.ravel(truth.get(found.first, ()))),
         there=built.of,
         calls=_orders(grounds.first, built.of, built.paired),
+        clips=bool(clips),
     )
 
 
@@ -107,6 +108,7 @@ def _attempt(
         order=list(guilty.bounds),
         trials=[list(changes) for changes in trials],
         calls=calls,
+        clipping=guilty.clips,
         told=files["explained.json"],
     ).result()
     return told(files.folder / "explained.json")

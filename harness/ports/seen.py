@@ -49,7 +49,8 @@ def _schedule(guilty: Guilty) -> Iterator[str]:
     elif same(there / here, np.full_like(there, there[0] / here[0])):
         yield f"optimizer: the learning rate is {there[0]:.4g} there, {here[0]:.4g} here"
     else:
-        yield f"the schedule is another one there: the learning rate is {listed}"
+        known = "; ".join(different.sentence for different in guilty.settings if different.at == "schedule")
+        yield f"{known or 'the schedule is another one there'}: the learning rate is {listed}"
 
 
 NARROWER = ("float16", "bfloat16", "float32")
@@ -143,11 +144,11 @@ def _one_factor(guilty: Guilty, outside: Sequence[str]) -> Iterator[str]:
         by = factor_of(guilty.target[guilty.first], guilty.truth[guilty.first])
         common = [_common(guilty, [n for n in behind if n.startswith(kind)]) for kind in ("backward/", "grad/")]
         if by is not None and any(all_of is not None and abs(all_of - by) <= FIT * abs(by) for all_of in common):
-            yield f"the loss is {by:.6g} times as large there{_of_a_batch(guilty, by)}{_of_other_steps(guilty, by)}"
+            yield f"the loss is {_times(by)} times as large there{_of_a_batch(guilty, by)}{_of_other_steps(guilty, by)}"
         elif by is not None and not any(name in outside for name in (*backward, *grads)):
-            yield f"the loss that is reported is {by:.6g} times as large there; its gradient is not"
+            yield f"the loss that is reported is {_times(by)} times as large there; its gradient is not"
     if guilty.kind == "backward" and (by := _common(guilty, behind)) is not None:
-        yield f"the gradient of the loss is {by:.6g} times as large there{_of_a_batch(guilty, by)}"
+        yield f"the gradient of the loss is {_times(by)} times as large there{_of_a_batch(guilty, by)}"
     if guilty.kind == "grad":
         yield from _of_gradients(guilty, outside, grads)
 
@@ -161,13 +162,18 @@ def _of_gradients(guilty: Guilty, outside: Sequence[str], grads: Sequence[str]) 
         clipped = (
             f"clipped to a norm of {there:.6g} there" if 0 < by < 1 else f"not clipped to a norm of {here:.6g} there"
         )
-        yield f"all gradients are {by:.6g} times as large there: {clipped}, or scaled"
+        yield f"all gradients are {_times(by)} times as large there: {clipped}, or scaled"
     elif (by := _common(guilty, wrong)) is not None:
         names = _listed([name.removeprefix("grad/") for name in wrong])
-        yield f"the gradient of {names} is {by:.6g} times as large there"
+        yield f"the gradient of {names} is {_times(by)} times as large there"
     limit = max((float(np.abs(guilty.target[name]).max()) for name in wrong), default=0.0)
     if limit and all(_fits(guilty, name, np.clip(guilty.truth[name], -limit, limit)) for name in grads):
         yield f"gradients are clipped by value at {limit:.6g} there"
+
+
+def _times(by: float) -> str:
+    """A factor; one that is next to 1 by how far it is from it."""
+    return f"{by:.6g}" if abs(by - 1) >= 1e-5 else f"1 {'+' if by > 1 else '−'} {abs(by - 1):.2g}"
 
 
 def _of_other_steps(guilty: Guilty, by: float) -> str:

@@ -20,7 +20,7 @@ class Different:
     """A setting that is not the same on both sides.
 
     Attributes:
-        at: the unit on the first side; "loss", or "optimizer" with its name.
+        at: the unit on the first side; "loss", "schedule", or "optimizer" with its name.
         there: how the other side calls it.
         name: the setting.
         here: its value on the first side.
@@ -44,7 +44,7 @@ class Different:
             if self.other:
                 return f"{optimizer} has {param} there, and not here: it is updated there"
             return f"{optimizer} does not have {param} there: it is not updated"
-        what = self.name.replace("_", " ")
+        what = self.name if self.at == "schedule" else self.name.replace("_", " ")
         return f"{self.at}: {what} is {self.told(self.other)} there, {self.told(self.here)} here"
 
     @staticmethod
@@ -59,6 +59,7 @@ def different(first: Structure, other: Structure, pairing: Pairing) -> tuple[Dif
         *_of_units(first, other, pairing),
         *_of_loss(first.loss, other.loss),
         *_of_optimizers(first, other, pairing),
+        *_of("schedule", "schedule", first.schedule, other.schedule),
     )
 
 

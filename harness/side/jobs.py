@@ -76,13 +76,23 @@ def names_of(job: Mapping[str, Any]) -> Names:
 
 
 def truth(job: Mapping[str, Any]) -> None:
-    """The model in float64: the truth of each mode, and the states before each step, rounded to its own dtype."""
+    """The model in float64: the truth of each mode, and the states before each step, rounded to its own dtype.
+
+    With ``clipping``, as it were if it clipped gradients by their norm alone; the states are as they are.
+    """
     batches, initial = read_batches(Path(job["batches"])), load_arrays(Path(job["initial"]))[0]
     session = make_session(job["file"], job["function"], "float64")
     folder = Path(job["folder"])
-    states = Columns(folder / "states", len(batches))
-    write_columns(folder / "truth-resync", resynced(session, batches, initial, job["dtype"], states), len(batches))
-    states.close()
+    if job.get("clipping"):
+        states = read_columns(folder / "states")
+        with session.framework.clipping():
+            for mode in job["modes"]:
+                trained = train(session, batches, initial, states if mode == "resync" else None)
+                write_columns(folder / f"clipped-{mode}", trained, len(batches))
+        return
+    before = Columns(folder / "states", len(batches))
+    write_columns(folder / "truth-resync", resynced(session, batches, initial, job["dtype"], before), len(batches))
+    before.close()
     if "free" in job["modes"]:
         write_columns(folder / "truth-free", train(session, batches, initial, None), len(batches))
 

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from isograd.side.training import Session
 from isograd.side.units import row_of
-from isograd.structure import Structure, Unit, plain
+from isograd.structure import Setting, Structure, Unit, plain
+
+SCHEDULES = {
+    "total_iters": "steps",
+    "decay_steps": "steps",
+    "end_lr": "end rate",
+    **{
+        name: name
+        for name in ("T_max", "eta_min", "gamma", "step_size", "power", "T_0", "T_mult", "factor", "patience")
+    },
+    **{name: name for name in ("threshold", "cooldown", "start_factor", "end_factor", "warmup_steps", "total_steps")},
+}
+"""Settings of schedules, as frameworks' classes call them."""
 
 
 def structure_of(session: Session) -> Structure:
@@ -46,5 +60,15 @@ def structure_of(session: Session) -> Structure:
         dtype=session.dtype,
         units=tuple(units),
         optimizers={name: framework.optimizer(optimizer, names) for name, optimizer in trainee.optimizers.items()},
+        schedule=_of_schedule(trainee.schedule),
         loss=told,
     )
+
+
+def _of_schedule(schedule: Any) -> dict[str, Setting]:
+    """Its settings; a polynomial's last rate is 0 where its class has none."""
+    held = vars(schedule) if hasattr(schedule, "__dict__") else {}
+    found = {name: plain(held[own]) for own, name in SCHEDULES.items() if isinstance(held.get(own), (int, float))}
+    if (milestones := held.get("milestones")) is not None:
+        found["milestones"] = tuple(sorted(int(step) for step in milestones))
+    return {"end rate": 0.0, **found} if "power" in found else found

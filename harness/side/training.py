@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -202,12 +203,16 @@ class Session:
         self.framework.seed(SEEDS * seed + t)
         lr = self._rate()
         tensors = tuple(self._tensors(as_floats(part, self.dtype)) for part in batch)
-        if self.trainee.train_step:
-            given = self.trainee.train_step(self.trainee.model, self.trainee.loss, self.trainee.given, tensors)
-        else:
-            given = self.framework.step(self.trainee, *tensors)
+        place = getattr(self.trainee.schedule, "last_epoch", None)
+        with self.framework.building(self.dtype):  # what a step makes anew, states to begin with
+            if self.trainee.train_step:
+                given = self.trainee.train_step(self.trainee.model, self.trainee.loss, self.trainee.given, tensors)
+            else:
+                given = self.framework.step(self.trainee, *tensors)
         self._before_update(None, {})
         losses = self._losses(given)
+        if self.trainee.schedule is not None and getattr(self.trainee.schedule, "last_epoch", None) == place:
+            _advance(self.trainee.schedule, losses)
         grads = {
             f"grad/{name}": np.array(self.grads[key] if key in self.grads else np.zeros_like(self._value(held)))
             for key, held in reversed(self.params.items())
@@ -285,6 +290,12 @@ class Session:
 
 def _same(one: Held, other: Held) -> bool:
     return one.tensor is other.tensor and one.part.rows == other.part.rows
+
+
+def _advance(schedule: Any, losses: Values) -> None:
+    """Step a schedule; one that waits for a plateau is told the loss."""
+    told = "metrics" in inspect.signature(schedule.step).parameters
+    schedule.step(*([float(np.sum(loss)) for loss in losses.values()][:1] if told else []))
 
 
 def make_session(file: str, function: str, dtype: str = "", names: Names = Names()) -> Session:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from isograd.side.batches import read_batches
 from isograd.side.calls import other_call
 from isograd.side.changes import Change
 from isograd.side.origin import Origin
-from isograd.side.training import at_step, make_session
+from isograd.side.training import Session, at_step, make_session
 from isograd.trace import load_arrays
 
 
@@ -22,8 +23,13 @@ def explain(job: Mapping[str, Any]) -> None:
 
     Each is tried as it is, or solved for the number that leaves least of the first quantity that differs.
     """
-    t, first = job["t"], job["first"]
     session = make_session(job["file"], job["function"], "float64")
+    with session.framework.clipping() if job["clipping"] else nullcontext():
+        _explain(session, job)
+
+
+def _explain(session: Session, job: Mapping[str, Any]) -> None:
+    t, first = job["t"], job["first"]
     batches, initial = read_batches(Path(job["batches"])), load_arrays(Path(job["initial"]))[0]
     session.load(0, initial)
     for at in range(t):  # schedules stand where they stood
