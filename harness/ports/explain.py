@@ -25,13 +25,16 @@ def cause(guilty: Guilty, attempt: Try) -> str:
         return sentence
     possible = list(candidates(guilty))
     found = attempt([c.changes for c in possible], guilty.kind in ("forward", "loss", "backward", "grad"))
-    sentences = [
+    tried = [said for said in found if "words" not in said]
+    sentences: list[tuple[str, list[str] | None, tuple[str, ...]]] = [
+        (str(said["words"]), said["outside"], ()) for said in found if "words" in said
+    ]
+    sentences += [
         (c.sentence.replace("{x}", _number(x, c.plain)).replace("{y}", _number(y)), said["outside"], c.beside)
-        for c, said in zip(possible, found, strict=False)
+        for c, said in zip(possible, tried, strict=False)
         if not _nothing(c, said["values"])
         for x, y in [[*said["values"], 0.0, 0.0][:2]]
     ]
-    sentences += [(str(said["words"]), said["outside"], ()) for said in found if "words" in said]
     if sentence := next((words for words, outside, beside in sentences if _is_all(beside, outside)), ""):
         return sentence
     shown = ("tied", "is updated") if guilty.kind in ("grad", "weight", "backward", "state") else ()

@@ -16,6 +16,7 @@ from isograd.ports.grounds import Built, Grounds
 from isograd.ports.guilty import Guilty
 from isograd.ports.pairing import Pairing
 from isograd.ports.result import RULES, Result
+from isograd.ports.seen import order_of
 from isograd.ports.sides import SideError
 from isograd.structure import Structure
 from isograd.trace import save_arrays
@@ -27,7 +28,7 @@ def cause_of(grounds: Grounds, built: Built, result: Result, progress: Callable[
     drawn = [f"{of.random} of {label}" for label, of in sides if of.random]
     if drawn and not result.green:
         return f"{', '.join(drawn)} draws random numbers: two runs cannot draw the same; have the batches hold them"
-    if shaped := _of_another_shape(result):
+    if shaped := _of_another_shape(grounds, built, result):
         return shaped
     guilty = _guilty(grounds, built, result)
     if guilty is None:
@@ -42,13 +43,14 @@ def cause_of(grounds: Grounds, built: Built, result: Result, progress: Callable[
         return ""
 
 
-def _of_another_shape(result: Result) -> str:
-    """The settings of the first unit whose output has another shape there: no numbers can confirm them."""
+def _of_another_shape(grounds: Grounds, built: Built, result: Result) -> str:
+    """What is otherwise at the first unit whose output has another shape there: no numbers can confirm it."""
     cell = result.cells.get(RULES)
     if cell is None or not cell.judgement.structural or cell.comparison is None:
         return ""
     unit = cell.judgement.first.partition("/")[2].partition(":")[0].partition("[")[0]
-    return "; ".join(different.sentence for different in result.settings if different.at == unit)
+    settings = [different.sentence for different in result.settings if different.at == unit]
+    return "; ".join(settings or order_of(*_orders(grounds.first, built.of, built.paired), unit))
 
 
 def _guilty(grounds: Grounds, built: Built, result: Result) -> Guilty | None:

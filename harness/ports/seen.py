@@ -289,12 +289,14 @@ def weighted(guilty: Guilty) -> Iterator[str]:
 
 def order(guilty: Guilty) -> Iterator[str]:
     """Where the first difference is, units are called in another order, or another number of times."""
-    here, there = guilty.calls
-    unit = guilty.unit
-    if unit is None or guilty.kind != "forward":
-        return
+    if guilty.unit is not None and guilty.kind == "forward":
+        yield from order_of(*guilty.calls, guilty.unit.name)
+
+
+def order_of(here: Sequence[str], there: Sequence[str], unit: str) -> Iterator[str]:
+    """The same of the units that are called, by the origin's names, up to one of them."""
     at = next((i for i, (a, b) in enumerate(zip(here, there, strict=False)) if a != b), min(len(here), len(there)))
-    if at == len(here) == len(there) or at > here.index(unit.name) + 1:
+    if unit not in here or at == len(here) == len(there) or at > here.index(unit) + 1:
         return
     mine = here[at] if at < len(here) else "nothing"
     theirs = there[at] if at < len(there) else "nothing"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -16,15 +16,29 @@ WIDEST = 4096
 
 def other_attribute(origin: Origin, first: str) -> Found | None:
     """The first other number with which the first quantity comes right, in words, and what then remains."""
+    return _first(origin, first, _held(origin, first))
+
+
+def other_of_loss(origin: Origin, first: str) -> Found | None:
+    """The same of a loss that the user has written."""
+    loss = origin.session.trainee.loss
+    if loss is None or not first.startswith("loss") or _is_theirs(origin, loss) or not (numbers := _numbers(loss)):
+        return None
+    return _first(origin, first, [("loss", type(loss).__name__, [loss], numbers)])
+
+
+def _first(origin: Origin, first: str, held: Iterable[tuple[str, str, list[Any], Numbers]]) -> Found | None:
     nearly = None
-    for name, cls, modules, numbers in _held(origin, first):
+    for name, cls, modules, numbers in held:
         for changed, solved in _others(numbers):
             with suppress(Exception):  # a number that this model cannot have
                 values, outside = _fitted(origin, first, modules, changed, solved)
                 nothing = solved and abs(values[solved] - numbers[solved]) <= 1e-7 * abs(numbers[solved])
                 if nothing or not origin.comes_right(first, outside):
                     continue
-                said = ", ".join(f"{key} is {values[key]:.6g} there, {numbers[key]:.6g} here" for key in changed)
+                said = ", ".join(
+                    f"{key} is {_told(values[key], numbers[key])} there, {numbers[key]:.6g} here" for key in changed
+                )
                 sentence = f"{name} ({cls}): {said}"
                 if not outside:
                     return sentence, []
@@ -32,31 +46,40 @@ def other_attribute(origin: Origin, first: str) -> Found | None:
     return nearly
 
 
+def _told(value: float, beside: float) -> str:
+    """What next to nothing of another number is left by a search for 0 is 0."""
+    return "0" if abs(value) <= 1e-6 * abs(beside) else f"{value:.6g}"
+
+
 def _held(origin: Origin, first: str) -> Iterator[tuple[str, str, list[Any], Numbers]]:
     """The user's own modules around the first quantity: each alone, and all of its class that hold the same."""
-    framework = origin.session.framework
     path = first.partition("/")[2].partition(":")[0].partition("[")[0]
-    own = {
-        name: module
-        for name, module in framework.modules(origin.session.trainee.model)
-        if not type(module).__module__.startswith(f"{framework.root}.")
-    }
+    modules = origin.session.framework.modules(origin.session.trainee.model)
+    own = {name: module for name, module in modules if not _is_theirs(origin, module)}
     everywhere = first.startswith("loss")
     around = [name for name in own if everywhere or not name or f"{path}.".startswith(f"{name}.")]
     before = [name for name in own if name and name.rpartition(".")[0] in around]
     for name in dict.fromkeys([*reversed(around), *before]):
-        numbers = {
-            key: value
-            for key, value in vars(own[name]).items()
-            if isinstance(value, (bool, int, float)) and not key.startswith("_") and key != "training"
-        }
-        cls = type(own[name]).__name__
+        cls, numbers = type(own[name]).__name__, _numbers(own[name])
         if not numbers:
             continue
         yield name or "model", cls, [own[name]], numbers
         alike = [m for m in own.values() if type(m) is type(own[name]) and numbers.items() <= vars(m).items()]
         if len(alike) > 1:
             yield f"every {cls}", cls, alike, numbers
+
+
+def _is_theirs(origin: Origin, module: Any) -> bool:
+    """Whether a module is the framework's own."""
+    return type(module).__module__.startswith(f"{origin.session.framework.root}.")
+
+
+def _numbers(module: Any) -> Numbers:
+    return {
+        key: value
+        for key, value in getattr(module, "__dict__", {}).items()
+        if isinstance(value, (bool, int, float)) and not key.startswith("_") and key != "training"
+    }
 
 
 def _others(numbers: Numbers) -> Iterator[tuple[Numbers, str]]:
@@ -67,6 +90,7 @@ def _others(numbers: Numbers) -> Iterator[tuple[Numbers, str]]:
             yield {key: not value}, ""
         elif isinstance(value, float) and value:
             yield {key: value}, key
+            yield {key: 0.0}, ""
     for key, value in whole.items():
         for other in (2 * value, value // 2, value + 1, value - 1, 1):
             if other > 0 and other != value:

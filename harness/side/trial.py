@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from isograd.columns import read_columns
-from isograd.side.attributes import other_attribute
+from isograd.side.attributes import other_attribute, other_of_loss
 from isograd.side.batches import read_batches
 from isograd.side.calls import other_call
 from isograd.side.changes import Change
-from isograd.side.origin import Origin
+from isograd.side.origin import Found, Origin
 from isograd.side.training import Session, at_step, make_session
 from isograd.trace import load_arrays
 
@@ -42,8 +42,8 @@ def _explain(session: Session, job: Mapping[str, Any]) -> None:
     origin = Origin(session, t, before[t], batches[t], target, ordered, previous=previous)
     session.memories[t] = session.framework.remember(session.trainee)
     origin.right = origin.step(())
-    told = []
-    for changes in job["trials"]:
+    told = [_words(other)] if job["calls"] and (other := other_of_loss(origin, first)) else []
+    for changes in job["trials"] if not any(found["outside"] == [] for found in told) else ():
         found: dict[str, Any] = {"outside": None, "values": [], "error": ""}
         try:
             values, outside = origin.fitted(first, *_solvable(changes))
@@ -55,8 +55,13 @@ def _explain(session: Session, job: Mapping[str, Any]) -> None:
             break
     for search in (other_attribute, other_call) if job["calls"] else ():
         if not any(found["outside"] == [] for found in told) and (other := search(origin, first)):
-            told.append({"outside": other[1], "values": [], "error": "", "words": other[0]})
+            told.append(_words(other))
     Path(job["told"]).write_text(json.dumps(told), "utf-8")
+
+
+def _words(found: Found) -> dict[str, Any]:
+    words, outside = found
+    return {"outside": outside, "values": [], "error": "", "words": words}
 
 
 def _solvable(changes: Sequence[Change]) -> tuple[Callable[[Sequence[float]], list[Change]], list[float]]:
