@@ -1,0 +1,47 @@
+"""What can an activation have been instead, or a softmax?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from operator import add, mul
+from typing import Any
+
+from isograd.backends.pytorch.alternatives.building import Args, Call, Options, Table, after, before, instead
+from isograd.backends.pytorch.functions import ACTIVATIONS
+from isograd.framework import Other
+from isograd.lazy import LazyModule
+
+torch: Any = LazyModule("torch")
+
+
+def _of_activations(args: Args, options: Options) -> Iterator[Other]:
+    yield from (Other(f"{words} there", instead(function)) for words, function in ACTIVATIONS.items())
+    yield Other("elu of alpha {x} there", instead(torch.nn.functional.elu), 0.5)
+    yield Other("one minus it there (inverted)", after(lambda out: 1 - out))
+    yield Other("of what is moved by {x} there (a bias, or a constant added)", before(add), 1.0)
+    yield Other("of what is {x} times as large there (scaled)", before(mul), 0.5)
+    yield Other("leaky relu of slope {x} there", instead(torch.nn.functional.leaky_relu), 0.05)
+
+
+def _of_softmax(args: Args, options: Options) -> Iterator[Other]:
+    for axis in range(args[0].dim()):
+        yield Other(f"over axis {axis} there", _over(axis))
+    yield Other("of numbers {x} times as large there (scaled: a temperature)", before(mul), 0.5)
+    yield Other("a sigmoid there", instead(lambda x: x.sigmoid()))
+
+
+def _over(axis: int) -> Call:
+    def call(f: Any, a: Args, o: Options) -> Any:
+        low = a[0] == float("-inf")  # a whole row of them would have no softmax; people write −10⁹ there
+        return f(a[0].masked_fill(low, -1e9), **{**o, "dim": axis})
+
+    return call
+
+
+TABLE: Table = {
+    (
+        "relu", "relu_", "gelu", "silu", "tanh", "sigmoid", "leaky_relu", "elu", "selu", "celu", "hardswish",
+        "hardsigmoid", "relu6", "hardtanh", "mish", "softplus", "logsigmoid",
+    ): _of_activations,
+    ("softmax", "log_softmax", "_softmax"): _of_softmax,
+}  # fmt: skip

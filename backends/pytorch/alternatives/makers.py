@@ -1,0 +1,54 @@
+"""What can a call have been instead that makes a tensor: one of a single value, of positions, or a mask?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from operator import add, invert
+
+from isograd.backends.pytorch.alternatives.building import Args, Call, Options, Table, after, given, rolled, transposed
+from isograd.backends.pytorch.alternatives.constants import of_filled
+from isograd.framework import Other
+
+
+def _of_zeros(args: Args, options: Options) -> Iterator[Other]:
+    yield Other("ones there, not zeros: it starts with ones (initial state)", after(lambda out: out + 1))
+
+
+def _of_positions(args: Args, options: Options) -> Iterator[Other]:
+    for by in (1, -1):
+        yield Other(f"positions begin at {by} there: shifted", after(partial(add, by)))
+        yield Other(f"positions are shifted by {by} there, around the end", after(rolled(-by)))
+    yield Other("positions run backwards there: in the reverse order", after(lambda out: out.flip(0)))
+
+
+def _of_triangles(args: Args, options: Options) -> Iterator[Other]:
+    for by in (1, -1):
+        yield Other(f"the mask's diagonal is {by:+d} there: the causal mask is off by one", _diagonal(by))
+    yield Other("the mask is transposed there: the future is seen", after(transposed))
+    yield Other("the mask is missing there: everything is seen", after(lambda out: out.new_zeros(out.shape)))
+    yield Other("the mask is missing there: everything is seen", after(lambda out: out.new_ones(out.shape)))
+
+
+def _diagonal(by: int) -> Call:
+    return lambda f, a, o: f(a[0], diagonal=given(a, o, "diagonal", 1, 0) + by)
+
+
+def _of_comparisons(args: Args, options: Options) -> Iterator[Other]:
+    yield Other("the comparison is the other way round there: the mask is inverted", after(invert))
+    yield Other("the mask is missing there: nothing is masked", after(lambda out: out.new_zeros(out.shape)))
+    yield Other("the mask is missing there: nothing is masked", after(lambda out: out.new_ones(out.shape)))
+
+
+TABLE: Table = {
+    ("ones", "zeros", "full"): of_filled,
+    ("zeros",): _of_zeros,
+    ("arange",): _of_positions,
+    ("tril", "triu"): _of_triangles,
+}
+"""Whatever they are given, which is no tensor mostly."""
+
+COMPARISONS: Table = {
+    ("eq", "__eq__", "ne", "__ne__", "lt", "__lt__", "le", "__le__", "gt", "__gt__", "ge", "__ge__"): _of_comparisons,
+}
+"""Of whole numbers, as tokens and positions are."""

@@ -1,0 +1,97 @@
+"""What can a sum or a product of two tensors have been instead, or a mean?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from operator import mul, neg
+from typing import Any
+
+from isograd.backends.pytorch.alternatives.building import (
+    Args,
+    Call,
+    Options,
+    Table,
+    changed,
+    given,
+    tensors,
+    where_given,
+)
+from isograd.backends.pytorch.alternatives.masks import is_mask, of_added_masks
+from isograd.framework import Other
+from isograd.lazy import LazyModule
+
+torch: Any = LazyModule("torch")
+
+
+def _of_sums(args: Args, options: Options) -> Iterator[Other]:
+    if len(tensors(args)) < 2:
+        return
+    mask = next((i for i in (0, 1) if isinstance(args[i], torch.Tensor) and is_mask(args[i])), None)
+    if mask is not None:
+        yield from of_added_masks(mask, float(args[mask].min()))
+        return
+    yield Other("the second part of the sum is left out there (a residual, skip or bias is missing)", _only(0))
+    yield Other("the first part of the sum is left out there (a residual or skip is missing)", _only(1))
+    for at, which in enumerate(("first", "second")):
+        if isinstance(args[at], torch.Tensor) and args[at].dim() > 1 and args[at].shape[-2] > 1:
+            words = f"the {which} part of the sum is missing at the first place there (class token)"
+            yield Other(words, changed(at, _but_first))
+    for at, which in enumerate(("first", "second")):
+        yield Other(f"the {which} part of the sum is {{x}} times as large there (scaled)", where_given(at, mul), 2.0)
+    yield Other("the second part is subtracted there, not added", changed(1, neg))
+    yield Other("multiplied there, not added", lambda f, a, o: a[0] * a[1])
+
+
+def _but_first(x: Any) -> Any:
+    kept = torch.ones_like(x.select(-1, 0))[..., None]
+    kept[..., 0, :] = 0
+    return x * kept
+
+
+def _only(at: int) -> Call:
+    return lambda f, a, o: a[at] + torch.zeros_like(a[1 - at])
+
+
+def _of_factors(args: Args, options: Options) -> Iterator[Other]:
+    if all(isinstance(value, torch.Tensor) for value in args[:2]):
+        yield Other("added there, not multiplied", lambda f, a, o: a[0] + a[1])
+        yield Other("the first factor is left out there", _only(1))
+
+
+def _of_means(args: Args, options: Options) -> Iterator[Other]:
+    for name in ("sum", "mean", "amax"):
+        yield Other(f"a {name.removeprefix('a')} there", _method(name))
+    where = given(args, options, "dim", 1)
+    if where is not None:
+        name = "over all axes there, samples too (the whole batch)"
+        yield Other(name, lambda f, a, o: f(a[0]), anywhere=True)
+    if isinstance(where, (tuple, list)) and 0 not in where and args[0].dim() > len(where):
+        yield Other("over axis 0 too there (the whole batch)", _over_samples_too, anywhere=True)
+    if isinstance(where, int):
+        for axis in range(args[0].dim()):
+            yield Other(f"over axis {axis} there", _along(axis))
+        yield Other("the last place there, in place of all (pooling)", _place(-1))
+        yield Other("the first place there, in place of all (pooling)", _place(0))
+
+
+def _method(name: str) -> Call:
+    return lambda f, a, o: getattr(a[0], name)(*a[1:], **o)
+
+
+def _over_samples_too(f: Any, a: Args, o: Options) -> Any:
+    return f(a[0], dim=(0, *given(a, o, "dim", 1, ())))
+
+
+def _along(axis: int) -> Call:
+    return lambda f, a, o: f(a[0], **{**o, "dim": axis})
+
+
+def _place(at: int) -> Call:
+    return lambda f, a, o: a[0].select(given(a, o, "dim", 1, 0), at)
+
+
+TABLE: Table = {
+    ("add", "__add__", "__iadd__", "__radd__", "add_"): _of_sums,
+    ("mul", "__mul__", "__imul__", "mul_"): _of_factors,
+    ("mean", "sum"): _of_means,
+}
