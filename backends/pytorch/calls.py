@@ -25,7 +25,11 @@ THEIRS = (spelled.__file__,)
 WITHOUT_DROPOUT = "without_dropout"
 """A function of ours that calls PyTorch's for the user, so that what comes from it is the user's."""
 
-LOOKS = ("__get__", "__set__", "register_hook", "is_floating_point", "dim", "size", "numel", "__len__", "__hash__")
+LOOKS = (
+    "__get__", "__set__", "register_hook", "is_floating_point", "dim", "size", "numel", "__len__", "__hash__",
+    "_set_grad_enabled", "_record_function_enter_new", "_record_function_exit._RecordFunction",
+)  # fmt: skip
+"""Calls that compute nothing."""
 
 
 def mode(see: Callable[[int, Any, Any, Any], Any], parts: Mapping[str, Callable[..., Any]]) -> Any:

@@ -11,6 +11,7 @@ from isograd.ports.guilty import Candidate, Change, Guilty
 from isograd.ports.seen import order, seen, weighted
 from isograd.ports.settings import Different
 from isograd.ports.tried import candidates
+from isograd.side.origin import ENOUGH
 from isograd.structure import OptimizerOf
 
 Try = Callable[[Sequence[Sequence[Change]], bool], list[dict[str, Any]]]
@@ -49,10 +50,6 @@ def cause(guilty: Guilty, attempt: Try) -> str:
         words, outside = max(nearly, key=lambda found: names.index(found[1][0]))
         return f"{words}{_rest(outside)}"
     return next(weighted(guilty), "")
-
-
-ENOUGH = 16
-"""Numbers that come right by no accident."""
 
 
 def _is_first(guilty: Guilty, outside: Sequence[str]) -> bool:

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -70,12 +72,12 @@ def other_call(origin: Origin, first: str) -> Found | None:
     spelled_in = origin.session.framework.spelled_in
     listed = [(in_parts, _listed(origin, first, in_parts)) for in_parts in ((False, True) if spelled_in else (False,))]
     regions = [(parts, calls, list(_regions(origin, first, calls))) for parts, calls in listed]
-    for at in range(max(len(of) for *_, of in regions)):
+    for how, at in product((_plain, _solved, _given), range(max(len(of) for *_, of in regions))):
         if nearly:
             break
         for in_parts, calls, of in regions:
             region = [call for call in of[at] if call.site.parts or not in_parts]
-            for call, other, numbers in _tried(calls, region):
+            for call, other, numbers in how(calls, region):
                 left -= 1
                 if left < 0:
                     return nearly
@@ -136,16 +138,30 @@ def _regions(origin: Origin, first: str, calls: Sequence[Call]) -> Iterator[list
     yield [call for call in reversed(calls) if call.after in earlier]
 
 
-def _tried(calls: Sequence[Call], region: Sequence[Call]) -> Iterator[tuple[Call, Other, list[int]]]:
-    """Each other, with the calls that are it: all of one line, all of a function, one alone; then other operands."""
+Tried = Iterator[tuple[Call, Other, list[int]]]
+"""Each other, with the calls that are it: all of one line, all of a function, one alone."""
+
+
+def _plain(calls: Sequence[Call], region: Sequence[Call]) -> Tried:
+    """Those without a number."""
+    return _others_of(calls, region, False)
+
+
+def _solved(calls: Sequence[Call], region: Sequence[Call]) -> Tried:
+    """What one number can be made to fit; and what all calls of the region can well be."""
+    yield from _others_of(calls, region, True)
+    alike: dict[str, list[tuple[Call, Other]]] = {}
+    for call in region:
+        for other in call.others:
+            if other.anywhere:
+                alike.setdefault(other.words, []).append((call, other))
+    for some in alike.values():
+        if len(some) > 1:
+            yield *some[0], [call.number for call, _ in some]
+
+
+def _others_of(calls: Sequence[Call], region: Sequence[Call], solved: bool) -> Tried:
     done: set[tuple[str, int, tuple[int, ...]]] = set()
-
-    def fresh(other: Other, at: int, numbers: list[int]) -> bool:
-        key = (other.words, at, tuple(numbers))
-        return bool(numbers) and not (key in done or done.add(key))  # type: ignore[func-returns-value]
-
-    def lines(call: Call) -> list[int]:
-        return [one.number for one in calls if (one.name, one.site) == (call.name, call.site)]
 
     def function(call: Call) -> list[int]:
         inside = (call.name, call.site.file, call.site.within)
@@ -158,27 +174,36 @@ def _tried(calls: Sequence[Call], region: Sequence[Call]) -> Iterator[tuple[Call
         whole = (call.name, call.site, call.after)  # a part of one fused function, however often it computes it
         return [one.number for one in calls if (one.name, one.site, one.after) == whole]
 
-    for solved in (False, True):  # what one number can be made to fit comes last
-        for numbers_of in (lines, function, alone):
-            for call in region:
-                for at, other in enumerate(call.others):
-                    if (other.begin is not None) == solved and fresh(other, at, numbers := numbers_of(call)):
-                        yield call, other, numbers
-    alike: dict[str, list[tuple[Call, Other]]] = {}
-    for call in region:
-        for other in call.others:
-            if other.anywhere:
-                alike.setdefault(other.words, []).append((call, other))
-    for some in alike.values():
-        if len(some) > 1:
-            yield *some[0], [call.number for call, _ in some]
+    for numbers_of in (partial(_of_line, calls), function, alone):
+        for call in region:
+            for at, other in enumerate(call.others):
+                if (other.begin is not None) == solved and _fresh(done, other, at, numbers := numbers_of(call)):
+                    yield call, other, numbers
+
+
+def _given(calls: Sequence[Call], region: Sequence[Call]) -> Tried:
+    """Other operands."""
+    done: set[tuple[str, int, tuple[int, ...]]] = set()
     for call in region:
         for at, given in enumerate(call.given):
             other = Other(_words_of(given, calls), given)
             if not given.neighbour:
                 yield call, other, [call.number]
-            elif fresh(other, at, numbers := lines(call)):
+            elif _fresh(done, other, at, numbers := _of_line(calls, call)):
                 yield call, other, numbers
+
+
+def _of_line(calls: Sequence[Call], call: Call) -> list[int]:
+    return [one.number for one in calls if (one.name, one.site) == (call.name, call.site)]
+
+
+def _fresh(done: set[tuple[str, int, tuple[int, ...]]], other: Other, at: int, numbers: list[int]) -> bool:
+    """Whether something is tried for the first time."""
+    key = (other.words, at, tuple(numbers))
+    if not numbers or key in done:
+        return False
+    done.add(key)
+    return True
 
 
 def _words_of(given: Given, calls: Sequence[Call]) -> str:

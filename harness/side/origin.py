@@ -18,6 +18,9 @@ SHARE = 1e-4
 """A change accounts for a difference of which it leaves no more than this share: constants may be held in float32, and
 a share of a difference is what that makes of it."""
 
+ENOUGH = 16
+"""Numbers that come right by no accident."""
+
 
 @dataclass
 class Origin:
@@ -58,12 +61,12 @@ class Origin:
             return self.session.step(self.t, batch)
 
     def first(self, name: str, changes: Sequence[Change] = ()) -> Array | None:
-        """One quantity of it; where it is of the forward pass, the step ends there."""
+        """One quantity of it; where it is of the forward pass, or the loss, the step ends there."""
         self.session.until = name
         try:
             return self.step(changes).get(name)
         except Enough:
-            return self.session.forward[name]
+            return self.session.loss if name == "loss" else self.session.forward[name]
         finally:
             self.session.until = ""
 
@@ -81,7 +84,7 @@ class Origin:
         """
         with np.errstate(all="ignore"):
             x = nearest(lambda x: self.first(first, changes(x)), self.target[first], begin) if begin else []
-            if first.startswith("forward/"):
+            if first.startswith("forward/") or (first == "loss" and self.session.trainee.train_step is None):
                 value = self.first(first, changes(x))
                 if value is None or not self.inside(first, value):
                     return x, [first]
@@ -110,8 +113,10 @@ class Origin:
             return bool(np.isfinite(whole) and rest.max() <= SHARE * whole)
 
     def comes_right(self, first: str, outside: Sequence[str]) -> bool:
-        """Whether a quantity is right, and all before it, where these are outside."""
-        return self.reach(outside) > list(self.bounds).index(first)
+        """Whether a quantity is right, and all before it, where these are outside; a number can be so by accident."""
+        if not outside:
+            return True
+        return self.target[first].size >= ENOUGH and self.reach(outside) > list(self.bounds).index(first)
 
     def reach(self, outside: Sequence[str]) -> int:
         """How many quantities, in order, are right before the first that is not."""

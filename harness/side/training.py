@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from isograd.framework import Framework, Trainee, as_floats
+from isograd.framework import Framework, Trainee, as_floats, called
 from isograd.inputs import Array
 from isograd.side.program import PortError, building, framework_of, function_of, trainee_of
 from isograd.side.units import Held, units_of
@@ -74,7 +74,8 @@ class Session:
         self.backward: Values = {}
         self.grads: Values = {}
         self.times: dict[str, int] = {}
-        self.until = ""  # the quantity of the forward pass after which a step ends with `Enough`
+        self.until = ""  # the quantity of the forward pass, or the loss, after which a step ends with `Enough`
+        self.loss: Array | None = None
         self.memories: dict[int, Any] = {}
         params: dict[str, Held] = {}
         tied: dict[str, str] = {}
@@ -205,6 +206,9 @@ class Session:
         tensors = tuple(self._tensors(as_floats(part, self.dtype)) for part in batch)
         place = getattr(self.trainee.schedule, "last_epoch", None)
         with self.framework.building(self.dtype):  # what a step makes anew, states to begin with
+            if self.until == "loss" and self.trainee.train_step is None:
+                self.loss = self._number(called(self.trainee, *tensors))
+                raise Enough
             if self.trainee.train_step:
                 given = self.trainee.train_step(self.trainee.model, self.trainee.loss, self.trainee.given, tensors)
             else:
