@@ -148,10 +148,11 @@ class PaddleFramework(Framework):
         optimizer.step = step
 
     def _clipped(self, optimizer: Any) -> dict[int, Array]:
-        if optimizer._grad_clip is None:
-            return {}
-        pairs = [(p, p.grad) for p in self.parameters(optimizer) if p.grad is not None]
-        return {id(p): self.array(g) for p, g in optimizer._grad_clip(pairs)}
+        clip, found = optimizer._grad_clip, dict[int, Array]()
+        for group in self._groups(optimizer) if clip is not None else ():  # each for itself, as the optimizer does
+            pairs = [(p, p.grad.clone()) for p in group if p.grad is not None]  # they are clipped where they lie
+            found |= {id(p): self.array(g) for p, g in (clip(pairs) if pairs else ())}
+        return found
 
     def step(self, trainee: Trainee, x: Any, y: Any) -> Any:
         """As PaddlePaddle's tutorials have it."""
@@ -170,9 +171,11 @@ class PaddleFramework(Framework):
 
     def parameters(self, optimizer: Any) -> list[Any]:
         """Of all groups."""
+        return [parameter for group in self._groups(optimizer) for parameter in group]
+
+    def _groups(self, optimizer: Any) -> list[list[Any]]:
         listed = optimizer._parameter_list or []
-        groups = [group["params"] for group in listed] if listed and isinstance(listed[0], dict) else [listed]
-        return [parameter for group in groups for parameter in group]
+        return [group["params"] for group in listed] if listed and isinstance(listed[0], dict) else [listed]
 
     def optimizer(self, optimizer: Any, names: Mapping[int, str]) -> OptimizerOf:
         """With the first group's settings, and what other groups have otherwise."""

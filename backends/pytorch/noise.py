@@ -356,7 +356,7 @@ class Noisy(MODE):  # type: ignore[misc] # frameworks come without types
         self.unknown: set[str] = set()
         self.depth, self.settings = 0, ExitStack()
         self._scales, self._places = np.array([self.scale]), Places(seed, 1, slice(0, 1))
-        self._moved: dict[float, float] = {}
+        self._moved: dict[tuple[float, bool], float] = {}
 
     # -------------------------------------------------------------- around a run
 
@@ -474,19 +474,20 @@ class Noisy(MODE):  # type: ignore[misc] # frameworks come without types
         """
         if not isinstance(value, float) or not self.constants or value == 0 or not math.isfinite(value):
             return value
-        value = float(value)  # NumPy's own number is one too, and decompositions do not take it
-        if value not in self._moved:
+        value, rest_is_held = float(value), name in WEIGHTS  # NumPy's own number is none that decompositions take
+        if (value, rest_is_held) not in self._moved:
             unit = FORMATS["float32"].roundoff  # of every dtype: frameworks keep constants so in float64 too
             off = 0.0 if float(np.float32(value)) == value else 1.0
             off = max(off, SHORT.get(value, 0.0) / unit)
             rest = 1 - value
-            if 0 < value < 1 and (name in WEIGHTS or len(repr(rest)) + 4 < len(repr(value))):
+            if 0 < value < 1 and (rest_is_held or len(repr(rest)) + 4 < len(repr(value))):
                 off = max(off, rest / value)
             noise = self.scale * Random(f"{self.seed} {value!r}").uniform(-1, 1)
             moved = value * (1 + unit * off * noise)
-            self._moved[value] = moved if math.isfinite(moved) else value  # a mask of the largest number that there is
-            self._moved[self._moved[value]] = self._moved[value]
-        return self._moved[value]
+            moved = moved if math.isfinite(moved) else value  # a mask of the largest number that there is
+            self._moved[value, rest_is_held] = moved
+            self._moved[moved, rest_is_held] = moved
+        return self._moved[value, rest_is_held]
 
     # -------------------------------------------------------------- sizes
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from isograd.side.changes import Change
 from isograd.side.operands import Given, Pool
 from isograd.side.origin import Found, Origin, better
 
-MOST = 1200
+MOST = 3000
 """Others that are tried."""
 
 
@@ -72,10 +71,12 @@ def other_call(origin: Origin, first: str) -> Found | None:
     spelled_in = origin.session.framework.spelled_in
     listed = [(in_parts, _listed(origin, first, in_parts)) for in_parts in ((False, True) if spelled_in else (False,))]
     regions = [(parts, calls, list(_regions(origin, first, calls))) for parts, calls in listed]
-    for how, at in product((_plain, _solved, _given), range(max(len(of) for *_, of in regions))):
-        if nearly:
+    for how, at in ((_plain, 0), (_solved, 0), (_plain, 1), (_given, 0), (_solved, 1), (_given, 1)):
+        if nearly and at:
             break
         for in_parts, calls, of in regions:
+            if at >= len(of):
+                continue
             region = [call for call in of[at] if call.site.parts or not in_parts]
             for call, other, numbers in how(calls, region):
                 left -= 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from operator import add, mul
 from typing import Any
 
@@ -28,6 +28,13 @@ def _of_softmax(args: Args, options: Options) -> Iterator[Other]:
         yield Other(f"over axis {axis} there", _over(axis))
     yield Other("of numbers {x} times as large there (scaled: a temperature)", before(mul), 0.5)
     yield Other("a sigmoid there", instead(lambda x: x.sigmoid()))
+    for axis in range(args[0].dim()):
+        twice = f"of what has been through a softmax over axis {axis} there (twice)"
+        yield Other(twice, before(_softmax(axis)))
+
+
+def _softmax(axis: int) -> Callable[[Any], Any]:
+    return lambda x: x.softmax(axis)
 
 
 def _over(axis: int) -> Call:

@@ -11,6 +11,7 @@ from isograd.backends.pytorch.alternatives.building import (
     Options,
     Table,
     changed,
+    given,
     transposed,
     with_options,
 )
@@ -43,9 +44,9 @@ def _pooled(kind: str, **other: Any) -> Call:
 
     def call(f: Any, a: Args, o: Options) -> Any:
         names = ("kernel_size", "stride", "padding")
-        given = {**dict(zip(names, a[1:4], strict=False)), **{name: o[name] for name in names if name in o}}
-        given["stride"] = given.get("stride") or given["kernel_size"]
-        return getattr(torch.nn.functional, kind)(a[0], **{"padding": 0, **given, **other})
+        own = {**dict(zip(names, a[1:4], strict=False)), **{name: o[name] for name in names if name in o}}
+        own["stride"] = own.get("stride") or own["kernel_size"]
+        return getattr(torch.nn.functional, kind)(a[0], **{"padding": 0, **own, **other})
 
     return call
 
@@ -83,9 +84,10 @@ def _padded(make: Callable[[Any, int, int], Any], dilation: int = 0) -> Call:
     """The convolution, without padding of its own, of an image that has some."""
 
     def call(f: Any, a: Args, o: Options) -> Any:
-        x, weight, bias, stride, padding, spread, groups = [*a, *(None, 1, 0, 1, 1)[len(a) - 2 :]][:7]
+        names = (("bias", None), ("stride", 1), ("padding", 0), ("dilation", 1), ("groups", 1))
+        bias, stride, padding, spread, groups = (given(a, o, name, 2 + at, of) for at, (name, of) in enumerate(names))
         high, wide = padding if isinstance(padding, (tuple, list)) else (padding, padding)
-        return f(make(x, int(high), int(wide)), weight, bias, stride, 0, dilation or spread, groups)
+        return f(make(a[0], int(high), int(wide)), a[1], bias, stride, 0, dilation or spread, groups)
 
     return call
 
@@ -116,9 +118,9 @@ def _of_transposed_convolutions(args: Args, options: Options) -> Iterator[Other]
         **other: Any,
     ) -> Call:
         def instead(f: Any, a: Args, o: Options) -> Any:
-            given = {**dict(zip(names, a, strict=False)), **o}
+            own = {**dict(zip(names, a, strict=False)), **o}
             shape = tuple(f(*a, **o).shape)
-            return make(f(**{**given, "weight": weight(given["weight"]), **other}), shape)
+            return make(f(**{**own, "weight": weight(own["weight"]), **other}), shape)
 
         return instead
 

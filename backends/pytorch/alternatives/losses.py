@@ -81,6 +81,9 @@ def _of_weighted_positives(args: Args, options: Options) -> Iterator[Other]:
 
 
 def _of_losses(args: Args, options: Options) -> Iterator[Other]:
+    if args[0].dim() == args[1].dim() == 1:
+        words = "outputs are (n, 1) there and labels (n,): each is compared with all (broadcast)"
+        yield Other(words, before(lambda out: out[:, None]))
     yield from _of_reductions()
     yield Other("of outputs that are {x} times as large there (scaled)", before(mul), 0.5)
     yield Other("of what has been through a sigmoid there", before(lambda out: out.sigmoid()))

@@ -35,6 +35,12 @@ def is_mask(x: Any) -> bool:
     return bool(((values == 0) | (values <= LOW)).all() and (values <= LOW).any())
 
 
+def is_share(x: Any) -> bool:
+    """Whether it is multiplied with: 1 where something counts, and 0 elsewhere."""
+    values = x.detach()
+    return bool(((values == 0) | (values == 1)).all() and (values == 0).any() and (values == 1).any())
+
+
 def of_added_masks(at: int, low: float) -> Iterator[Other]:
     """Of a sum, one part of which is a mask."""
 
@@ -91,9 +97,10 @@ def _of_attention(args: Args, options: Options) -> Iterator[Other]:
     yield Other("scaled by 1/d there, not by 1/√d", with_options(scale=1.0 / width))
     yield Other("it is not causal there: the mask is missing", with_options(is_causal=False, attn_mask=None))
     yield Other("it is causal there", with_options(is_causal=True, attn_mask=None))
-    yield Other("query and key are exchanged there", exchanged(0, 1))
-    yield Other("key and value are exchanged there", exchanged(1, 2))
-    yield Other("query and value are exchanged there", exchanged(0, 2))
+    alike = places == args[1].shape[-2]  # PyTorch 2.13.0 does not look, and its backward pass writes beyond the end
+    for one, other in ((0, 1), (1, 2), (0, 2)) if alike else ((1, 2),):
+        names = ("query", "key", "value")
+        yield Other(f"{names[one]} and {names[other]} are exchanged there", exchanged(one, other))
     for axis in range(query.dim() - 2):
         yield Other(f"the softmax is over axis {axis} there (samples, heads)", _over_heads(axis))
     all_seen = torch.ones(places, args[1].shape[-2], dtype=torch.bool)

@@ -11,12 +11,13 @@ from isograd.backends.pytorch.alternatives.building import (
     Call,
     Options,
     Table,
+    before,
     changed,
     given,
     tensors,
     where_given,
 )
-from isograd.backends.pytorch.alternatives.masks import is_mask, of_added_masks
+from isograd.backends.pytorch.alternatives.masks import is_mask, is_share, of_added_masks
 from isograd.framework import Other
 from isograd.lazy import LazyModule
 
@@ -34,10 +35,15 @@ def _of_sums(args: Args, options: Options) -> Iterator[Other]:
     yield Other("the first part of the sum is left out there (a residual or skip is missing)", _only(1))
     for at, which in enumerate(("first", "second")):
         if isinstance(args[at], torch.Tensor) and args[at].dim() > 1 and args[at].shape[-2] > 1:
-            words = f"the {which} part of the sum is missing at the first place there (class token)"
+            words = f"the {which} part of the sum is missing at the first place there (class token: positions skip it)"
             yield Other(words, changed(at, _but_first))
     for at, which in enumerate(("first", "second")):
         yield Other(f"the {which} part of the sum is {{x}} times as large there (scaled)", where_given(at, mul), 2.0)
+    if all(isinstance(value, torch.Tensor) for value in args[:2]):
+        words = (
+            "the first part of the sum is {x} times as large there, the second so much smaller: the other is weighted"
+        )
+        yield Other(words, lambda f, a, o, x: f(a[0] * x, a[1] / x, **o), 0.7)
     yield Other("the second part is subtracted there, not added", changed(1, neg))
     yield Other("multiplied there, not added", lambda f, a, o: a[0] * a[1])
 
@@ -55,16 +61,31 @@ def _only(at: int) -> Call:
 def _of_factors(args: Args, options: Options) -> Iterator[Other]:
     if all(isinstance(value, torch.Tensor) for value in args[:2]):
         yield Other("added there, not multiplied", lambda f, a, o: a[0] + a[1])
+        for at, which in enumerate(("first", "second")):
+            if is_share(args[at]):
+                words = f"the {which} factor, a mask of 1 and 0, is left out there: what it hides counts (not masked)"
+                yield Other(words, _only(1 - at))
         yield Other("the first factor is left out there", _only(1))
+
+
+def _of_quotients(args: Args, options: Options) -> Iterator[Other]:
+    if not isinstance(args[1], torch.Tensor):
+        return
+    yield Other("divided by the root there", changed(1, lambda by: by.sqrt()))
+    yield Other("divided by the square there (a variance, and no deviation)", changed(1, lambda by: by * by))
+    yield Other("divided by {x} there", changed(1, lambda by, x: torch.full_like(by, x)), 2.0)
+    yield Other("multiplied there, not divided", lambda f, a, o: a[0] * a[1])
 
 
 def _of_means(args: Args, options: Options) -> Iterator[Other]:
     for name in ("sum", "mean", "amax"):
         yield Other(f"a {name.removeprefix('a')} there", _method(name))
+    counted = "what is not 0 is counted there, not summed up (a mean over how many there are, not over their weights)"
+    yield Other(counted, before(lambda x: (x != 0).to(x.dtype)))
     where = given(args, options, "dim", 1)
     if where is not None:
         name = "over all axes there, samples too (the whole batch)"
-        yield Other(name, lambda f, a, o: f(a[0]), anywhere=True)
+        yield Other(name, lambda f, a, o: _kept(f(a[0]), a, o), anywhere=True)
     if isinstance(where, (tuple, list)) and 0 not in where and args[0].dim() > len(where):
         yield Other("over axis 0 too there (the whole batch)", _over_samples_too, anywhere=True)
     if isinstance(where, int):
@@ -79,7 +100,12 @@ def _method(name: str) -> Call:
 
 
 def _over_samples_too(f: Any, a: Args, o: Options) -> Any:
-    return f(a[0], dim=(0, *given(a, o, "dim", 1, ())))
+    return f(a[0], dim=(0, *given(a, o, "dim", 1, ())), keepdim=given(a, o, "keepdim", 2, False))
+
+
+def _kept(out: Any, a: Args, o: Options) -> Any:
+    """One number, with the axes that the call would have kept."""
+    return out.reshape((1,) * a[0].dim()) if given(a, o, "keepdim", 2, False) else out
 
 
 def _along(axis: int) -> Call:
@@ -93,5 +119,6 @@ def _place(at: int) -> Call:
 TABLE: Table = {
     ("add", "__add__", "__iadd__", "__radd__", "add_"): _of_sums,
     ("mul", "__mul__", "__imul__", "mul_"): _of_factors,
+    ("div", "__truediv__", "div_", "true_divide"): _of_quotients,
     ("mean", "sum"): _of_means,
 }
