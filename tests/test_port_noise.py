@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -447,3 +448,22 @@ def test_what_an_average_pool_hands_back_has_the_digits_of_float32_where_constan
         off.append(float((x.grad * 9 - 1).abs().max()))
     assert 1e-10 < off[0] < 1e-7
     assert off[1] < 1e-14
+
+
+def test_what_fused_attention_is_off_where_nothing_is_attended_to() -> None:
+    """A row that sees one key has no gradient but for rounding, of which a softmax by itself has none there."""
+
+    def of_queries(around: Any, dtype: Any) -> Any:
+        rng = np.random.default_rng(0)
+        q, k, v, g = (torch.tensor(rng.normal(size=(8, 4, 10, 16)), dtype=dtype) for _ in range(4))
+        q.requires_grad_()
+        with around:
+            torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True).backward(g)
+        return q.grad[:, :, 0].double().abs()
+
+    fused = of_queries(nullcontext(), torch.float32)
+    noisy = torch.stack([of_queries(noise.Noisy(seed, scale=6.0), torch.float64) for seed in range(4)])
+    assert (of_queries(nullcontext(), torch.float64) < 1e-14).all()
+    assert fused.max() > 1e-9
+    assert (fused <= noisy.amax((0, 3), keepdim=True)[0]).all()
+    assert noisy.max() < 100 * fused.max()

@@ -356,6 +356,7 @@ class Noisy(MODE):  # type: ignore[misc] # frameworks come without types
         self.unknown: set[str] = set()
         self.depth, self.settings = 0, ExitStack()
         self._scales, self._places = np.array([self.scale]), Places(seed, 1, slice(0, 1))
+        self.product: tuple[Any, Any] = (None, None)  # the last one, and how far it may be off
         self._moved: dict[tuple[float, bool], float] = {}
 
     # -------------------------------------------------------------- around a run
@@ -406,6 +407,8 @@ class Noisy(MODE):  # type: ignore[misc] # frameworks come without types
             given = {key: value for key, value in kwargs.items() if key not in operation.out}
             with self:
                 result = operation.rule(*args, **given)
+            if operation.name == "_softmax_backward_data":
+                self._as_fused(args[0], args[1], args[2], result)
             return result if result is NotImplemented else _written(operation, result, args, kwargs)
         if kind is Kind.EACH:
             with self:
@@ -433,6 +436,8 @@ class Noisy(MODE):  # type: ignore[misc] # frameworks come without types
         results = [*_flat(result)] if not operation.out else [*_flat([kwargs.get(name) for name in operation.out])]
         if operation.kind is Kind.SPREAD:
             size = self._spreads(operation, args, kwargs, results)
+        if operation.kind is Kind.PRODUCT and size is not None and size[0] is not None:
+            self.product = (results[0], size[0])
         ulps, moved = _ulps(operation, args), False
         for i, one in enumerate(results):
             if _is_moved(one):
@@ -446,6 +451,19 @@ class Noisy(MODE):  # type: ignore[misc] # frameworks come without types
         if moved and operation.kind is Kind.UNKNOWN:
             self.unknown.add(func._schema.name)
         return result
+
+    def _as_fused(self, gradient: Any, output: Any, dim: int, result: Any) -> None:
+        """Move a softmax's gradient by what it is off where attention is fused, besides.
+
+        Of weights P with the gradient dP = dO Vᵀ it is P ∘ (dP − Σ dP ∘ P), and a fused kernel takes Σ dO ∘ O for the
+        sum (T. Dao et al., *FlashAttention*, 2022, appendix B.4): that has errors of its own, as large as those of dP.
+        Where a row sees one key only, so that there is no gradient, they are all there is.
+        """
+        product, size = self.product
+        if product is None or product.numel() != gradient.numel() or product.data_ptr() != gradient.data_ptr():
+            return
+        total = (output * size.reshape(gradient.shape)).sum(dim, keepdim=True)
+        result.sub_(output * (self._noise(total) * total))
 
     # -------------------------------------------------------------- constants
 

@@ -107,10 +107,17 @@ class Origin:
             return False
         with np.errstate(invalid="ignore"):
             rest = np.abs(value - target)
-            if (rest <= self.bounds[name]).all():
+            if (rest <= self.bounds[name] * self._larger(name, value)).all():
                 return True
             whole = np.abs(right - target).max() if right is not None else 0.0
             return bool(np.isfinite(whole) and rest.max() <= SHARE * whole)
+
+    def _larger(self, name: str, value: Array) -> float:
+        """How many times as large a quantity is as it was: so much further off may it be."""
+        right = np.abs(self.right[name]).max(initial=0.0) if name in self.right else 0.0
+        with np.errstate(invalid="ignore", divide="ignore"):
+            larger = np.abs(value).max(initial=0.0) / right
+        return float(larger) if np.isfinite(larger) and larger > 1 else 1.0
 
     def comes_right(self, first: str, outside: Sequence[str]) -> bool:
         """Whether a quantity is right, and all before it, where these are outside; a number can be so by accident."""
