@@ -58,6 +58,7 @@ class OptimizerOf(_Told):
         params: its parameters, by canonical name, each with the settings that are not those of all.
         slots: what it keeps for each parameter, by canonical name.
         imprecise: why its bias corrections are further off than rounding makes them elsewhere; "" if they are not.
+        differs: how its rule is another than that of its namesakes; "" if it is not.
         clips: how it clips gradients by their norm otherwise than functions of other frameworks do; "" if it does not.
     """
 
@@ -66,6 +67,7 @@ class OptimizerOf(_Told):
     params: dict[str, dict[str, Setting]] = {}
     slots: tuple[str, ...] = ()
     imprecise: str = ""
+    differs: str = ""
     clips: str = ""
 
 

@@ -33,6 +33,11 @@ SLOTS = {
     "_avg_squared_update": "delta",
     "inf_norm": "inf_norm",
 }
+OWN_RULES = {
+    "RMSProp": "RMSProp is another rule there: ε is under the root, the rate within the velocity (PaddlePaddle 3.3.1)",
+}
+"""What an optimizer does otherwise than its namesakes, by its formula in optimizer/rmsprop.py."""
+
 EXACT_CLIP = "ClipGradByGlobalNorm divides gradients by their norm, clip_grad_norm_ by that and 1e-06"
 """3.3.1, nn/clip.py."""
 
@@ -195,6 +200,7 @@ class PaddleFramework(Framework):
             params=params,
             slots=slots,
             imprecise=CORRECTIONS if kind in ("adam", "adamw") else "",
+            differs=OWN_RULES.get(cls, ""),
             clips=EXACT_CLIP if isinstance(optimizer._grad_clip, paddle.nn.ClipGradByGlobalNorm) else "",
         )
 
@@ -215,6 +221,7 @@ class PaddleFramework(Framework):
         settings: dict[str, Setting] = {"lr": float(optimizer.get_lr()) * _factor(parameter)}
         names = {"beta1": "beta1", "beta2": "beta2", "epsilon": "epsilon", "momentum": "momentum", "rho": "rho"}
         names |= {"use_nesterov": "nesterov", "centered": "centred", "amsgrad": "amsgrad"}
+        names |= {"initial_accumulator_value": "initial accumulator"}
         for own, name in names.items():
             if (found := value(own)) is not None:
                 settings[name] = plain(found if not hasattr(found, "numpy") else float(found))

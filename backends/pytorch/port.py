@@ -43,6 +43,7 @@ SETTINGS = {
     "nesterov": "nesterov",
     "amsgrad": "amsgrad",
     "alpha": "rho",
+    "initial_accumulator_value": "initial accumulator",
     "centered": "centred",
     "lr_decay": "lr_decay",
 }

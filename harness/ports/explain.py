@@ -38,10 +38,14 @@ def cause(guilty: Guilty, attempt: Try) -> str:
     ]
     if sentence := next((words for words, outside, beside in sentences if _is_all(beside, outside)), ""):
         return sentence
-    shown = ("tied", "is updated") if guilty.kind in ("grad", "weight", "backward", "state") else ()
+    shown = (
+        ("tied", "is updated", "initial accumulator") if guilty.kind in ("grad", "weight", "backward", "state") else ()
+    )
     told = _sentences([different for different in guilty.settings if different.name in shown])
     if {True, False} <= {d.other for d in guilty.settings if d.name == "is updated"}:
         told = ["optimizers have other parameters there (swapped, or another module's)", *told]
+    if not told and guilty.kind in ("state", "weight"):
+        told = [of.differs for of in guilty.there.optimizers.values() if of.differs] if guilty.there else []
     if told or (told := list(order(guilty))):
         return "; ".join(told)
     names = list(guilty.bounds)
@@ -60,7 +64,7 @@ def _is_first(guilty: Guilty, outside: Sequence[str]) -> bool:
 
 
 def _rest(outside: Sequence[str]) -> str:
-    return f"; that accounts for all of it, but not for {outside[0]}: there is something else"
+    return f"; that accounts for all of it, but not for {outside[0]}: there is something else, or the same again"
 
 
 def _is_all(beside: Sequence[str], outside: Sequence[str] | None) -> bool:

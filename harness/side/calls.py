@@ -5,7 +5,7 @@ from __future__ import annotations
 import linecache
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -158,7 +158,8 @@ def _solved(calls: Sequence[Call], region: Sequence[Call]) -> Tried:
                 alike.setdefault(other.words, []).append((call, other))
     for some in alike.values():
         if len(some) > 1:
-            yield *some[0], [call.number for call, _ in some]
+            numbers = {number for call, _ in some for number in _of_line(calls, call)}
+            yield *some[0], sorted(numbers)
 
 
 def _others_of(calls: Sequence[Call], region: Sequence[Call], solved: bool) -> Tried:
@@ -189,6 +190,9 @@ def _given(calls: Sequence[Call], region: Sequence[Call]) -> Tried:
         for at, given in enumerate(call.given):
             other = Other(_words_of(given, calls), given)
             if not given.neighbour:
+                lines = _of_line(calls, call)
+                if len(lines) > 1:
+                    yield call, other, [call.number, *(number for number in lines if number != call.number)]
                 yield call, other, [call.number]
             elif _fresh(done, other, at, numbers := _of_line(calls, call)):
                 yield call, other, numbers
@@ -225,6 +229,17 @@ def _words_of(given: Given, calls: Sequence[Call]) -> str:
     return f"it is given what {what} gives there: another tensor (a residual, skip, or the order of the parts)"
 
 
+@dataclass(frozen=True)
+class _Shifted:
+    """What calls have made, by the numbers of those that stood so before the first of some alike ones."""
+
+    made: Mapping[int, Any]
+    by: int
+
+    def __getitem__(self, number: int) -> Any:
+        return self.made[number + self.by]
+
+
 def _fitted(
     origin: Origin, first: str, numbers: Sequence[int], other: Other, in_parts: bool
 ) -> tuple[list[float], list[str]]:
@@ -245,7 +260,7 @@ def _instead(origin: Origin, numbers: Sequence[int], other: Other, x: float | No
         if number not in numbers:
             out = function(*args, **options)
         elif isinstance(other.call, Given):
-            out = other.call(params, made, function, args, options)
+            out = other.call(params, _Shifted(made, number - numbers[0]), function, args, options)
         elif x is None:
             out = other.call(function, args, options)
         else:

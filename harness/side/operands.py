@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from isograd.framework import Framework
 
 LATEST = 40
 """Tensors that can stand in the place of another: so many of its shape, the latest first."""
+
+
+class Made(Protocol):
+    """What calls have made, by their numbers."""
+
+    def __getitem__(self, number: int, /) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -28,9 +34,7 @@ class Given:
     added: bool = False
     neighbour: str = ""
 
-    def __call__(
-        self, params: Mapping[str, Any], made: Mapping[int, Any], function: Any, args: Any, options: Any
-    ) -> Any:
+    def __call__(self, params: Mapping[str, Any], made: Made, function: Any, args: Any, options: Any) -> Any:
         """The call's result."""
         if self.neighbour:
             keys = {id(tensor): key for key, tensor in params.items()}

@@ -20,6 +20,8 @@ def _of_activations(args: Args, options: Options) -> Iterator[Other]:
     yield Other("one minus it there (inverted)", after(lambda out: 1 - out))
     yield Other("of what is moved by {x} there (a bias, or a constant added)", before(add), 1.0)
     yield Other("of what is {x} times as large there (scaled)", before(mul), 0.5)
+    gate = "clipped to 0 and 6 of what is 1.2 times as large there (a hard sigmoid of slope 0.2, and not of a sixth)"
+    yield Other(gate, before(lambda x: (x - 3) * 1.2 + 3))
     yield Other("leaky relu of slope {x} there", instead(torch.nn.functional.leaky_relu), 0.05)
 
 

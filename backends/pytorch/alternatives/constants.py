@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from isograd.backends.pytorch.alternatives.building import Args, Options, Table, after, argument, where_given
+from isograd.backends.pytorch.alternatives.building import Args, Call, Options, Table, after, argument, where_given
 from isograd.backends.pytorch.alternatives.masks import LOW
 from isograd.framework import Other
 
@@ -15,7 +15,7 @@ SIZES = (
     "linear", "dropout", "adaptive_avg_pool2d", "_adaptive_avg_pool2d", "pad", "interpolate", "lstm", "gru",
     "layer_norm", "max", "min", "argmax", "rnn_tanh", "rnn_relu", "multi_head_attention_forward", "tril", "triu",
     "unbind", "index_select", "masked_fill", "masked_fill_", "var", "std", "batch_norm", "new_zeros", "new_ones",
-    "swapaxes", "movedim", "tensor_split", "group_norm", "scaled_dot_product_attention",
+    "swapaxes", "movedim", "tensor_split", "group_norm", "scaled_dot_product_attention", "repeat_interleave", "tile",
 )  # fmt: skip
 """Functions whose numbers are axes and sizes."""
 
@@ -32,7 +32,19 @@ def of_numbers(name: str, args: Args) -> Iterator[Other]:
                 ("0: left out", 0.0), ("of the other sign", -x),
             ):  # fmt: skip
                 yield Other(f"its {what} {value:g} is {words} there", argument(at, other))
+            if name.strip("_") in ("add", "radd") and 0 < x <= SMALL:
+                words = f"its constant {value:g} (epsilon) is added to the root there, and not under it"
+                yield Other(words, _outside_the_root(1 - at, x))
             yield Other(f"its {what} {value:g} is {{x}} there", where_given(at, lambda _, x: x), x if x > 0 else -1.0)
+
+
+SMALL = 1e-2
+"""What is added to keep from a division by 0 is no larger."""
+
+
+def _outside_the_root(at: int, epsilon: float) -> Call:
+    """What has the root √x + ε."""
+    return lambda f, a, o: (a[at].sqrt() + epsilon) ** 2
 
 
 def of_filled(args: Args, options: Options) -> Iterator[Other]:

@@ -165,7 +165,39 @@ def _from_the_corner(f: Any, a: Args, o: Options) -> Any:
     return x
 
 
+# ---------------------------------------------------------------- edges
+
+
+def _of_pads(args: Args, options: Options) -> Iterator[Other]:
+    """How much comes before and behind each axis, and of what."""
+    sizes = list(given(args, options, "pad", 1, ()))
+    pairs = [sizes[at : at + 2] for at in range(0, len(sizes), 2)]
+    mode = given(args, options, "mode", 2, "constant")
+    for words, other in (
+        ("what is padded before comes behind there, and the reverse", [pair[::-1] for pair in pairs]),
+        ("as much is padded before as behind there (symmetric)", [[sum(pair) // 2] * 2 for pair in pairs]),
+        ("all is padded before there", [[sum(pair), 0] for pair in pairs]),
+        ("all is padded behind there", [[0, sum(pair)] for pair in pairs]),
+        ("axes are padded as the other one there (height and width exchanged)", pairs[::-1]),
+    ):
+        if other != pairs:
+            yield Other(words, changed(1, _sizes([size for pair in other for size in pair])))
+    for how in ("constant", "reflect", "replicate", "circular"):
+        if how != mode:
+            yield Other(f"padding is {how} there, not {mode} (padding mode)", _filled(how))
+    yield Other("filled with {x} there", lambda f, a, o, x: f(a[0], given(a, o, "pad", 1), value=x), 1.0)
+
+
+def _sizes(other: list[int]) -> Callable[[Any], Any]:
+    return lambda _: other
+
+
+def _filled(how: str) -> Call:
+    return lambda f, a, o: f(a[0], given(a, o, "pad", 1), mode=how)
+
+
 TABLE: Table = {
+    ("pad",): _of_pads,
     ("max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d", "boolean_dispatch", "fn"): _of_pools,
     ("adaptive_avg_pool2d", "adaptive_max_pool2d", "_adaptive_avg_pool2d"): _of_adaptive,
     ("conv1d", "conv2d", "conv3d"): _of_convolutions,

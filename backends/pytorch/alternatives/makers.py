@@ -8,6 +8,7 @@ from operator import add, invert
 
 from isograd.backends.pytorch.alternatives.building import Args, Call, Options, Table, after, given, rolled, transposed
 from isograd.backends.pytorch.alternatives.constants import of_filled
+from isograd.backends.pytorch.alternatives.shapes import of_indices
 from isograd.framework import Other
 
 
@@ -40,6 +41,14 @@ def _of_comparisons(args: Args, options: Options) -> Iterator[Other]:
     yield Other("the mask is missing there: nothing is masked", after(lambda out: out.new_ones(out.shape)))
 
 
+def _of_shifts(args: Args, options: Options) -> Iterator[Other]:
+    """Where an index is moved, as of a field in a table for all."""
+    for at, which in enumerate(("second", "first")):
+        if hasattr(args[at], "dim"):
+            words = f"the {which} part of the sum (an offset) is left out there: it is missing"
+            yield Other(words, lambda f, a, o, at=at: a[at] + 0 * a[1 - at])
+
+
 TABLE: Table = {
     ("ones", "zeros", "full"): of_filled,
     ("zeros",): _of_zeros,
@@ -50,5 +59,7 @@ TABLE: Table = {
 
 COMPARISONS: Table = {
     ("eq", "__eq__", "ne", "__ne__", "lt", "__lt__", "le", "__le__", "gt", "__gt__", "ge", "__ge__"): _of_comparisons,
+    ("add", "__add__", "__radd__"): _of_shifts,
+    ("__getitem__",): of_indices,
 }
 """Of whole numbers, as tokens and positions are."""

@@ -111,11 +111,23 @@ def _of_joins(args: Args, options: Options) -> Iterator[Other]:
     if len(joined) > 1:
         yield Other("interleaved there, not side by side", instead(interleaved))
     yield Other("joined in the reverse order there", before(lambda parts: [*parts][::-1]))
+    if len(joined) > 2:
+        words = "joined in another order there: the last part comes first"
+        yield Other(words, before(lambda parts: [parts[-1], *parts[:-1]]))
+        words = "joined in another order there: the first part comes last"
+        yield Other(words, before(lambda parts: [*parts[1:], parts[0]]))
+        for at in range(min(len(joined), 8) - 1):
+            words = f"joined in another order there: parts {at} and {at + 1} are exchanged"
+            yield Other(words, before(_neighbours(at)))
     if len(joined) > 1 and len({tuple(x.shape) for x in joined}) == 1:
         for at in range(min(len(joined), 4)):
             yield Other(f"part {at} stands in the place of all there", before(_one_for_all(at)))
     for axis in range(joined[0].dim()):
         yield Other(f"joined along axis {axis} there", _joined(axis))
+
+
+def _neighbours(at: int) -> Callable[[Any], Any]:
+    return lambda parts: [*parts[:at], parts[at + 1], parts[at], *parts[at + 2 :]]
 
 
 def _one_for_all(at: int) -> Callable[[Any], Any]:
@@ -126,7 +138,7 @@ def _joined(axis: int) -> Call:
     return lambda f, a, o: f(a[0], dim=axis).reshape(f(*a, **o).shape)
 
 
-def _of_indices(args: Args, options: Options) -> Iterator[Other]:
+def of_indices(args: Args, options: Options) -> Iterator[Other]:
     """A place of a sequence, or a range of it."""
     x, where = args[:2]
     places = where if isinstance(where, tuple) else (where,)
@@ -146,6 +158,31 @@ def _mean(axis: int) -> Callable[[Any], Any]:
     return lambda x: x.mean(axis)
 
 
+def _of_repeats(args: Args, options: Options) -> Iterator[Other]:
+    """Heads, or samples, that stand for several."""
+    words = "repeated as a whole there (tiled: 0 1 0 1), not each for itself (0 0 1 1)"
+    yield Other(words, _tiled, anywhere=True)
+
+
+def _tiled(f: Any, a: Args, o: Options) -> Any:
+    by, axis = given(a, o, "repeats", 1), given(a, o, "dim", 2)
+    times = [1] * a[0].dim()
+    times[axis] = int(by)
+    return a[0].repeat(times)
+
+
+def _of_tiles(args: Args, options: Options) -> Iterator[Other]:
+    times = args[1] if len(args) > 1 and isinstance(args[1], (tuple, list)) else args[1:]
+    words = "each is repeated for itself there (0 0 1 1), and not all as a whole (tiled: 0 1 0 1)"
+    for axis, by in enumerate(times[-args[0].dim() :]):
+        if isinstance(by, int) and by > 1 and args[0].shape[axis] > 1:
+            yield Other(words, _each_repeated(axis, by), anywhere=True)
+
+
+def _each_repeated(axis: int, by: int) -> Call:
+    return lambda f, a, o: a[0].repeat_interleave(by, axis)
+
+
 def _of_flips(args: Args, options: Options) -> Iterator[Other]:
     yield Other("left out there: not reversed", instead(lambda x: x + 0))
 
@@ -155,6 +192,8 @@ TABLE: Table = {
     ("flatten", "reshape", "view", "unflatten"): _of_shapes,
     ("transpose", "permute", "swapaxes", "t"): _of_transposed,
     ("cat", "stack", "concat"): _of_joins,
-    ("__getitem__",): _of_indices,
+    ("__getitem__",): of_indices,
     ("flip",): _of_flips,
+    ("repeat_interleave",): _of_repeats,
+    ("repeat", "tile"): _of_tiles,
 }

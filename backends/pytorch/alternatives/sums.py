@@ -11,6 +11,7 @@ from isograd.backends.pytorch.alternatives.building import (
     Call,
     Options,
     Table,
+    after,
     before,
     changed,
     given,
@@ -18,6 +19,7 @@ from isograd.backends.pytorch.alternatives.building import (
     where_given,
 )
 from isograd.backends.pytorch.alternatives.masks import is_mask, is_share, of_added_masks
+from isograd.backends.pytorch.functions import ACTIVATIONS
 from isograd.framework import Other
 from isograd.lazy import LazyModule
 
@@ -46,6 +48,13 @@ def _of_sums(args: Args, options: Options) -> Iterator[Other]:
         yield Other(words, lambda f, a, o, x: f(a[0] * x, a[1] / x, **o), 0.7)
     yield Other("the second part is subtracted there, not added", changed(1, neg))
     yield Other("multiplied there, not added", lambda f, a, o: a[0] * a[1])
+    for words in BEFORE_SUMS:
+        for at, which in enumerate(("first", "second")):
+            yield Other(f"the {which} part of the sum goes through {words} there", changed(at, ACTIVATIONS[words]))
+
+
+BEFORE_SUMS = ("relu", "relu6", "gelu", "silu (swish)", "hard swish", "tanh", "sigmoid")
+"""What a branch is put through where it should come as it is."""
 
 
 def _but_first(x: Any) -> Any:
@@ -82,6 +91,7 @@ def _of_means(args: Args, options: Options) -> Iterator[Other]:
         yield Other(f"a {name.removeprefix('a')} there", _method(name))
     counted = "what is not 0 is counted there, not summed up (a mean over how many there are, not over their weights)"
     yield Other(counted, before(lambda x: (x != 0).to(x.dtype)))
+    yield Other("its root there (a norm, and not its square)", after(lambda out: out.sqrt()))
     where = given(args, options, "dim", 1)
     if where is not None:
         name = "over all axes there, samples too (the whole batch)"
