@@ -83,7 +83,7 @@ def _of_weighted_positives(args: Args, options: Options) -> Iterator[Other]:
 def _of_losses(args: Args, options: Options) -> Iterator[Other]:
     if args[0].dim() == args[1].dim() == 1:
         words = "outputs are (n, 1) there and labels (n,): each is compared with all (broadcast)"
-        yield Other(words, before(lambda out: out[:, None]))
+        yield Other(words, lambda f, a, o: f(*torch.broadcast_tensors(a[0][:, None], a[1]), *a[2:], **o))
     yield from _of_reductions()
     yield Other("of outputs that are {x} times as large there (scaled)", before(mul), 0.5)
     yield Other("of what has been through a sigmoid there", before(lambda out: out.sigmoid()))
