@@ -53,6 +53,9 @@ def cause(guilty: Guilty, attempt: Try) -> str:
     if nearly:  # of several mistakes the first; of several accounts of it the one that leaves the rest latest
         words, outside = max(nearly, key=lambda found: names.index(found[1][0]))
         return f"{words}{_rest(outside)}"
+    unit = guilty.unit.name if guilty.unit is not None and guilty.kind == "forward" else None
+    if told := _sentences([different for different in guilty.settings if different.at == unit]):
+        return f"{'; '.join(told)}; that alone does not account for it"
     return next(weighted(guilty), "")
 
 

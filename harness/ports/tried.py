@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import permutations
+from itertools import combinations, permutations
 
 import numpy as np
 
@@ -20,6 +20,8 @@ def candidates(guilty: Guilty) -> Iterator[Candidate]:
     """What could account for the quantity that differs first, by what sort of quantity that is."""
     if guilty.kind == "forward":
         yield from _of_unit(guilty)
+    if guilty.kind in ("forward", "loss"):
+        yield from _of_roles(guilty)
     if guilty.kind in ("loss", "backward"):
         yield from _of_loss(guilty)
     if guilty.kind in ("state", "weight", "grad"):
@@ -118,6 +120,30 @@ def _of_parameters(guilty: Guilty, unit: Unit) -> Iterator[Candidate]:
                 ({"do": "exchanged", "at": [unit.name, other.name]},),
                 beside=(f"{unit.name}.", f"{other.name}."),
             )
+
+
+NEAR = 6
+"""Units before the first difference of which one's output can have been taken for another's."""
+
+
+def _of_roles(guilty: Guilty) -> Iterator[Candidate]:
+    """What two units give, in each other's place: in every block alike, then there alone."""
+    units, shapes = guilty.origin.of, {call.name: call.outputs for call in guilty.origin.calls}
+    called = list(dict.fromkeys(call.name for call in guilty.origin.calls if units[call.name].params))
+    unit = guilty.unit
+    end = called.index(unit.name) if unit is not None and unit.name in called else len(called)
+    for one, two in combinations(called[max(0, end - NEAR) : end], 2):
+        same = dict(units[one].params) == dict(units[two].params) and shapes[one] == shapes[two]
+        (parent, last), (beside, other) = one.rpartition(".")[::2], two.rpartition(".")[::2]
+        if not same or parent != beside:
+            continue
+        words = f"what {one} and {two} give is exchanged there: each stands in the other's place"
+        prefix = "{}.{}" if parent else "{}{}"
+        blocks = [name.rpartition(".")[0] for name in called if name.rpartition(".")[2] == last]
+        pairs = [(prefix.format(block, last), prefix.format(block, other)) for block in blocks]
+        alike = [pair for pair in pairs if pair[1] in units]
+        for some in [alike, [(one, two)]] if len(alike) > 1 else [[(one, two)]]:
+            yield Candidate(words, ({"do": "roles", "at": some},))
 
 
 def _of_loss(guilty: Guilty) -> Iterator[Candidate]:

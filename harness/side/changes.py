@@ -262,6 +262,13 @@ def _uncleared(origin: Origin, change: Change, batch: Any) -> Iterator[None]:
 
 
 @contextmanager
+def _in_roles(origin: Origin, change: Change, batch: Any) -> Iterator[None]:
+    """Units that do what others do: each has the other's parameters, and is called by its name."""
+    with origin.in_roles(change["at"]):
+        yield
+
+
+@contextmanager
 def _held(origin: Origin, change: Change, batch: Any) -> Iterator[None]:
     """Other numbers that some modules hold."""
     modules, values = change["of"], change["value"]
@@ -296,6 +303,7 @@ CHANGES: Mapping[str, Callable[..., Any]] = {
     "twice": _twice,
     "clipped": _clipped,
     "uncleared": _uncleared,
+    "roles": _in_roles,
     "held": _held,
     "called": _called,
 }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +36,7 @@ class Origin:
         right: the origin's own quantities.
         previous: the state before the step before, and its batch: changes of updates act in that one too, and so in
             what is kept from it.
+        roles: units that do what others do.
     """
 
     session: Session
@@ -46,6 +47,7 @@ class Origin:
     bounds: Mapping[str, Array]
     right: Mapping[str, Array] = field(default_factory=dict)
     previous: tuple[Mapping[str, Array], tuple[Any, Any]] | None = None
+    roles: Mapping[str, str] = field(default_factory=dict)
 
     def step(self, changes: Sequence[Change]) -> dict[str, Array]:
         """The step's quantities, with changes."""
@@ -58,17 +60,41 @@ class Origin:
                 self.session.load(self.t - 1, self.previous[0])
                 self.session.step(self.t - 1, self.previous[1])
             self.session.load(self.t, self.state)
-            return self.session.step(self.t, batch)
+            seen = self.session.step(self.t, batch)
+            return {self.role(name): value for name, value in seen.items()} if self.roles else seen
 
     def first(self, name: str, changes: Sequence[Change] = ()) -> Array | None:
         """One quantity of it; where it is of the forward pass, or the loss, the step ends there."""
-        self.session.until = name
+        with ExitStack() as stack:
+            for change in changes:
+                if change["do"] == "roles":
+                    stack.enter_context(self.in_roles(change["at"]))
+            self.session.until = self.role(name)
+            try:
+                return self.step([change for change in changes if change["do"] != "roles"]).get(name)
+            except Enough:
+                return self.session.loss if name == "loss" else self.session.forward[self.role(name)]
+            finally:
+                self.session.until = ""
+
+    @contextmanager
+    def in_roles(self, pairs: Sequence[tuple[str, str]]) -> Iterator[None]:
+        """Within it, two units of each pair do what the other does, with its parameters, by its name."""
+        state, roles = self.state, self.roles
+        self.roles = {unit: other for one, two in pairs for unit, other in ((one, two), (two, one))}
+        self.state = {self.role(name): value for name, value in state.items()}
         try:
-            return self.step(changes).get(name)
-        except Enough:
-            return self.session.loss if name == "loss" else self.session.forward[name]
+            yield
         finally:
-            self.session.until = ""
+            self.state, self.roles = state, roles
+
+    def role(self, name: str) -> str:
+        """What a quantity is called while units are in each other's role."""
+        kind, _, path = name.partition("/")
+        for unit, other in self.roles.items():
+            if path.startswith(unit) and path[len(unit) : len(unit) + 1] in ("", ".", ":", "["):
+                return f"{kind}/{other}{path[len(unit) :]}"
+        return name
 
     def fitted(
         self, first: str, changes: Callable[[Sequence[float]], Sequence[Change]], begin: Sequence[float] = ()

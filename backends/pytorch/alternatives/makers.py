@@ -18,7 +18,8 @@ def _of_zeros(args: Args, options: Options) -> Iterator[Other]:
 
 def _of_positions(args: Args, options: Options) -> Iterator[Other]:
     for by in (1, -1):
-        yield Other(f"positions begin at {by} there: shifted", after(partial(add, by)))
+        words = f"positions begin at {by} there: shifted, or a mask that is made of them is off by one"
+        yield Other(words, after(partial(add, by)))
         yield Other(f"positions are shifted by {by} there, around the end", after(rolled(-by)))
     yield Other("positions run backwards there: in the reverse order", after(lambda out: out.flip(0)))
 
@@ -49,6 +50,14 @@ def _of_shifts(args: Args, options: Options) -> Iterator[Other]:
             yield Other(words, lambda f, a, o, at=at: a[at] + 0 * a[1 - at])
 
 
+def _of_joined_tokens(args: Args, options: Options) -> Iterator[Other]:
+    """Where a token is put before others, or behind them, so that each is told of the one before it."""
+    axis = given(args, options, "dim", 1, 0)
+    for by in (1, -1):
+        words = f"tokens are shifted by {by} there, beside what is put before or behind them"
+        yield Other(words, after(rolled(by, axis)))
+
+
 TABLE: Table = {
     ("ones", "zeros", "full"): of_filled,
     ("zeros",): _of_zeros,
@@ -60,6 +69,7 @@ TABLE: Table = {
 COMPARISONS: Table = {
     ("eq", "__eq__", "ne", "__ne__", "lt", "__lt__", "le", "__le__", "gt", "__gt__", "ge", "__ge__"): _of_comparisons,
     ("add", "__add__", "__radd__"): _of_shifts,
+    ("cat", "concat"): _of_joined_tokens,
     ("__getitem__",): of_indices,
 }
 """Of whole numbers, as tokens and positions are."""

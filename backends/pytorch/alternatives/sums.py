@@ -14,6 +14,7 @@ from isograd.backends.pytorch.alternatives.building import (
     after,
     before,
     changed,
+    exchanged,
     given,
     tensors,
     where_given,
@@ -77,6 +78,18 @@ def _of_factors(args: Args, options: Options) -> Iterator[Other]:
         yield Other("the first factor is left out there", _only(1))
 
 
+def _of_differences(args: Args, options: Options) -> Iterator[Other]:
+    if len(tensors(args)) > 1:
+        yield Other("the difference is the other way round there (sign)", exchanged(0, 1))
+        yield Other("added there, not subtracted", lambda f, a, o: a[0] + a[1])
+
+
+def _of_extremes(args: Args, options: Options) -> Iterator[Other]:
+    if len(tensors(args)) > 1:
+        yield Other("the smaller there, not the larger (minimum, maximum)", lambda f, a, o: torch.minimum(*a[:2]))
+        yield Other("the larger there, not the smaller (maximum, minimum)", lambda f, a, o: torch.maximum(*a[:2]))
+
+
 def _of_quotients(args: Args, options: Options) -> Iterator[Other]:
     if not isinstance(args[1], torch.Tensor):
         return
@@ -129,6 +142,8 @@ def _place(at: int) -> Call:
 TABLE: Table = {
     ("add", "__add__", "__iadd__", "__radd__", "add_"): _of_sums,
     ("mul", "__mul__", "__imul__", "mul_"): _of_factors,
+    ("sub", "__sub__", "sub_", "__isub__"): _of_differences,
+    ("maximum", "minimum", "max", "min"): _of_extremes,
     ("div", "__truediv__", "div_", "true_divide"): _of_quotients,
     ("mean", "sum"): _of_means,
 }
