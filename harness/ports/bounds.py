@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from isograd.dtypes import FORMATS
-from isograd.envelope import LOUDEST, runs_for
+from isograd.envelope import LARGE, LOUDEST, runs_for
 from isograd.floors import floored, pooled
 from isograd.inputs import Array
 from isograd.ports.sides import Files, Work
@@ -62,6 +62,7 @@ class Bounds:
 
     Attributes:
         origin: the first side's work: its model is run with noise.
+        spare: another for the same, at the same time; a large model is not in memory twice.
         files: where everything lies.
         batches: the batches' file.
         dtype: the origin's own.
@@ -71,28 +72,38 @@ class Bounds:
     """
 
     origin: Work
+    spare: Work
     files: Files
     batches: Path
     dtype: str
     runs: int
     factor: float
     truth: Mapping[Mode, Mapping[str, Array]]
-    asked: dict[Mode, Future[None]] = field(default_factory=dict)
+    asked: dict[tuple[Mode, str], Future[None]] = field(default_factory=dict)
     envelopes: dict[tuple[Mode, str], dict[str, Array]] = field(default_factory=dict)
 
-    def begin(self, modes: Sequence[Mode]) -> None:
-        """Have the origin run with noise, which takes the longest of all."""
-        self.asked = {mode: self.ask(mode) for mode in modes}
+    def begin(self, modes: Sequence[Mode], *, constants: bool) -> None:
+        """Have the origin run with noise, which takes the longest of all.
 
-    def ask(self, mode: Mode, kind: str = NOISE) -> Future[None]:
-        """How far noise moves everything; another kind of it only where it is needed."""
+        Args:
+            modes: with that of its dtype.
+            constants: with that of constants as well, since one of the sides will need it: another framework's.
+        """
+        small = all(self._elements(mode) <= LARGE for mode in modes)
+        for mode in modes:
+            self.asked[mode, NOISE] = self.ask(mode, spare=small and mode != modes[0])
+        if constants:
+            self.asked[modes[0], CONSTANTS] = self.ask(modes[0], CONSTANTS)
+
+    def ask(self, mode: Mode, kind: str = NOISE, *, spare: bool = False) -> Future[None]:
+        """How far noise moves everything."""
         runs, few = (runs_for(self._elements(mode), of) for of in (self.runs, FEW))
         options: dict[str, Any] = {
             NOISE: {"runs": runs, "noise": self.dtype, "factor": min(self.factor, LOUDEST)},
             CONSTANTS: {"runs": few, "noise": "float64", "factor": 1.0},
             RATES: {"runs": few, "noise": self.dtype, "factor": 1.0},
         }[kind]
-        return self.origin.ask(
+        return (self.spare if spare else self.origin).ask(
             "envelope",
             batches=str(self.batches),
             initial=self.files["initial-0"],
@@ -108,7 +119,7 @@ class Bounds:
     def envelope(self, mode: Mode, kind: str = NOISE) -> dict[str, Array]:
         """How far noise of a kind moves each element at each step; {} where the origin cannot be moved by any."""
         if (mode, kind) not in self.envelopes:
-            future = self.asked[mode] if kind == NOISE else self.ask(mode, kind)
+            future = self.asked.get((mode, kind)) or self.ask(mode, kind)
             future.result()  # where the framework has no noise there is no file, and the report says so
             self.envelopes[mode, kind] = self.files.columns(f"{kind}-{mode}") or {}
         return self.envelopes[mode, kind]

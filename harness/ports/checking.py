@@ -75,9 +75,9 @@ def check(
         raise IsogradError(f"steps: expected at least 1; got {steps}")
     port = port_of([str(side) for side in sides], data, python)
     modes: tuple[Mode, ...] = ("resync", "free") if mode == "both" else (mode,)  # type: ignore[assignment]
-    with scratch() as folder, working(port, timeout) as works:
+    with scratch() as folder, working(port, timeout) as (works, spare):
         options = (dict(pairs or {}), Without(without or {}), starts, runs, factor, progress)
-        checking = Checking(port, works, Files(folder), modes, steps, *options)
+        checking = Checking(port, works, spare, Files(folder), modes, steps, *options)
         return checking.result()
 
 
@@ -87,6 +87,7 @@ class Checking:
 
     port: Port
     works: Sequence[Work]
+    spare: Work
     files: Files
     modes: tuple[Mode, ...]
     steps: int
@@ -116,7 +117,8 @@ class Checking:
             grounds = self._grounds(first, batches)
             self.progress("training, and the origin with noise")
             ran = [{} if isinstance(side, SideError) else record(grounds, side, self.modes) for side in sides]
-            grounds.bounds.begin(tuple(grounds.truth))
+            other = any(isinstance(side, Built) and side.of.framework != first.framework for side in sides)
+            grounds.bounds.begin(tuple(grounds.truth), constants=other)
             known = bool(grounds.bounds.envelope("resync"))
         except SideError as error:
             return Checked(self.port, first, (not_built(labels[0], error),))
@@ -142,7 +144,7 @@ class Checking:
             dtype=first.dtype,
         ).result()
         truth = {mode: files.columns(f"truth-{mode}") or {} for mode in ("resync", *self.modes)}
-        bounds = Bounds(origin, files, batches, first.dtype, self.runs, self.factor, truth)
+        bounds = Bounds(origin, self.spare, files, batches, first.dtype, self.runs, self.factor, truth)
         initial = load_arrays(Path(files["initial-0"]))[0]
         return Grounds(self.port, self.works, files, batches, first, initial, truth, bounds, self.without)
 

@@ -79,13 +79,13 @@ class Work:
 
 
 @contextmanager
-def working(port: Port, timeout: float) -> Iterator[list[Work]]:
-    """The sides with their children, which end with the block."""
-    sides = [Work(side, timeout) for side in port.sides]
+def working(port: Port, timeout: float) -> Iterator[tuple[list[Work], Work]]:
+    """The sides with their children, and another for the origin beside its own; all end with the block."""
+    sides, spare = [Work(side, timeout) for side in port.sides], Work(port.sides[0], timeout)
     try:
-        yield sides
+        yield sides, spare
     finally:
-        for work in sides:
+        for work in (*sides, spare):
             work.close()
 
 
