@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -233,3 +234,48 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> Checked:
 def test_what_was_done_in_a_users_code_is_named_with_its_place(side: str, words: str, checked: Checked) -> None:
     (result,) = [result for result in checked.results if result.side == side]
     assert re.search(words, result.cause), f"{result.cause!r}: {result.deciding.judgement.message}"
+
+
+GATED = """
+import numpy as np
+
+def _gated(exchanged=False, dilation=1):
+    import torch
+    from torch import nn
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.filter, self.gate = nn.Conv1d(4, 4, 3, padding="same"), nn.Conv1d(4, 4, 3, padding="same")
+
+        def forward(self, x):
+            if exchanged:
+                return torch.sigmoid(self.filter(x)) * torch.tanh(self.gate(x))
+            return torch.tanh(self.filter(x)) * torch.sigmoid(self.gate(x))
+
+    torch.manual_seed(0)
+    model = nn.Sequential(Block(), Block(), nn.Flatten(), nn.Linear(28, 3))
+    if dilation > 1:
+        model[0].filter.dilation, model[0].filter.stride = (dilation,), (1,)
+        model[0].register_forward_pre_hook(lambda module, args: (args[0] * 1.1,))
+    return model, nn.CrossEntropyLoss(), torch.optim.SGD(model.parameters(), 0.1)
+
+def origin():
+    return _gated()
+
+def exchanged():
+    return _gated(exchanged=True)
+
+def dilated():
+    return _gated(dilation=2)
+
+def batches():
+    yield np.random.default_rng(1).normal(size=(5, 4, 7)), np.arange(5) % 3
+"""
+
+
+def test_outputs_that_are_taken_for_one_another_and_a_setting_that_does_not_account_for_all(tmp_path: Path) -> None:
+    (tmp_path / "port.py").write_text(GATED)
+    _, exchanged, dilated = check(tmp_path / "port.py", steps=1, mode="resync", runs=2).results
+    assert exchanged.cause.startswith("what 0.filter and 0.gate give is exchanged there")
+    assert dilated.cause.startswith("0.filter: dilation is (2,) there, (1,) here; that alone does not account for it")
