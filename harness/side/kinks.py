@@ -48,6 +48,7 @@ class Gaps(Kinks):
         self.paths = {of: path.with_name(f"{path.name}-{of.name.lower()}") for of in (Pass.KEEP, Pass.STRAY)}
         self.columns = {of: Columns(path, steps) for of, path in self.paths.items()}
         self.now, self.t, self.scale = Pass.KEEP, 0, 1.0
+        self.called = 0  # operations of the step so far
         self.kept: dict[str, Array] = {}
         self.strays: dict[str, Array] = {}
         self.seen: dict[str, Array] = {}
