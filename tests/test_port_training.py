@@ -146,3 +146,43 @@ def test_a_clip_that_divides_by_just_the_norm_is_expected(tmp_path: Path) -> Non
     cell = check(tmp_path / "port.py", steps=1, mode="resync", runs=4).results[1].cells[RULES]
     assert cell.verdict is Verdict.EXPECTED
     assert "clip_grad_norm_ by that and 1e-06" in cell.judgement.message
+
+
+CHAINED = """
+import numpy as np
+
+def _torch(steps_itself):
+    import torch
+    from torch import nn
+    model = nn.Linear(6, 3)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    lr = torch.optim.lr_scheduler
+    schedule = lr.ExponentialLR(optimizer, 0.5)
+    if steps_itself:
+        schedule = lr.ChainedScheduler([schedule])
+
+    def train_step(model, loss, optimizer, batch):
+        optimizer.zero_grad()
+        value = loss(model(batch[0]), batch[1])
+        value.backward()
+        optimizer.step()
+        schedule.step()
+        return value
+
+    return model, nn.CrossEntropyLoss(), optimizer, schedule, train_step if steps_itself else None
+
+def plain():
+    return _torch(False)
+
+def chained():
+    return _torch(True)
+
+def batches():
+    for seed in range(3):
+        yield np.random.default_rng(seed).normal(size=(5, 6)), np.arange(5) % 3
+"""
+
+
+def test_a_schedule_that_a_step_of_ones_own_has_stepped_is_stepped_once(tmp_path: Path) -> None:
+    (tmp_path / "port.py").write_text(CHAINED)
+    assert all(result.green for result in check(tmp_path / "port.py", steps=3, mode="resync", runs=2).results)

@@ -153,11 +153,17 @@ class PaddleFramework(Framework):
         optimizer.step = step
 
     def _clipped(self, optimizer: Any) -> dict[int, Array]:
-        clip, found = optimizer._grad_clip, dict[int, Array]()
-        for group in self._groups(optimizer) if clip is not None else ():  # each for itself, as the optimizer does
+        found = dict[int, Array]()
+        for clip, group in self._clips(optimizer):  # each for itself, as the optimizer does
             pairs = [(p, p.grad.clone()) for p in group if p.grad is not None]  # they are clipped where they lie
             found |= {id(p): self.array(g) for p, g in (clip(pairs) if pairs else ())}
         return found
+
+    def _clips(self, optimizer: Any) -> Iterator[tuple[Any, list[Any]]]:
+        """What clips gradients, and whose."""
+        groups, whole = optimizer._param_groups, optimizer._grad_clip
+        listed = [(group.get("grad_clip", whole), group["params"]) for group in groups if isinstance(group, dict)]
+        yield from ((clip, params) for clip, params in listed or [(whole, list(groups))] if clip is not None)
 
     def step(self, trainee: Trainee, x: Any, y: Any) -> Any:
         """As PaddlePaddle's tutorials have it."""
@@ -201,7 +207,9 @@ class PaddleFramework(Framework):
             slots=slots,
             imprecise=CORRECTIONS if kind in ("adam", "adamw") else "",
             differs=OWN_RULES.get(cls, ""),
-            clips=EXACT_CLIP if isinstance(optimizer._grad_clip, paddle.nn.ClipGradByGlobalNorm) else "",
+            clips=EXACT_CLIP
+            if any(isinstance(clip, paddle.nn.ClipGradByGlobalNorm) for clip, _ in self._clips(optimizer))
+            else "",
         )
 
     def _grouped(self, optimizer: Any) -> Iterator[tuple[Mapping[str, Any], Any]]:

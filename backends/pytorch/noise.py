@@ -504,7 +504,7 @@ class Noisy(MODE):  # type: ignore[misc] # frameworks come without types
             moved = value * (1 + unit * off * noise)
             moved = moved if math.isfinite(moved) else value  # a mask of the largest number that there is
             self._moved[value, rest_is_held] = moved
-            self._moved[moved, rest_is_held] = moved
+            self._moved |= dict.fromkeys([(moved, True), (moved, False)] if moved != value else [], moved)
         return self._moved[value, rest_is_held]
 
     # -------------------------------------------------------------- sizes

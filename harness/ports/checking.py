@@ -114,7 +114,8 @@ class Checking:
         for at, of in enumerate(others, 1):
             sides.append(of if isinstance(of, SideError) else Built(at, labels[at], of, self._paired(first, of)))
         try:
-            grounds = self._grounds(first, batches)
+            rate = self._rate([side for side in sides if isinstance(side, Built)])
+            grounds = self._grounds(first, batches, rate)
             self.progress("training, and the origin with noise")
             ran = [{} if isinstance(side, SideError) else record(grounds, side, self.modes) for side in sides]
             other = any(isinstance(side, Built) and side.of.framework != first.framework for side in sides)
@@ -132,7 +133,19 @@ class Checking:
     def _paired(self, first: Structure, of: Structure) -> Pairing:
         return self.without.paired(pair(first, of, self.pairs))
 
-    def _grounds(self, first: Structure, batches: Path) -> Grounds:
+    def _rate(self, sides: Sequence[Built]) -> str:
+        """The first parameter in the alphabet that every side's optimizers have, and that is compared."""
+        known = [
+            {
+                side.paired.params.get(name, "") if side.paired else name
+                for of in side.of.optimizers.values()
+                for name in of.params
+            }
+            for side in sides
+        ]
+        return min((name for name in set.intersection(*known) if name and not self.without.covers(name)), default="")
+
+    def _grounds(self, first: Structure, batches: Path, rate: str) -> Grounds:
         """The origin's own quantities in float64, and the bounds of each."""
         origin, files = self.works[0], self.files
         origin.ask(
@@ -142,11 +155,12 @@ class Checking:
             folder=str(files.folder),
             modes=list(self.modes),
             dtype=first.dtype,
+            rate=rate,
         ).result()
         truth = {mode: files.columns(f"truth-{mode}") or {} for mode in ("resync", *self.modes)}
         bounds = Bounds(origin, self.spare, files, batches, first.dtype, self.runs, self.factor, truth)
         initial = load_arrays(Path(files["initial-0"]))[0]
-        return Grounds(self.port, self.works, files, batches, first, initial, truth, bounds, self.without)
+        return Grounds(self.port, self.works, files, batches, first, initial, truth, bounds, self.without, rate)
 
     def _judged(self, grounds: Grounds, built: Built, ran: Mapping[Stage, Future[None]]) -> Result:
         """A side, by its pairing, its settings, and a cell a stage."""

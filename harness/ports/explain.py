@@ -38,14 +38,15 @@ def cause(guilty: Guilty, attempt: Try) -> str:
     ]
     if sentence := next((words for words, outside, beside in sentences if _is_all(beside, outside)), ""):
         return sentence
-    shown = (
-        ("tied", "is updated", "initial accumulator") if guilty.kind in ("grad", "weight", "backward", "state") else ()
-    )
+    shown: tuple[str, ...] = ("tied", "is updated") if guilty.kind in ("grad", "weight", "backward", "state") else ()
+    shown += ("initial accumulator",) if guilty.kind in ("weight", "state") else ()
     told = _sentences([different for different in guilty.settings if different.name in shown])
     if {True, False} <= {d.other for d in guilty.settings if d.name == "is updated"}:
         told = ["optimizers have other parameters there (swapped, or another module's)", *told]
     if not told and guilty.kind in ("state", "weight"):
-        told = [of.differs for of in guilty.there.optimizers.values() if of.differs] if guilty.there else []
+        here = {of.differs for of in guilty.origin.optimizers.values()}
+        there = guilty.there.optimizers.values() if guilty.there else ()
+        told = [of.differs for of in there if of.differs not in {"", *here}]
     if told or (told := list(order(guilty))):
         return "; ".join(told)
     names = list(guilty.bounds)

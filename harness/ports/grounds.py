@@ -59,6 +59,7 @@ class Grounds:
         truth: its quantities in float64, in each mode, with the steps leading.
         bounds: how far each may be off.
         without: what is not compared.
+        rate: the parameter whose learning rate is compared, since groups may have others; "" for any.
     """
 
     port: Port
@@ -70,6 +71,7 @@ class Grounds:
     truth: Mapping[Mode, Mapping[str, Array]]
     bounds: Bounds
     without: Without
+    rate: str = ""
 
     @property
     def steps(self) -> int:
@@ -85,7 +87,7 @@ class Grounds:
     def clipped(self, built: Built, mode: Mode) -> tuple[Mapping[str, Array], str]:
         """The truth by a side's way of clipping gradients, and how that is another; the truth, and "", if it is not."""
         reason = next((of.clips for of in built.of.optimizers.values() if of.clips), "")
-        if not reason:
+        if not reason or built.of.framework == self.first.framework:
             return self.truth[mode], ""
         if (found := self.files.columns(f"clipped-{mode}")) is None:
             self.works[0].ask(
@@ -96,6 +98,7 @@ class Grounds:
                 modes=[mode],
                 dtype="float64",
                 clipping=True,
+                rate=self.rate,
             ).result()
             found = self.files.columns(f"clipped-{mode}")
         return found or self.truth[mode], reason

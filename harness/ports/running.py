@@ -28,5 +28,6 @@ def run(grounds: Grounds, built: Built, stage: Stage) -> Future[None]:
         states=grounds.files["states"] if mode_of(stage) == "resync" else "",
         dtype=built.dtype(stage),
         out=grounds.files[built.trace(stage)],
+        rate=grounds.rate,
         **names(built.paired),
     )

@@ -111,6 +111,7 @@ def _attempt(
         trials=[list(changes) for changes in trials],
         calls=calls,
         clipping=guilty.clips,
+        rate=grounds.rate,
         told=files["explained.json"],
     ).result()
     return told(files.folder / "explained.json")

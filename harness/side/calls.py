@@ -73,7 +73,7 @@ def other_call(origin: Origin, first: str) -> Found | None:
     regions = [(parts, calls, list(_regions(origin, first, calls))) for parts, calls in listed]
     for how, at in ((_plain, 0), (_solved, 0), (_plain, 1), (_given, 0), (_solved, 1), (_given, 1)):
         if nearly and at:
-            break
+            continue
         for in_parts, calls, of in regions:
             if at >= len(of):
                 continue

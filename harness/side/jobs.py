@@ -72,7 +72,7 @@ def record(job: Mapping[str, Any]) -> None:
 
 def names_of(job: Mapping[str, Any]) -> Names:
     """The names that the parent has paired."""
-    return Names(job["units"], job["params"], tuple(job["swapped"]))
+    return Names(job["units"], job["params"], tuple(job["swapped"]), job["rate"])
 
 
 def truth(job: Mapping[str, Any]) -> None:
@@ -81,7 +81,7 @@ def truth(job: Mapping[str, Any]) -> None:
     With ``clipping``, as it were if it clipped gradients by their norm alone; the states are as they are.
     """
     batches, initial = read_batches(Path(job["batches"])), load_arrays(Path(job["initial"]))[0]
-    session = make_session(job["file"], job["function"], "float64")
+    session = make_session(job["file"], job["function"], "float64", Names(rate=job["rate"]))
     folder = Path(job["folder"])
     if job.get("clipping"):
         states = read_columns(folder / "states")

@@ -64,6 +64,13 @@ class Gaps(Kinks):
             self.strays = (read_columns(self.paths[Pass.STRAY]) or {}) if self.kept else {}
         return now is not Pass.TURN or bool(self.strays)
 
+    def end(self) -> None:
+        """Remove the files."""
+        self.kept, self.strays = {}, {}
+        for path in self.paths.values():
+            for file in (path, path.with_name(f"{path.name}.json")):
+                file.unlink(missing_ok=True)
+
     @contextmanager
     def over(self, t: int) -> Iterator[None]:
         """Within it, gaps are those of a step."""
@@ -104,6 +111,7 @@ class Gaps(Kinks):
         bound = self.factor * floored(strays[np.newaxis].copy(), kept[np.newaxis], self.dtype)[0]
         turned = (np.abs(kept) <= bound) & (strays > 0) & ~self.strays[f"{name} other"][self.t]
         turned &= (gaps > 0) == (kept > 0)  # what goes the other way already does so in the backward pass as well
+        turned &= np.abs(gaps) <= bound  # and what has turned before has moved others
         return turned if turned.any() else None
 
     def _kept(self, name: str) -> Array | None:

@@ -70,6 +70,7 @@ def write_envelope(
             moved = {name: _moved(seen[name], column[t]) for name, column in truth.items() if name in seen}
             envelope.raise_to(t, {name: by / (scale or 1.0) for name, by in moved.items()})
     envelope.close()
+    kinks.end()
 
 
 def _moved(value: Array, truth: Array) -> Array:

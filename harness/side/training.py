@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
@@ -36,11 +36,13 @@ class Names:
         units: of units that are compared.
         params: of parameters and buffers.
         swapped: parameters whose last two axes are the other way round there.
+        rate: the parameter, by the first side's name, whose learning rate is told; "" for the first in the alphabet.
     """
 
     units: Mapping[str, str] | None = None
     params: Mapping[str, str] | None = None
     swapped: tuple[str, ...] = ()
+    rate: str = ""
 
     def unit(self, name: str) -> str | None:
         """A unit's name; None where it has no counterpart."""
@@ -204,8 +206,11 @@ class Session:
         self.framework.seed(SEEDS * seed + t)
         lr = self._rate()
         tensors = tuple(self._tensors(as_floats(part, self.dtype)) for part in batch)
-        place = getattr(self.trainee.schedule, "last_epoch", None)
-        with self.framework.building(self.dtype):  # what a step makes anew, states to begin with
+        stepped = list[bool]()
+        with (
+            _watched(self.trainee.schedule, stepped),
+            self.framework.building(self.dtype),
+        ):  # what a step makes anew, states to begin with
             if self.until == "loss" and self.trainee.train_step is None:
                 self.loss = self._number(called(self.trainee, *tensors))
                 raise Enough
@@ -215,7 +220,7 @@ class Session:
                 given = self.framework.step(self.trainee, *tensors)
         self._before_update(None, {})
         losses = self._losses(given)
-        if self.trainee.schedule is not None and getattr(self.trainee.schedule, "last_epoch", None) == place:
+        if self.trainee.schedule is not None and not stepped:
             _advance(self.trainee.schedule, losses)
         grads = {
             f"grad/{name}": np.array(self.grads[key] if key in self.grads else np.zeros_like(self._value(held)))
@@ -227,14 +232,15 @@ class Session:
         return seen if len(self.trainee.optimizers) == 1 else self._by_updates(seen)
 
     def _rate(self) -> Array:
-        """The learning rate of the parameter whose name is the first in the alphabet: on both sides that is one."""
+        """The learning rate of one parameter, that both sides have."""
         of = {id_: rate for opt in self.trainee.optimizers.values() for id_, rate in self.framework.rates(opt).items()}
         rates = {
             name: of[id(p.tensor)]
             for key, p in self.params.items()
             if (name := self.names.param(key)) and id(p.tensor) in of
         }
-        return np.asarray(rates[min(rates)] if rates else 0.0, self.dtype)
+        name = self.names.rate if self.names.rate in rates else min(rates, default="")
+        return np.asarray(rates.get(name, 0.0), self.dtype)
 
     def _by_updates(self, seen: Values) -> Values:
         """In the order in which they came, where a step has several updates: what each of them changes after it.
@@ -296,9 +302,34 @@ def _same(one: Held, other: Held) -> bool:
     return one.tensor is other.tensor and one.part.rows == other.part.rows
 
 
+@contextmanager
+def _watched(schedule: Any, stepped: list[bool]) -> Iterator[None]:
+    """Within it, whoever steps a schedule is noted."""
+    own = getattr(schedule, "step", None)
+    if own is None:
+        yield
+        return
+    held = "step" in vars(schedule)
+
+    def step(*args: Any, **options: Any) -> Any:
+        stepped.append(True)
+        return own(*args, **options)
+
+    schedule.step = step
+    try:
+        yield
+    finally:
+        if held:
+            schedule.step = own
+        else:  # its state is all that it holds
+            del schedule.step
+
+
 def _advance(schedule: Any, losses: Values) -> None:
     """Step a schedule; one that waits for a plateau is told the loss."""
     told = "metrics" in inspect.signature(schedule.step).parameters
+    if told and not losses:
+        raise PortError("a schedule that waits for a plateau needs the step's loss: return it from train_step")
     schedule.step(*([float(np.sum(loss)) for loss in losses.values()][:1] if told else []))
 
 

@@ -14,7 +14,7 @@ from isograd.side.batches import read_batches
 from isograd.side.calls import other_call
 from isograd.side.changes import Change
 from isograd.side.origin import Found, Origin
-from isograd.side.training import Session, at_step, make_session
+from isograd.side.training import Names, Session, at_step, make_session
 from isograd.trace import load_arrays
 
 
@@ -23,7 +23,7 @@ def explain(job: Mapping[str, Any]) -> None:
 
     Each is tried as it is, or solved for the number that leaves least of the first quantity that differs.
     """
-    session = make_session(job["file"], job["function"], "float64")
+    session = make_session(job["file"], job["function"], "float64", Names(rate=job["rate"]))
     with session.framework.clipping() if job["clipping"] else nullcontext():
         _explain(session, job)
 

@@ -20,12 +20,12 @@ def _of_norms(args: Args, options: Options) -> Iterator[Other]:
 
 def _of_batch_norm(args: Args, options: Options) -> Iterator[Other]:
     names = ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")
-    of = {**dict(zip(names, args, strict=False)), **options}
     x, axes = args[0], [0, *range(2, args[0].dim())]
 
     def by_hand(axes: Sequence[int], correction: int = 0) -> Call:
         def call(f: Any, a: Args, o: Options) -> Any:
             f(*a, **o)  # the running statistics
+            of = {**dict(zip(names, a, strict=False)), **o}
             shape = [1, -1] + [1] * (x.dim() - 2)
             weight, bias = (None if of.get(n) is None else of[n].reshape(shape) for n in ("weight", "bias"))
             mean, variance = _mean_over(axes)(a[0]), _variance_over(axes, correction)(a[0])
