@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -94,6 +94,27 @@ class Columns:
         kept = {name: place for name, place in self.places.items() if name in self.whole}
         self.arrays = None
         _index(self.path).write_bytes(Places.dump_json(kept))
+
+
+class Each(Mapping[str, Array]):
+    """An array of each quantity, made when it is asked for: a large model's, of all steps, do not lie in memory."""
+
+    def __init__(self, names: Sequence[str], make: Callable[[str], Array]) -> None:
+        self.names, self.make = dict.fromkeys(names), make
+        self.last: tuple[str, Array] | None = None  # whoever asks for one asks for it several times
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self.names:
+            raise KeyError(name)
+        if self.last is None or self.last[0] != name:
+            self.last = (name, self.make(name))
+        return self.last[1]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
 
 
 def _allocate(file: int, size: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from isograd.columns import Each
 from isograd.dtypes import FORMATS
 from isograd.envelope import LARGE, LOUDEST, runs_for
 from isograd.floors import floored, pooled
@@ -33,27 +34,6 @@ margin, and a harmless one: 10³ exp(−64) = 1.6·10⁻²⁵ of that largest is
 
 FEW = 8
 """Noisy runs of an envelope that is asked for only where something known is to be told from what is not."""
-
-
-class Each(Mapping[str, Array]):
-    """An array of each quantity, made when it is asked for: a large model's, of all steps, do not lie in memory."""
-
-    def __init__(self, names: Sequence[str], make: Callable[[str], Array]) -> None:
-        self.names, self.make = dict.fromkeys(names), make
-        self.last: tuple[str, Array] | None = None  # whoever asks for one asks for it several times
-
-    def __getitem__(self, name: str) -> Array:
-        if name not in self.names:
-            raise KeyError(name)
-        if self.last is None or self.last[0] != name:
-            self.last = (name, self.make(name))
-        return self.last[1]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.names)
-
-    def __len__(self) -> int:
-        return len(self.names)
 
 
 @dataclass

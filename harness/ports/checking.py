@@ -184,7 +184,10 @@ class Checking:
         if self.starts and built.paired:
             cells[STARTS] = starts_of(grounds, built, self.steps)
         result = self._result(grounds, built, cells)
-        return replace(result, cause=cause_of(grounds, built, result, self.progress))
+        return replace(result, cause=self._cause(grounds, built, result))
+
+    def _cause(self, grounds: Grounds, built: Built, result: Result) -> str:
+        return cause_of(grounds, built, result, self.progress)
 
     def _result(self, grounds: Grounds, built: Built, cells: Mapping[Stage, Cell]) -> Result:
         found = different(grounds.first, built.of, built.paired) if built.paired else ()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from isograd.arithmetic.noise import noise_scales
-from isograd.columns import Columns
+from isograd.columns import Columns, Each
 from isograd.dtypes import FORMATS
 from isograd.inputs import Array
 from isograd.side.kinks import Gaps, Pass
@@ -67,10 +68,15 @@ def write_envelope(
                 session.load(t, at_step(states, t))
             with kinks.over(t), noise.over(session.trainee, t):
                 seen = session.step(t, batch)
-            moved = {name: _moved(seen[name], column[t]) for name, column in truth.items() if name in seen}
-            envelope.raise_to(t, {name: by / (scale or 1.0) for name, by in moved.items()})
+            names = [name for name in truth if name in seen]
+            envelope.raise_to(t, Each(names, partial(_strayed, seen, truth, t, scale or 1.0)))
     envelope.close()
     kinks.end()
+
+
+def _strayed(seen: Values, truth: Mapping[str, Array], t: int, scale: float, name: str) -> Array:
+    """How far one quantity has been moved, over how loud the noise is."""
+    return _moved(seen[name], truth[name][t]) / scale
 
 
 def _moved(value: Array, truth: Array) -> Array:

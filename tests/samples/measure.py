@@ -93,6 +93,7 @@ class Checker:
 
     folder: Path
     works: Sequence[Work]
+    spare: Work
 
     def __post_init__(self) -> None:
         self.numbers = count()
@@ -141,10 +142,10 @@ class Checker:
         file = folder / f"{folder.name}.py"
         file.write_text(PORT.format(root=str(ROOT), folder=str(folder)), "utf-8")
         port = port_of([str(file)])
-        for work, side in zip(self.works, port.sides, strict=True):
+        for work, side in zip((*self.works, self.spare), (*port.sides, port.sides[0]), strict=True):
             work.side = side
         options = ({}, Without(), False, RUNS, FACTOR, lambda text: None)
-        return Uncaused(port, self.works, Files(folder), MODES, STEPS, *options).result()
+        return Uncaused(port, self.works, self.spare, Files(folder), MODES, STEPS, *options).result()
 
 
 class Uncaused(Checking):
@@ -160,8 +161,8 @@ def checker() -> Iterator[Checker]:
     with scratch() as folder:
         file = folder / "none.py"
         file.write_text(PORT.format(root=str(ROOT), folder=str(folder)), "utf-8")
-        with working(port_of([str(file)]), TIMEOUT) as works:
-            yield Checker(folder, works)
+        with working(port_of([str(file)]), TIMEOUT) as (works, spare):
+            yield Checker(folder, works, spare)
 
 
 def outcome_of(checked: Checked) -> Outcome:
