@@ -71,7 +71,7 @@ def other_call(origin: Origin, first: str) -> Found | None:
     spelled_in = origin.session.framework.spelled_in
     listed = [(in_parts, _listed(origin, first, in_parts)) for in_parts in ((False, True) if spelled_in else (False,))]
     regions = [(parts, calls, list(_regions(origin, first, calls))) for parts, calls in listed]
-    for how, at in ((_plain, 0), (_solved, 0), (_plain, 1), (_given, 0), (_solved, 1), (_given, 1)):
+    for how, at in OF_LOSS if first.startswith("loss") else IN_ORDER:
         if nearly and at:
             continue
         for in_parts, calls, of in regions:
@@ -238,6 +238,11 @@ class _Shifted:
 
     def __getitem__(self, number: int) -> Any:
         return self.made[number + self.by]
+
+
+IN_ORDER = tuple((how, at) for at in (0, 1) for how in (_plain, _solved, _given))
+OF_LOSS = ((_plain, 0), (_solved, 0), (_plain, 1), (_given, 0), (_solved, 1), (_given, 1))
+"""How the regions are tried; before a loss come functions of many outputs, whose operands are many."""
 
 
 def _fitted(
