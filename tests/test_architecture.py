@@ -28,6 +28,7 @@ ORDER = [
     "isograd.visible",
     "isograd.console",
     "isograd.static",
+    "isograd.patched",
     "isograd.files",
     "isograd.dtypes",
     "isograd.spec",

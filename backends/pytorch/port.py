@@ -17,6 +17,7 @@ from isograd.dtypes import FORMATS
 from isograd.framework import Framework, Kinks, Noise, Other, Trainee, called, flattened
 from isograd.inputs import Array
 from isograd.lazy import LazyModule
+from isograd.patched import patched
 from isograd.structure import OptimizerOf, Setting, plain
 
 torch: Any = LazyModule("torch")
@@ -179,11 +180,8 @@ class TorchFramework(Framework):
         def clip(parameters: Any, max_norm: float, total_norm: Any, foreach: bool | None = None) -> None:
             own(parameters, max_norm, total_norm - 1e-6, foreach)
 
-        setattr(place, name, clip)
-        try:
+        with patched(place, **{name: clip}):
             yield
-        finally:
-            setattr(place, name, own)
 
     def rates(self, optimizer: Any) -> dict[int, float]:
         """Those of their groups."""

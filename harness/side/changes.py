@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from isograd.inputs import Array
+from isograd.patched import patched
 from isograd.side.training import Session
 
 if TYPE_CHECKING:
@@ -48,12 +49,8 @@ def _optimizer(origin: Origin, change: Change, batch: Any) -> Iterator[None]:
 @contextmanager
 def _unscheduled(session: Session) -> Iterator[None]:
     """Without the schedule, which counts an optimizer's groups: what it does after the step is of no interest."""
-    trainee, schedule = session.trainee, session.trainee.schedule
-    trainee.schedule = None
-    try:
+    with patched(session.trainee, schedule=None):
         yield
-    finally:
-        trainee.schedule = schedule
 
 
 @contextmanager
@@ -139,37 +136,25 @@ DATA: Mapping[str, Callable[[Array, Any], Array]] = {
 @contextmanager
 def _output(origin: Origin, change: Change, batch: Any) -> Iterator[None]:
     """A function of the model's output before the loss."""
-    trainee, own = origin.session.trainee, origin.session.trainee.loss
-    function = origin.session.framework.function(change["value"])
-    trainee.loss = lambda out, *args, **options: own(function(out), *args, **options)
-    try:
+    own, function = origin.session.trainee.loss, origin.session.framework.function(change["value"])
+    with patched(origin.session.trainee, loss=lambda out, *args, **options: own(function(out), *args, **options)):
         yield
-    finally:
-        trainee.loss = own
 
 
 @contextmanager
 def _evaluation(origin: Origin, change: Change, batch: Any) -> Iterator[None]:
     """A unit in the other mode, of training and evaluation."""
-    module = _module(origin, change["at"])
-    before = module.training
-    module.training = change["value"]
-    try:
+    with patched(_module(origin, change["at"]), training=change["value"]):
         yield
-    finally:
-        module.training = before
 
 
 @contextmanager
 def _flipped(origin: Origin, change: Change, batch: Any) -> Iterator[None]:
     """A parameter that is otherwise arranged: an axis the other way round, parts in another order."""
     key = f"weight/{change['at']}"
-    kept = origin.state
-    origin.state = {**kept, key: ARRANGED[change["name"]](kept[key], change.get("value"))}
-    try:
+    other = ARRANGED[change["name"]](origin.state[key], change.get("value"))
+    with patched(origin, state={**origin.state, key: other}):
         yield
-    finally:
-        origin.state = kept
 
 
 def _in_order(a: Array, order: Any) -> Array:
@@ -194,22 +179,16 @@ def _exchanged(origin: Origin, change: Change, batch: Any) -> Iterator[None]:
         for a, b in ((one, other), (other, one)):
             if kind in ("weight", "buffer") and key.startswith(f"{a}."):
                 swap[name] = kept[f"{kind}/{b}.{key[len(a) + 1 :]}"]
-    origin.state = {**kept, **swap}
-    try:
+    with patched(origin, state={**kept, **swap}):
         yield
-    finally:
-        origin.state = kept
 
 
 @contextmanager
 def _loss_function(origin: Origin, change: Change, batch: Any) -> Iterator[None]:
     """Another loss in the loss's place, perhaps with a number."""
-    trainee, own = origin.session.trainee, origin.session.trainee.loss
-    trainee.loss = origin.session.framework.loss_function(change["name"], change.get("value"))
-    try:
+    loss = origin.session.framework.loss_function(change["name"], change.get("value"))
+    with patched(origin.session.trainee, loss=loss):
         yield
-    finally:
-        trainee.loss = own
 
 
 @contextmanager
@@ -222,11 +201,8 @@ def _twice(origin: Origin, change: Change, batch: Any) -> Iterator[None]:
         own(*args, **options)
         return own(*args, **options)
 
-    optimizer.step = step
-    try:
+    with patched(optimizer, step=step):
         yield
-    finally:
-        optimizer.step = own
 
 
 @contextmanager
@@ -271,15 +247,10 @@ def _in_roles(origin: Origin, change: Change, batch: Any) -> Iterator[None]:
 @contextmanager
 def _held(origin: Origin, change: Change, batch: Any) -> Iterator[None]:
     """Other numbers that some modules hold."""
-    modules, values = change["of"], change["value"]
-    before = [{key: getattr(module, key) for key in values} for module in modules]
-    for module in modules:
-        vars(module).update(values)
-    try:
+    with ExitStack() as stack:
+        for module in change["of"]:
+            stack.enter_context(patched(module, **change["value"]))
         yield
-    finally:
-        for module, of in zip(modules, before, strict=True):
-            vars(module).update(of)
 
 
 @contextmanager

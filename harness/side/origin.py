@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from isograd.inputs import Array
+from isograd.patched import patched
 from isograd.side.changes import CHANGES, OF_UPDATES, Change
 from isograd.side.solving import nearest
 from isograd.side.training import Enough, Session
@@ -80,13 +81,9 @@ class Origin:
     @contextmanager
     def in_roles(self, pairs: Sequence[tuple[str, str]]) -> Iterator[None]:
         """Within it, two units of each pair do what the other does, with its parameters, by its name."""
-        state, roles = self.state, self.roles
-        self.roles = {unit: other for one, two in pairs for unit, other in ((one, two), (two, one))}
-        self.state = {self.role(name): value for name, value in state.items()}
-        try:
+        roles = {unit: other for one, two in pairs for unit, other in ((one, two), (two, one))}
+        with patched(self, roles=roles), patched(self, state={self.role(k): v for k, v in self.state.items()}):
             yield
-        finally:
-            self.state, self.roles = state, roles
 
     def role(self, name: str) -> str:
         """What a quantity is called while units are in each other's role."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from isograd.framework import Framework, Trainee, as_floats, called
 from isograd.inputs import Array
+from isograd.patched import patched
 from isograd.side.program import PortError, building, framework_of, function_of, trainee_of
 from isograd.side.units import Held, units_of
 from isograd.structure import Call
@@ -309,20 +310,13 @@ def _watched(schedule: Any, stepped: list[bool]) -> Iterator[None]:
     if own is None:
         yield
         return
-    held = "step" in vars(schedule)
 
     def step(*args: Any, **options: Any) -> Any:
         stepped.append(True)
         return own(*args, **options)
 
-    schedule.step = step
-    try:
+    with patched(schedule, step=step):
         yield
-    finally:
-        if held:
-            schedule.step = own
-        else:  # its state is all that it holds
-            del schedule.step
 
 
 def _advance(schedule: Any, losses: Values) -> None:
