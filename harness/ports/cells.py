@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +15,6 @@ from isograd.ports.grounds import Built, Grounds, mode_of
 from isograd.ports.known import Convention
 from isograd.ports.result import RULES, Cell, Result, Stage
 from isograd.ports.sides import SideError
-from isograd.structure import Structure
 from isograd.trace import Manifest, Trace
 
 IN_FLOAT32 = "constants are held with float32's digits"
@@ -42,22 +41,12 @@ def cell_of(grounds: Grounds, built: Built, stage: Stage) -> Cell:
         ratios = judgement.ratios or {}
         shown = tuple(c for name, c in conventions.items() if name in ratios and not (ratios[name] <= 1).all())
         judgement, comparison = judged(there, bounds)
-    said, kinds = list[str](), list[str]()
-    for kind, reason in _excuses(stage, built.of):
-        if judgement.verdict is Verdict.DIVERGES:
-            before = judgement
-            kinds.append(kind)
-            more = grounds.bounds.of(mode, dtype, list(bounds), kinds, built.of.least)
-            judgement, comparison = judged(there, more)
-            if (before.first, before.step) != (judgement.first, judgement.step):
-                said.append(reason)
-    if judgement.verdict is Verdict.DIVERGES:
-        clipped, reason = grounds.clipped(built, mode)
-        if reason:
-            there |= {name: clipped[name] for name in there if name in clipped and name not in conventions}
-            bounds = grounds.bounds.of(mode, dtype, list(bounds), kinds, built.of.least)
-            before, (judgement, comparison) = judgement, judged(there, bounds)
-            said += [reason] * ((before.first, before.step) != (judgement.first, judgement.step))
+    said, excuses = list[str](), _excuses(grounds, built, stage, there, list(bounds))
+    while judgement.verdict is Verdict.DIVERGES and (excuse := next(excuses, None)):
+        reason, allowed, further = excuse
+        before, (judgement, comparison) = judgement, judged(allowed, further)
+        if (before.first, before.step) != (judgement.first, judgement.step):
+            said.append(reason)
     if judgement.verdict.green and (shown or said):
         verdict = judgement.verdict if said == [IN_FLOAT32] and not shown else Verdict.EXPECTED
         reasons = dict.fromkeys([*(convention.reason for convention in shown), *said])
@@ -92,13 +81,26 @@ def structural(text: str) -> Judgement:
     return Judgement(Verdict.DIVERGES, message=text, structural=True)
 
 
-def _excuses(stage: Stage, of: Structure) -> list[tuple[str, str]]:
-    """What a side may be further off by, for a written reason: kinds of bounds, each added to those before it."""
-    least = [(LEAST, f"a softmax gives {of.least:.2g} at least there, and 0 here")] if of.least else []
-    if stage == RULES:
-        return [(CONSTANTS, IN_FLOAT32), *least]
-    imprecise = [(RATES, optimizer.imprecise) for optimizer in of.optimizers.values() if optimizer.imprecise]
-    return [*imprecise[:1], *least]
+def _excuses(
+    grounds: Grounds, built: Built, stage: Stage, truth: Mapping[str, Array], names: Sequence[str]
+) -> Iterator[tuple[str, Mapping[str, Array], Mapping[str, Array]]]:
+    """For which written reasons a side may be further off: each, with the truth and the bounds that it leaves.
+
+    One adds to those before it, and each is made when it is asked for: it may need another run of the origin.
+    """
+    mode, dtype, of = mode_of(stage), built.dtype(stage), built.of
+    known = {optimizer.imprecise: RATES for optimizer in of.optimizers.values() if optimizer.imprecise}
+    reasons = [(IN_FLOAT32, CONSTANTS)] if stage == RULES else [*known.items()][:1]
+    if of.least:
+        reasons.append((f"a softmax gives {of.least:.2g} at least there, and 0 here", LEAST))
+    kinds = [kind for _, kind in reasons]
+    for at, (reason, _) in enumerate(reasons, 1):
+        yield reason, truth, grounds.bounds.of(mode, dtype, names, kinds[:at], of.least)
+    clipped, clips = grounds.clipped(built, mode)
+    if clips:
+        by_definition = {name for name in truth if truth[name] is not grounds.truth[mode][name]}
+        there = {name: truth[name] if name in by_definition else clipped.get(name, truth[name]) for name in truth}
+        yield clips, there, grounds.bounds.of(mode, dtype, names, kinds, of.least)
 
 
 def _compared(
