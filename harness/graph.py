@@ -31,6 +31,7 @@ class Node(NamedTuple):
         feeds: what feeds it.
         forward: its output's quantity.
         backward: its output's gradient's quantity.
+        passes: of what feeds it those to which gradients go on, with their places: all but the samples.
     """
 
     layer: Layer
@@ -38,6 +39,7 @@ class Node(NamedTuple):
     feeds: tuple[str, ...]
     forward: str
     backward: str
+    passes: tuple[tuple[int, str], ...]
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,11 @@ class Graph:
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
         """Every layer with its names."""
-        names = (layer.name for layer in self.layers)
-        return tuple(
-            Node(layer, name, self.feeds[name], f"forward/{name}", f"backward/{name}")
-            for layer, name in zip(self.layers, names, strict=True)
-        )
+        return tuple(self._node(layer, layer.name, self.feeds[layer.name]) for layer in self.layers)
+
+    def _node(self, layer: Layer, name: str, feeds: tuple[str, ...]) -> Node:
+        passes = tuple((i, feed) for i, feed in enumerate(feeds) if feed != SAMPLES)
+        return Node(layer, name, feeds, f"forward/{name}", f"backward/{name}", passes)
 
 
 @lru_cache(maxsize=2**14)
@@ -172,29 +174,29 @@ class Training:
         """
         y, values = self.arithmetic.array(batch.y, steps), {SAMPLES: self.arithmetic.array(batch.x, steps)}
         see, loss, value_of, done = self.hooks.see, self.graph.loss, values.__getitem__, []
-        for layer, name, feeds, forward, backward in self.graph.nodes:
-            params, x = self.params[name], [*map(value_of, feeds)]
-            out = layer.forward(params, *x)
+        for node in self.graph.nodes:
+            params, x = self.params[node.name], [*map(value_of, node.feeds)]
+            out = node.layer.forward(params, *x)
             a = out.a
-            if see and (seen := see(forward, a)) is not a:
+            if see and (seen := see(node.forward, a)) is not a:
                 out, a = out._replace(a=seen), seen
-            values[name] = a
-            done.append((layer, name, feeds, backward, params, x, out))
-            yield forward, a
+            values[node.name] = a
+            done.append((node, params, x, out))
+            yield node.forward, a
         last = values[self.graph.last]
         value = loss.value(last, y)
         yield "loss", see("loss", value) if see else value
         above = {self.graph.last: loss.gradient(last, y)}
         while done:
-            layer, name, feeds, backward, params, x, out = done.pop()
+            (layer, name, _, _, backward, passes), params, x, out = done.pop()
             d = above.pop(name)
             if see:
                 d = see(backward, d)
             yield backward, d
             back = layer.backward(params, out, d, *x)
-            for feed, dx in zip(feeds, back.inputs, strict=True):
-                if feed != SAMPLES:
-                    above[feed] = above[feed] + dx if feed in above else dx
+            for i, feed in passes:
+                dx = back.inputs[i]
+                above[feed] = above[feed] + dx if feed in above else dx
             for param, g in back.params.items():
                 gradients[f"{name}.{param}"] = g
             if out.buffers:
@@ -248,7 +250,7 @@ class Training:
     def again(self, batch: Batch) -> Walk:
         """Outputs and loss of a batch by the parameters as they are, without consequences."""
         values: Values = {SAMPLES: self.arithmetic.array(batch.x)}
-        for layer, name, feeds, forward, _ in self.graph.nodes:
+        for layer, name, feeds, forward, *_ in self.graph.nodes:
             values[name] = layer.forward(self.params[name], *[values[feed] for feed in feeds]).a
             yield forward, values[name]
         yield "loss", self.graph.loss.value(values[self.graph.last], self.arithmetic.array(batch.y))
@@ -258,7 +260,7 @@ class Training:
         if not self.graph.evaluates:
             return
         values, see = {SAMPLES: self.arithmetic.array(batch.x, steps)}, self.hooks.see
-        for layer, name, feeds, _, _ in self.graph.nodes:
+        for layer, name, feeds, *_ in self.graph.nodes:
             a = layer.evaluate(self.params[name], *[values[feed] for feed in feeds])
             values[name] = see(f"eval/{name}", a) if see else a
             yield f"eval/{name}", values[name]

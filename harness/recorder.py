@@ -21,6 +21,7 @@ from isograd.words import clean, clipped, said_of
 NAMES = 10_000  # quantities of a step
 NAME = 200  # characters of a quantity's name
 FACTS = 200  # lines of an environment
+PLAIN = frozenset({np.ndarray, np.float16, np.float32, np.float64})  # what needs no look before it is copied
 
 States = Mapping[str, Array]
 """Resync: the state before each step by quantity, (steps, *shape), in the scenario's dtype."""
@@ -161,7 +162,7 @@ class Columns:
             raise RecordError(f"step {step}: {changed} was {'lost' if changed in self.returned else 'added'}")
         for name, column, dtype, shape in self.kept:
             value = seen[name]
-            if type(value) is np.ndarray and value.dtype is dtype and value.shape == shape:
+            if value.__class__ in PLAIN and value.dtype is dtype and value.shape == shape:
                 column[row] = value
                 continue
             value = _array(step, name, value)

@@ -70,10 +70,12 @@ class Linear(Layer):
 
     def backward(self, p: Params, out: Out, d: Array, x: Array) -> Back:
         """∂L/∂x = d W, ∂L/∂W = dᵀ x, ∂L/∂b = Σ d, both over samples and all axes but the features'."""
-        rows, inputs = _rows(d), _rows(x)
-        bias = {"bias": sum(rows, 0)} if "bias" in p else {}
-        return Back(d @ p["weight"], weight=rows.mT @ inputs, **bias)
+        dx = d @ p["weight"]
+        if d.ndim > 2:
+            d, x = _rows(d), _rows(x)
+        dw = d.mT @ x
+        return Back(dx, weight=dw, bias=sum(d, 0)) if "bias" in p else Back(dx, weight=dw)
 
 
 def _rows(x: Array) -> Array:
-    return x if x.ndim == 2 else reshape(x, (prod(x.shape[:-1]), x.shape[-1]))
+    return reshape(x, (prod(x.shape[:-1]), x.shape[-1]))
