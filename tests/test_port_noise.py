@@ -16,6 +16,7 @@ from isograd.floors import floored
 
 torch = pytest.importorskip("torch")
 noise = pytest.importorskip("isograd.backends.pytorch.noise")
+operations = pytest.importorskip("isograd.backends.pytorch.noise.operations")
 nn, functional = torch.nn, torch.nn.functional
 
 RUNS, FACTOR, STEPS = 16, 6.0, 3
@@ -370,15 +371,15 @@ def test_running_statistics_are_moved_with_the_rest() -> None:
 
 
 def test_without_decompositions_kernels_are_moved_as_wholes(monkeypatch: pytest.MonkeyPatch) -> None:
-    noise.about.cache_clear()
-    monkeypatch.setattr(noise, "_rules", dict)
+    operations.about.cache_clear()
+    monkeypatch.setattr(operations, "_rules", dict)
     layer, mode = nn.BatchNorm1d(6).double(), noise.Noisy(0)
     plain = copy.deepcopy(layer)
     try:
         with mode:
             out = layer(X)
     finally:
-        noise.about.cache_clear()
+        operations.about.cache_clear()
     right = plain(X)
     assert mode.unknown <= {"aten::native_batch_norm", "aten::_native_batch_norm_legit"}
     assert mode.unknown
