@@ -95,8 +95,9 @@ def fit(one: Group, other: Group) -> float:
             return 0.0
         score = EXACT if one.params.keys() == other.params.keys() else NEAR
     else:
-        shapes = [sorted(tuple(sorted(shape)) for shape in group.params.values()) for group in (one, other)]
-        if shapes[0] != shapes[1] or not shapes[0]:
+        held = [group.params or group.buffers for group in (one, other)]
+        shapes = [sorted(tuple(sorted(shape)) for shape in of.values()) for of in held]
+        if shapes[0] != shapes[1] or not shapes[0] or bool(one.params) != bool(other.params):
             return 0.0
         score = EXACT
     return score + NAMED * _alike(one.name, other.name)
@@ -175,12 +176,12 @@ def _is_whole(group: Group) -> bool:
 
 
 def _by_name(ones: Sequence[Group], others: Sequence[Group]) -> list[tuple[Group, Group]] | None:
-    """The pairs by name, if that leaves nobody alone and all of them fit."""
+    """The pairs by name, if that leaves nobody alone that has parameters, and all of them fit."""
     named = {group.name: group for group in others}
-    if len(ones) != len(others) or any(group.name not in named for group in ones):
-        return None
-    pairs = [(group, named[group.name]) for group in ones]
-    return pairs if all(fit(a, b) >= EXACT for a, b in pairs) else None
+    pairs = [(group, named[group.name]) for group in ones if group.name in named]
+    fitting = [(a, b) for a, b in pairs if fit(a, b) >= EXACT]
+    trained = [sum(bool(group.params) for group in of) for of in (ones, others, [a for a, _ in fitting])]
+    return fitting if len(set(trained)) == 1 else None
 
 
 def _pair_params(a: Group, b: Group, params: dict[str, str], swapped: list[str]) -> None:
