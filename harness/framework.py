@@ -22,7 +22,7 @@ ACTIVATIONS = (
     "leaky relu of slope 0.2",
     "elu",
     "selu",
-    "gelu",
+    "gelu by erf (exact)",
     "gelu by tanh (approximate)",
     "gelu by sigmoid (approximate), x σ(1.702 x)",
     "silu (swish)",
@@ -81,12 +81,14 @@ class Other:
         call: gives that of the function, its arguments, its options, and of the number where there is one.
         begin: where the search for the number begins; None for no number.
         anywhere: whether it can well be so of all calls, whatever their functions are.
+        here: what the number is here, where it is another; None where there is none.
     """
 
     words: str
     call: Callable[..., Any]
     begin: float | None = None
     anywhere: bool = False
+    here: float | None = None
 
 
 class Kinks(ABC):
@@ -239,6 +241,10 @@ class Framework(ABC):
         """Begin the framework's random numbers anew."""
 
     @abstractmethod
+    def seeding(self) -> list[tuple[str, str]]:
+        """The functions by which a user's code does that, each by its module's name and its own."""
+
+    @abstractmethod
     def count(self, optimizer: Any, t: int) -> None:
         """Let an optimizer have done ``t`` updates."""
 
@@ -295,6 +301,10 @@ class Framework(ABC):
 
     def cut(self, function: Any, args: Any, options: Any) -> Iterator[Other]:
         """The same call, with no gradient through one of its operands."""
+        yield from ()
+
+    def shared(self, tensor: Any) -> Iterator[Other]:
+        """What a tensor can have been that several calls are given; each is made of the tensor alone."""
         yield from ()
 
     def noisy(

@@ -85,6 +85,8 @@ class Structure(_Told):
         loss: the loss's class and settings; "" where the model gives the loss itself.
         least: what the framework's softmax gives at least, where others give 0; 0 where it does too.
         random: the first unit whose output is another one with another seed, or "loss"; "" where nothing is drawn.
+        constants: buffers of a user's own modules that come out alike whatever is drawn, by "unit.buffer".
+        loaded: whether the parameters do so too: they come from a file, or are constants.
     """
 
     framework: str
@@ -97,6 +99,8 @@ class Structure(_Told):
     loss: Unit | None = None
     least: Annotated[float, Field(ge=0, le=1e-20)] = 0.0
     random: str = ""
+    constants: tuple[str, ...] = ()
+    loaded: bool = False
 
     @property
     def of(self) -> dict[str, Unit]:

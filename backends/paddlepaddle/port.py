@@ -289,6 +289,10 @@ class PaddleFramework(Framework):
         """Of the default generator."""
         paddle.seed(seed)
 
+    def seeding(self) -> list[tuple[str, str]]:
+        """That of the default generator."""
+        return [("paddle", "seed")]
+
 
 DROPPING = ("dropout", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout")
 

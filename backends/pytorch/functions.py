@@ -17,7 +17,7 @@ ACTIVATIONS: Mapping[str, Callable[[Any], Any]] = {
     "leaky relu of slope 0.2": lambda x: torch.nn.functional.leaky_relu(x, 0.2),
     "elu": lambda x: torch.nn.functional.elu(x),
     "selu": lambda x: torch.nn.functional.selu(x),
-    "gelu": lambda x: torch.nn.functional.gelu(x),
+    "gelu by erf (exact)": lambda x: torch.nn.functional.gelu(x),
     "gelu by tanh (approximate)": lambda x: torch.nn.functional.gelu(x, approximate="tanh"),
     "gelu by sigmoid (approximate), x σ(1.702 x)": lambda x: x * (1.702 * x).sigmoid(),
     "silu (swish)": lambda x: torch.nn.functional.silu(x),

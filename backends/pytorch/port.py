@@ -244,6 +244,10 @@ class TorchFramework(Framework):
         """Of the default generator."""
         torch.manual_seed(seed)
 
+    def seeding(self) -> list[tuple[str, str]]:
+        """That of the default generator."""
+        return [("torch", "manual_seed"), ("torch.random", "manual_seed")]
+
     @contextmanager
     def set(self, module: Any, name: str, value: Any) -> Iterator[None]:
         """By the attribute."""
@@ -364,6 +368,10 @@ class TorchFramework(Framework):
     def cut(self, function: Any, args: Any, options: Any) -> Iterator[Other]:
         """Each operand detached."""
         yield from alternatives.cut(args)
+
+    def shared(self, tensor: Any) -> Iterator[Other]:
+        """As listed."""
+        yield from alternatives.shared(tensor)
 
     def noisy(
         self, seed: int, dtype: str, scale: float, constants: bool, rates: bool, kinks: Kinks | None = None

@@ -11,6 +11,7 @@ from isograd.errors import IsogradError
 from isograd.judging import FACTOR
 from isograd.ports.bounds import Bounds
 from isograd.ports.cells import cell_of, failed, not_built, settled, structural
+from isograd.ports.constants import kept
 from isograd.ports.grounds import Built, Grounds
 from isograd.ports.pairing import Pairing, pair
 from isograd.ports.request import Port, port_of
@@ -112,7 +113,7 @@ class Checking:
         self.without.known(of for of in described if not isinstance(of, SideError))
         sides: list[Built | SideError] = [Built(0, labels[0], first, None)]
         for at, of in enumerate(others, 1):
-            sides.append(of if isinstance(of, SideError) else Built(at, labels[at], of, self._paired(first, of)))
+            sides.append(of if isinstance(of, SideError) else Built(at, labels[at], of, self._paired(first, of, at)))
         try:
             rate = self._rate([side for side in sides if isinstance(side, Built)])
             grounds = self._grounds(first, batches, rate)
@@ -130,8 +131,12 @@ class Checking:
         judged = tuple(result for result in results if result.cells)
         return Checked(self.port, first, judged, grounds.steps, known)
 
-    def _paired(self, first: Structure, of: Structure) -> Pairing:
-        return self.without.paired(pair(first, of, self.pairs))
+    def _paired(self, first: Structure, of: Structure, at: int) -> Pairing:
+        pairing = self.without.paired(pair(first, of, self.pairs))
+        if not first.constants or not of.constants:
+            return pairing
+        here, there = (load_arrays(Path(self.files[f"initial-{side}"]))[0] for side in (0, at))
+        return replace(pairing, kept=kept(first, of, pairing, here, there))
 
     def _rate(self, sides: Sequence[Built]) -> str:
         """The first parameter in the alphabet that every side's optimizers have, and that is compared."""

@@ -51,6 +51,7 @@ class Guilty:
         there: what the other side is made of.
         calls: the units with parameters that a step calls, in order, here and there, by the origin's names.
         clips: whether gradients are clipped by their norm alone there, as they are in ``truth``.
+        kept: buffers that the other side's code makes otherwise, by the origin's names.
     """
 
     first: str
@@ -67,6 +68,7 @@ class Guilty:
     there: Structure | None = None
     calls: tuple[Sequence[str], Sequence[str]] = ((), ())
     clips: bool = False
+    kept: Sequence[str] = ()
 
     @property
     def kind(self) -> str:

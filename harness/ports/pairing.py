@@ -40,6 +40,7 @@ class Pairing:
         how: "name", "order" or "map".
         missing: of the first side, what has no counterpart.
         extra: of the other side, likewise.
+        kept: buffers of the other side that are not taken over from the first: its code makes other ones.
     """
 
     units: Mapping[str, str] = field(default_factory=dict)
@@ -48,6 +49,7 @@ class Pairing:
     how: str = "name"
     missing: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
 
     @property
     def whole(self) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,26 @@ def _of_another_shape(grounds: Grounds, built: Built, result: Result) -> str:
         return ""
     unit = cell.judgement.first.partition("/")[2].partition(":")[0].partition("[")[0]
     settings = [different.sentence for different in result.settings if different.at == unit]
-    return "; ".join(settings or order_of(*_orders(grounds.first, built.of, built.paired), unit))
+    order = order_of(*_orders(grounds.first, built.of, built.paired), unit)
+    first = cell.judgement.first
+    columns = [
+        side[first].shape[1:] for side in (grounds.truth["resync"], grounds.columns(built, RULES)) if first in side
+    ]
+    return "; ".join(settings or [*order] or (_axes(unit, *columns) if len(columns) == 2 else ()))
+
+
+def _axes(unit: str, here: Sequence[int], there: Sequence[int]) -> Iterator[str]:
+    """Axes that are still there, or no longer, where a unit comes before or after what does away with them."""
+    fewer, more = sorted((tuple(here), tuple(there)), key=len)
+    left = Counter(more) - Counter(fewer)
+    if not fewer or len(left) == 0 or Counter(fewer) - Counter(more):
+        return
+    sizes = " and ".join(map(str, left.elements()))
+    when = ("before", "after") if len(there) > len(here) else ("after", "before")
+    yield (
+        f"{unit} comes {when[0]} axes of {sizes} are averaged, pooled or flattened away there, and {when[1]} that "
+        "here: the order is another, or that is missing"
+    )
 
 
 def _guilty(grounds: Grounds, built: Built, result: Result) -> Guilty | None:
@@ -82,6 +102,7 @@ def _guilty(grounds: Grounds, built: Built, result: Result) -> Guilty | None:
         there=built.of,
         calls=_orders(grounds.first, built.of, built.paired),
         clips=bool(clips),
+        kept=[built.paired.params[key] for key in built.paired.kept] if built.paired else (),
     )
 
 

@@ -14,6 +14,9 @@ CLOSE = 1e-6
 DEFINED = ("unbiased",)
 """Settings that are no choice of a user's, but how a framework defines an operation (`isograd.ports.known`)."""
 
+WORDS = {"tanh_form": "gelu by its tanh form (approximate)"}
+"""Settings that their names do not explain."""
+
 
 @dataclass(frozen=True)
 class Different:
@@ -44,7 +47,7 @@ class Different:
             if self.other:
                 return f"{optimizer} has {param} there, and not here: it is updated there"
             return f"{optimizer} does not have {param} there: it is not updated"
-        what = self.name if self.at == "schedule" else self.name.replace("_", " ")
+        what = self.name if self.at == "schedule" else WORDS.get(self.name, self.name.replace("_", " "))
         return f"{self.at}: {what} is {self.told(self.other)} there, {self.told(self.here)} here"
 
     @staticmethod

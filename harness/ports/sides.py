@@ -146,5 +146,6 @@ def _told(future: Future[None], files: Files, name: str) -> Structure | SideErro
 def names(pairing: Pairing | None) -> dict[str, Any]:
     """The pairing as a child is told it."""
     if pairing is None:
-        return {"units": None, "params": None, "swapped": []}
-    return {"units": dict(pairing.units), "params": dict(pairing.params), "swapped": list(pairing.swapped)}
+        return {"units": None, "params": None, "swapped": [], "kept": []}
+    named = {"units": dict(pairing.units), "params": dict(pairing.params)}
+    return named | {"swapped": list(pairing.swapped), "kept": list(pairing.kept)}

@@ -8,6 +8,7 @@ from itertools import combinations, permutations
 import numpy as np
 
 from isograd.framework import ACTIVATIONS, LOSSES, OF_OUTPUTS, WEIGHTED
+from isograd.ports import constants
 from isograd.ports.guilty import Candidate, Change, Guilty
 from isograd.ports.seen import NARROWER
 from isograd.structure import Unit
@@ -18,6 +19,7 @@ OF_OPTIMIZERS = {"epsilon": 1e-8, "weight_decay": 1e-2, "beta1": 0.9, "beta2": 0
 
 def candidates(guilty: Guilty) -> Iterator[Candidate]:
     """What could account for the quantity that differs first, by what sort of quantity that is."""
+    yield from constants.candidates(guilty)
     if guilty.kind == "forward":
         yield from _of_unit(guilty)
     if guilty.kind in ("forward", "loss"):

@@ -10,6 +10,8 @@ from isograd.side.origin import Found, Origin, better
 
 Numbers = dict[str, float | int | bool]
 
+SAME = 1e-12
+
 WIDEST = 4096
 """Whole numbers that are tried as another: sizes beyond it are of tables."""
 
@@ -37,7 +39,7 @@ def _first(origin: Origin, first: str, held: Iterable[tuple[str, str, list[Any],
                 if nothing or not origin.comes_right(first, outside):
                     continue
                 said = ", ".join(
-                    f"{key} is {_told(values[key], numbers[key])} there, {numbers[key]:.6g} here" for key in changed
+                    f"{key} is {_told(values[key], numbers[key])} there, {_told(numbers[key])} here" for key in changed
                 )
                 sentence = f"{name} ({cls}): {said}"
                 if not outside:
@@ -46,8 +48,10 @@ def _first(origin: Origin, first: str, held: Iterable[tuple[str, str, list[Any],
     return nearly
 
 
-def _told(value: float, beside: float) -> str:
+def _told(value: float, beside: float = 0.0) -> str:
     """What next to nothing of another number is left by a search for 0 is 0."""
+    if isinstance(value, bool):
+        return str(value)
     return "0" if abs(value) <= 1e-6 * abs(beside) else f"{value:.6g}"
 
 
@@ -91,6 +95,10 @@ def _others(numbers: Numbers) -> Iterator[tuple[Numbers, str]]:
         elif isinstance(value, float) and value:
             yield {key: value}, key
             yield {key: 0.0}, ""
+            for rest, left in numbers.items():  # shares that make a whole
+                if isinstance(left, float) and value < left and abs(value + left - 1) < SAME:
+                    yield {key: 0.0, rest: 1.0}, ""
+                    yield {key: left, rest: value}, ""
     for key, value in whole.items():
         for other in (2 * value, value // 2, value + 1, value - 1, 1):
             if other > 0 and other != value:

@@ -8,17 +8,22 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from isograd.framework import Framework, Other
 from isograd.side.changes import Change
-from isograd.side.operands import Given, Pool
+from isograd.side.operands import Given, Pool, Shared
 from isograd.side.origin import Found, Origin, better
 
 MOST = 3000
 """Others that are tried."""
+
+SMALL, SAME = 128, 1e-6
+"""Whole numbers up to which a ratio is told as one of two, and how near it has to be."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,8 @@ class Call:
         site: where it is called.
         others: what it can have been instead.
         given: what it can have been given instead.
+        operands: the tensors that it is given, each by its place and what it is told from others by.
+        shared: what each of these can have been, if other calls are given it too.
     """
 
     number: int
@@ -59,6 +66,8 @@ class Call:
     site: Site
     others: list[Other] = field(default_factory=list)
     given: list[Given] = field(default_factory=list)
+    operands: list[tuple[int, int]] = field(default_factory=list)
+    shared: dict[int, list[Other]] = field(default_factory=dict)
 
 
 def other_call(origin: Origin, first: str) -> Found | None:
@@ -86,12 +95,21 @@ def other_call(origin: Origin, first: str) -> Found | None:
                     x, outside = _fitted(origin, first, numbers, other, in_parts)
                     if not origin.comes_right(first, outside):
                         continue
-                    said = other.words.replace("{x}", f"{x[0]:.4g}") if x else other.words
+                    said = other.words.replace("{x}", f"{x[0]:.4g}") + _share(x[0], other.here) if x else other.words
                     sentence = f"{_where(call, first, spelled_in)}: {said}"
                     if not outside:
                         return sentence, []
                     nearly = better(origin, nearly, (sentence, outside))
     return nearly
+
+
+def _share(x: float, here: float | None) -> str:
+    """Of two numbers whose ratio is one of small whole numbers, that: what is divided by 8 and not by 7 is 7/8."""
+    if not here or not isfinite(x / here):
+        return ""
+    share = Fraction(x / here).limit_denominator(SMALL)
+    near = abs(float(share) - x / here) <= SAME * abs(x / here) and share.numerator <= SMALL and share.denominator > 1
+    return f" ({share} of it)" if near and share else ""
 
 
 def _listed(origin: Origin, first: str, in_parts: bool) -> list[Call]:
@@ -111,6 +129,8 @@ def _listed(origin: Origin, first: str, in_parts: bool) -> list[Call]:
         else:
             call.others = list(session.framework.others(function, args, options))
             call.given = list(pool.instead(args, options, made))
+            call.operands = [(at, id(value)) for at, value in pool.operands(args)]
+            call.shared = {id(value): list(session.framework.shared(value)) for _, value in pool.operands(args)}
         pool.keep(number, made)
         return made
 
@@ -164,6 +184,7 @@ def _solved(calls: Sequence[Call], region: Sequence[Call]) -> Tried:
 
 def _others_of(calls: Sequence[Call], region: Sequence[Call], solved: bool) -> Tried:
     done: set[tuple[str, int, tuple[int, ...]]] = set()
+    known = {call.number: {other.words for other in call.others} for call in calls}
 
     def function(call: Call) -> list[int]:
         inside = (call.name, call.site.file, call.site.within)
@@ -178,9 +199,12 @@ def _others_of(calls: Sequence[Call], region: Sequence[Call], solved: bool) -> T
 
     for numbers_of in (partial(_of_line, calls), function, alone):
         for call in region:
+            alike = numbers_of(call)
             for at, other in enumerate(call.others):
-                if (other.begin is not None) == solved and _fresh(done, other, at, numbers := numbers_of(call)):
-                    yield call, other, numbers
+                if (other.begin is not None) == solved:
+                    numbers = [number for number in alike if other.words in known[number]]
+                    if _fresh(done, other, at, numbers):
+                        yield call, other, numbers
 
 
 def _given(calls: Sequence[Call], region: Sequence[Call]) -> Tried:
@@ -196,6 +220,23 @@ def _given(calls: Sequence[Call], region: Sequence[Call]) -> Tried:
                 yield call, other, [call.number]
             elif _fresh(done, other, at, numbers := _of_line(calls, call)):
                 yield call, other, numbers
+
+
+def _shared(calls: Sequence[Call], region: Sequence[Call]) -> Tried:
+    """Tensors that several calls are given, which are another in all of them."""
+    users: dict[int, list[Call]] = {}
+    for call in region:
+        for tensor in dict.fromkeys(tensor for _, tensor in call.operands):
+            users.setdefault(tensor, []).append(call)
+    for tensor, some in users.items():
+        places = {
+            number: [at for at, of in call.operands if of == tensor]
+            for call in some
+            for number in _of_line(calls, call)
+        }
+        for other in some[0].shared[tensor] if len(some) > 1 else ():
+            words = f"what it and others in this place are given comes {other.words}"
+            yield some[0], Other(words, Shared(places, other.call), other.begin), list(places)
 
 
 def _of_line(calls: Sequence[Call], call: Call) -> list[int]:
@@ -240,7 +281,7 @@ class _Shifted:
         return self.made[number + self.by]
 
 
-IN_ORDER = tuple((how, at) for at in (0, 1) for how in (_plain, _solved, _given))
+IN_ORDER = (*((how, at) for at in (0, 1) for how in (_plain, _solved, _given)), (_shared, 0))
 OF_LOSS = ((_plain, 0), (_solved, 0), (_plain, 1), (_given, 0), (_solved, 1), (_given, 1))
 """How the regions are tried; before a loss come functions of many outputs, whose operands are many."""
 
@@ -264,6 +305,8 @@ def _instead(origin: Origin, numbers: Sequence[int], other: Other, x: float | No
     def of(number: int, function: Any, args: Any, options: Any) -> Any:
         if number not in numbers:
             out = function(*args, **options)
+        elif isinstance(other.call, Shared):
+            out = other.call(number, function, args, options, *(() if x is None else (x,)))
         elif isinstance(other.call, Given):
             out = other.call(params, _Shifted(made, number - numbers[0]), function, args, options)
         elif x is None:

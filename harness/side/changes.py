@@ -157,6 +157,14 @@ def _flipped(origin: Origin, change: Change, batch: Any) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _theirs(origin: Origin, change: Change, batch: Any) -> Iterator[None]:
+    """A buffer as the other side has it."""
+    key = f"buffer/{change['at']}"
+    with patched(origin, state={**origin.state, key: origin.target[key]}):
+        yield
+
+
 def _in_order(a: Array, order: Any) -> Array:
     return np.concatenate([np.split(a, len(order))[i] for i in order])
 
@@ -266,6 +274,7 @@ CHANGES: Mapping[str, Callable[..., Any]] = {
     "rule": _rule,
     "replaced": _replaced,
     "arranged": _flipped,
+    "theirs": _theirs,
     "exchanged": _exchanged,
     "output": _output,
     "training": _evaluation,

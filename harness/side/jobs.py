@@ -13,10 +13,11 @@ from isograd.columns import Columns, read_columns, write_columns
 from isograd.inputs import Array
 from isograd.side.batches import keep_batches, read_batches
 from isograd.side.oracle import resynced, write_envelope
-from isograd.side.program import function_of
+from isograd.side.program import function_of, reseeded
 from isograd.side.telling import structure_of
 from isograd.side.training import Names, Session, make_session, train
 from isograd.side.trial import explain
+from isograd.structure import Structure
 from isograd.trace import load_arrays, save_arrays
 
 
@@ -38,8 +39,8 @@ def describe(job: Mapping[str, Any]) -> None:
     optimizers = {
         name: optimizer.model_copy(update={"slots": slots[name]}) for name, optimizer in structure.optimizers.items()
     }
-    random = _drawn(session, batch, initial, first)
-    structure = structure.model_copy(update={"calls": calls, "optimizers": optimizers, "random": random})
+    told = {"calls": calls, "optimizers": optimizers, "random": _drawn(session, batch, initial, first)}
+    structure = structure.model_copy(update=told | _made_alike(job, structure, initial))
     save_arrays({name: np.asarray(value, order="C") for name, value in initial.items()}, Path(job["out"]))
     Path(job["told"]).write_text(structure.model_dump_json(), "utf-8")
 
@@ -61,6 +62,21 @@ def _drawn(session: Session, batch: Any, initial: Mapping[str, Array], first: Ma
     return ""
 
 
+def _made_alike(job: Mapping[str, Any], structure: Structure, initial: Mapping[str, Array]) -> dict[str, Any]:
+    """Which buffers of a user's own modules another build gives alike, for which other numbers are drawn."""
+    own = [f"{unit.name}.{name}" for unit in structure.units if not unit.known for name in unit.buffers]
+    if not own:
+        return {}
+    with reseeded():
+        again = make_session(job["file"], job["function"]).state()
+
+    def alike(name: str) -> bool:
+        return name in again and np.array_equal(initial[name], again[name], equal_nan=True)
+
+    loaded = all(alike(name) for name in initial if name.startswith("weight/"))
+    return {"constants": tuple(key for key in own if alike(f"buffer/{key}")), "loaded": loaded}
+
+
 def record(job: Mapping[str, Any]) -> None:
     """Train for the steps that there are batches of, freely or each step from a given state; write the trace."""
     session = make_session(job["file"], job["function"], job["dtype"], names_of(job))
@@ -72,7 +88,7 @@ def record(job: Mapping[str, Any]) -> None:
 
 def names_of(job: Mapping[str, Any]) -> Names:
     """The names that the parent has paired."""
-    return Names(job["units"], job["params"], tuple(job["swapped"]), job["rate"])
+    return Names(job["units"], job["params"], tuple(job["swapped"]), tuple(job["kept"]), job["rate"])
 
 
 def truth(job: Mapping[str, Any]) -> None:

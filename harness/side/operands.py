@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -50,6 +50,24 @@ class Given:
         )
 
 
+@dataclass(frozen=True)
+class Shared:
+    """Calls that are given another tensor in the place of one that they share.
+
+    Attributes:
+        places: of each call, by its number, which of its arguments that tensor is.
+        change: gives the other tensor, of the one, and of a number where there is one.
+    """
+
+    places: Mapping[int, Sequence[int]]
+    change: Callable[..., Any]
+
+    def __call__(self, number: int, function: Any, args: Any, options: Any, *x: float) -> Any:
+        """A call's result."""
+        at = self.places[number]
+        return function(*(self.change(v, *x) if i in at else v for i, v in enumerate(args)), **options)
+
+
 def named(args: Any, options: Any) -> Iterator[tuple[int | str, Any]]:
     """Arguments by their places, and options by their names."""
     yield from enumerate(args)
@@ -79,6 +97,12 @@ class Pool:
             self.made[number] = tuple(made.shape)
             self.kept.append(made)
             self.numbers[id(made)] = number
+
+    def operands(self, args: Any) -> list[tuple[int, Any]]:
+        """A call's tensors that are no parameters, by their places; they are kept, so that no `id` comes twice."""
+        found = [(at, value) for at, value in enumerate(args) if self.framework.is_tensor(value)]
+        self.kept += [value for _, value in found]
+        return [(at, value) for at, value in found if id(value) not in self.params]
 
     def instead(self, args: Any, options: Any, made: Any) -> Iterator[Given]:
         """A call with other tensors, given its arguments, its options and its result."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import random
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -11,8 +12,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from isograd.errors import IsogradError
 from isograd.framework import Framework, Trainee
+from isograd.patched import patched
 from isograd.registered import registered
 
 GROUP = "isograd.frameworks"
@@ -89,4 +93,28 @@ def building(dtype: str) -> Iterator[None]:
         for framework in frameworks():
             if framework.root in sys.modules:
                 stack.enter_context(framework.building(dtype))
+        yield
+
+
+OTHER_SEED = 7919
+
+
+@contextmanager
+def reseeded() -> Iterator[None]:
+    """Within it other numbers are drawn than before, also where a user's code says from which seed."""
+
+    def other(own: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda seed=0, *args, **options: own(
+            seed + OTHER_SEED if isinstance(seed, int) else OTHER_SEED, *args, **options
+        )
+
+    places: list[tuple[Any, str]] = [(np.random, "seed"), (np.random, "default_rng"), (random, "seed")]
+    seeding = [place for framework in frameworks() for place in framework.seeding()]
+    places += [(sys.modules[module], name) for module, name in seeding if module in sys.modules]
+    with ExitStack() as stack:
+        for place, name in places:
+            stack.enter_context(patched(place, **{name: other(getattr(place, name))}))
+        for place, name in places:
+            if name != "default_rng":
+                getattr(place, name)(0)
         yield

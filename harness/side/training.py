@@ -37,12 +37,14 @@ class Names:
         units: of units that are compared.
         params: of parameters and buffers.
         swapped: parameters whose last two axes are the other way round there.
+        kept: buffers that stay as this side's code has made them.
         rate: the parameter, by the first side's name, whose learning rate is told; "" for the first in the alphabet.
     """
 
     units: Mapping[str, str] | None = None
     params: Mapping[str, str] | None = None
     swapped: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
     rate: str = ""
 
     def unit(self, name: str) -> str | None:
@@ -149,7 +151,7 @@ class Session:
         for kind, held in (("weight", self.params), ("buffer", self.buffers)):
             for key, one in held.items():
                 value = state.get(f"{kind}/{self.names.param(key)}")
-                if value is not None:
+                if value is not None and key not in self.names.kept:
                     _, array = whole.setdefault(id(one.tensor), (one.tensor, self.framework.array(one.tensor)))
                     one.part.write(array, value)
         for tensor, array in whole.values():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import partial
+from operator import mul
 from typing import Any
 
 from isograd.backends.pytorch.alternatives import (
@@ -20,6 +22,7 @@ from isograd.backends.pytorch.alternatives import (
     sums,
 )
 from isograd.backends.pytorch.alternatives.building import Args, Call, Options, Table, before, cast, tensors
+from isograd.backends.pytorch.functions import ACTIVATIONS
 from isograd.framework import Other
 from isograd.lazy import LazyModule
 
@@ -67,6 +70,21 @@ def _listed(table: Table, name: str, args: Args, options: Options) -> Iterator[O
         if name in names:
             with suppress(NotImplementedError, IndexError):  # of a form that nothing is known of
                 yield from of(args, options)
+
+
+def shared(tensor: Any) -> Iterator[Other]:
+    """What a tensor can have been that several calls are given."""
+    if tensor.is_floating_point() and tensor.dim():
+        for axis in dict.fromkeys((tensor.dim() - 1, min(1, tensor.dim() - 1))):
+            words = f"with its mean over axis {axis} subtracted first there (a layer norm, and no RMS norm)"
+            yield Other(words, partial(_centred, axis))
+        for words in activations.BEFORE_SUMS:
+            yield Other(f"through {words} first there", ACTIVATIONS[words])
+        yield Other("{x} times as large there (scaled)", mul, 0.5)
+
+
+def _centred(axis: int, x: Any) -> Any:
+    return x - x.mean(axis, keepdim=True)
 
 
 def cut(args: Args) -> Iterator[Other]:

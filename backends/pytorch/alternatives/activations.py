@@ -13,6 +13,9 @@ from isograd.lazy import LazyModule
 
 torch: Any = LazyModule("torch")
 
+BEFORE_SUMS = ("relu", "relu6", "gelu by erf (exact)", "silu (swish)", "hard swish", "tanh", "sigmoid")
+"""What a branch is put through where it should come as it is."""
+
 
 def _of_activations(args: Args, options: Options) -> Iterator[Other]:
     yield from (Other(f"{words} there", instead(function)) for words, function in ACTIVATIONS.items())

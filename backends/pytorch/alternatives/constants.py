@@ -35,7 +35,8 @@ def of_numbers(name: str, args: Args) -> Iterator[Other]:
             if name.strip("_") in ("add", "radd") and 0 < x <= SMALL:
                 words = f"its constant {value:g} (epsilon) is added to the root there, and not under it"
                 yield Other(words, _outside_the_root(1 - at, x))
-            yield Other(f"its {what} {value:g} is {{x}} there", where_given(at, lambda _, x: x), x if x > 0 else -1.0)
+            begin = x if x > 0 else -1.0
+            yield Other(f"its {what} {value:g} is {{x}} there", where_given(at, lambda _, x: x), begin, here=x)
 
 
 SMALL = 1e-2

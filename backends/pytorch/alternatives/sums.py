@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from operator import mul, neg
 from typing import Any
 
+from isograd.backends.pytorch.alternatives.activations import BEFORE_SUMS
 from isograd.backends.pytorch.alternatives.building import (
     Args,
     Call,
@@ -52,10 +53,6 @@ def _of_sums(args: Args, options: Options) -> Iterator[Other]:
     for words in BEFORE_SUMS:
         for at, which in enumerate(("first", "second")):
             yield Other(f"the {which} part of the sum goes through {words} there", changed(at, ACTIVATIONS[words]))
-
-
-BEFORE_SUMS = ("relu", "relu6", "gelu", "silu (swish)", "hard swish", "tanh", "sigmoid")
-"""What a branch is put through where it should come as it is."""
 
 
 def _but_first(x: Any) -> Any:
@@ -105,6 +102,7 @@ def _of_means(args: Args, options: Options) -> Iterator[Other]:
     counted = "what is not 0 is counted there, not summed up (a mean over how many there are, not over their weights)"
     yield Other(counted, before(lambda x: (x != 0).to(x.dtype)))
     yield Other("its root there (a norm, and not its square)", after(lambda out: out.sqrt()))
+    yield Other("divided by n − 1 there, not by n (the unbiased variance)", _of_one_less)
     where = given(args, options, "dim", 1)
     if where is not None:
         name = "over all axes there, samples too (the whole batch)"
@@ -120,6 +118,12 @@ def _of_means(args: Args, options: Options) -> Iterator[Other]:
 
 def _method(name: str) -> Call:
     return lambda f, a, o: getattr(a[0], name)(*a[1:], **o)
+
+
+def _of_one_less(f: Any, a: Args, o: Options) -> Any:
+    out = f(*a, **o)
+    n = a[0].numel() // max(out.numel(), 1)
+    return out * (n / (n - 1))
 
 
 def _over_samples_too(f: Any, a: Args, o: Options) -> Any:

@@ -10,8 +10,12 @@ from typing import Any
 import numpy as np
 
 from isograd.backends.pytorch.noise.mode import Noisy
+from isograd.backends.pytorch.noise.operations import is_moved
 from isograd.dtypes import FORMATS
 from isograd.framework import Kinks, Noise, Trainee
+from isograd.lazy import LazyModule
+
+torch = LazyModule("torch")
 
 
 def noise(seed: int, dtype: str, scale: float, constants: bool, rates: bool, kinks: Kinks | None = None) -> Noise:
@@ -48,11 +52,33 @@ class TorchNoise(Noise):
             group["lr"] *= 1 + self.rates * self._corrections(group, t) * float(self.rng.uniform(-1, 1))
         moved = [dict(group) for group in groups]
         try:
-            with self._constants_of_loss(trainee), self.mode:
+            with self._constants_of_modules(trainee.model), self._constants_of_loss(trainee), self.mode:
                 yield
         finally:
             for group, was, then in zip(groups, before, moved, strict=True):
                 group.update({name: value for name, value in was.items() if group[name] is then[name]})
+
+    @contextmanager
+    def _constants_of_modules(self, model: Any) -> Iterator[None]:
+        """Tensors that a user's modules hold and that are no parameters, as masks, positions, means of data.
+
+        One side may have computed them in float32 and another in float64; what float16 holds is the same in both.
+        """
+        held = list(_tensors(model)) if self.constants else []
+        unit = self.mode.scale * FORMATS["float32"].roundoff
+        before = [tensor.clone() for tensor in held]
+        with torch.no_grad():
+            for tensor in held:
+                noise = torch.from_numpy(self.rng.uniform(-unit, unit, tuple(tensor.shape))).to(tensor.device)
+                tensor.mul_(1 + noise * (tensor.half() != tensor))
+        moved = [tensor.clone() for tensor in held]
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for tensor, was, then in zip(held, before, moved, strict=True):
+                    if torch.equal(tensor, then):  # what a step has written to is its own
+                        tensor.copy_(was)
 
     @contextmanager
     def _constants_of_loss(self, trainee: Trainee) -> Iterator[None]:
@@ -84,3 +110,15 @@ class TorchNoise(Noise):
             return 0.0
         of_first, of_second = (1 / max(1e-12, 1 - float(beta) ** (t + 1)) for beta in group["betas"])
         return of_first + of_second / 2
+
+
+def _tensors(model: Any) -> Iterator[Any]:
+    """Buffers of a user's own modules, and tensors that are their attributes."""
+    seen: set[int] = set()
+    for module in model.modules():
+        if type(module).__module__.startswith("torch."):
+            continue
+        for value in (*module._buffers.values(), *vars(module).values()):
+            if is_moved(value) and not value.requires_grad and id(value) not in seen:
+                seen.add(id(value))
+                yield value

@@ -1,0 +1,88 @@
+"""Which constants does a port's code make otherwise: positions, masks, means of the data, all that a buffer holds?
+
+Values go from the origin to the others, so that weights need not be loaded; but what a user's own code computes when a
+model is built is part of what is compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from isograd.inputs import Array
+from isograd.ports.guilty import Candidate, Guilty
+from isograd.ports.pairing import Pairing
+from isograd.structure import Structure
+
+ROUNDED = 1e-5
+"""Of its largest number, what a buffer's may be off that both sides compute alike, in float32."""
+
+
+def kept(
+    first: Structure, other: Structure, pairing: Pairing, here: Mapping[str, Array], there: Mapping[str, Array]
+) -> tuple[str, ...]:
+    """Buffers, by the other side's names, that are not taken over from the first side.
+
+    Args:
+        first: the origin.
+        other: the side.
+        pairing: what of it is what of the origin.
+        here: the origin's values as it was built.
+        there: the side's.
+    """
+    if first.loaded and not other.loaded:
+        return ()  # the origin comes from a file that the side has not read
+    found = []
+    for key in other.constants:
+        to = pairing.params.get(key)
+        if to in first.constants and _differ(here[f"buffer/{to}"], there[f"buffer/{key}"]):
+            found.append(key)
+    return tuple(found)
+
+
+def _differ(one: Array, other: Array) -> bool:
+    if one.shape != other.shape:
+        return False
+    largest = np.abs(one).max(initial=0.0, where=np.isfinite(one))
+    return not np.allclose(one, other, rtol=0.0, atol=ROUNDED * float(largest), equal_nan=True)
+
+
+def candidates(guilty: Guilty) -> Iterator[Candidate]:
+    """Each buffer that is made otherwise, and all together."""
+    names = [name for name in guilty.kept if f"buffer/{name}" in guilty.target]
+    changes = [{"do": "theirs", "at": name} for name in names]
+    words = [
+        f"{name} holds other numbers there: {_told(guilty.truth[f'buffer/{name}'], guilty.target[f'buffer/{name}'])}"
+        for name in names
+    ]
+    for sentence, change in zip(words, changes, strict=True):
+        yield Candidate(sentence, (change,))
+    if len(names) > 1:
+        yield Candidate("; ".join(words), tuple(changes))
+
+
+def _told(here: Array, there: Array) -> str:
+    """How a buffer's numbers are other ones."""
+    with np.errstate(all="ignore"):
+        ratios = there[here != 0] / here[here != 0]
+    factor = float(ratios[0]) if ratios.size else np.nan
+    alike = np.isclose
+    if np.isfinite(factor) and alike(there, factor * here, rtol=ROUNDED, atol=0).all():
+        return f"they are {factor:.6g} times as large"
+    move = float((there - here).ravel()[0])
+    if alike(there - here, move, rtol=ROUNDED, atol=ROUNDED * float(np.abs(here).max())).all():
+        return f"{move:.6g} is added to each"
+    for axis in range(here.ndim):
+        for by in (1, -1):
+            begin, end = (slice(by, None), slice(None, -by)) if by > 0 else (slice(None, by), slice(-by, None))
+            one, other = np.moveaxis(here, axis, 0), np.moveaxis(there, axis, 0)
+            if len(one) > 2 and np.allclose(one[begin], other[end], atol=ROUNDED):
+                return f"they are shifted by {by} along axis {axis}"
+        if np.allclose(np.flip(here, axis), there, atol=ROUNDED):
+            return f"they are reversed along axis {axis}"
+    if np.allclose(np.sort(here, axis=None), np.sort(there, axis=None), atol=ROUNDED):
+        return "the same ones in another order (interleaved, or in halves; transposed)"
+    at = tuple(int(i) for i in np.unravel_index(np.argmax(np.abs(there - here)), here.shape))
+    place = f"[{', '.join(map(str, at))}]"
+    return f"at {place} it is {float(there[at]):.6g}, and {float(here[at]):.6g} here; the model's code makes them"
