@@ -23,6 +23,7 @@ HEADS = drawn(2, 4, 5, 3)
 LABELS = torch.tensor([0, 2, 1])
 IDS = torch.tensor([[0, 1, 2], [2, 1, 0]])
 OFFSETS = torch.tensor([0, 3, 6])
+CTC = (drawn(6, 2, 5).log_softmax(-1), torch.tensor([[1, 2], [3, 1]]), torch.tensor([6, 5]), torch.tensor([2, 1]))
 
 
 class Row(NamedTuple):
@@ -58,6 +59,7 @@ ROWS = [
     row(torch.sum, (POSITIVE,), "its root there", POSITIVE.sum().sqrt()),
     row(torch.sum, (SHARES * 3,), "what is not 0 is counted", SHARES.sum()),
     row(torch.mean, (X, 1), "over axis 0 there", X.mean(0), dim=1),
+    row(torch.mean, ((X - X.mean(1, keepdim=True)) ** 2, 1), "divided by n − 1", X.var(1)),
     row(torch.cat, (list(PARTS), 1), "joined in another order there: the last", torch.cat([POSITIVE, X, Y], 1)),
     row(torch.cat, (list(PARTS), 1), "joined in another order there: parts 1 and 2", torch.cat([X, POSITIVE, Y], 1)),
     row(torch.cat, (list(PARTS), 1), "joined in the reverse order", torch.cat([POSITIVE, Y, X], 1)),
@@ -77,6 +79,16 @@ ROWS = [
         F.interpolate(IMAGE, size=(9, 9), mode="bilinear", align_corners=True), size=(9, 9), mode="bilinear",
     ),
     row(F.cross_entropy, (X, LABELS), "of what has been through a softmax", F.cross_entropy(X.softmax(1), LABELS)),
+    row(F.smooth_l1_loss, (X, Y), "a Huber loss of delta 0.2", F.huber_loss(X, Y, delta=0.2), beta=0.2),
+    row(F.huber_loss, (X, Y), "a smooth L1 of beta 0.2", F.smooth_l1_loss(X, Y, beta=0.2), delta=0.2),
+    row(F.mse_loss, (X, Y), "half the squared error", ((X - Y) ** 2).sum() / 2, reduction="sum"),
+    row(F.ctc_loss, CTC, "averaged over the samples, and", F.ctc_loss(*CTC, reduction="sum") / 2),
+    row(F.ctc_loss, CTC, "the outputs' lengths are -1", F.ctc_loss(*CTC[:2], CTC[2] - 1, CTC[3])),
+    row(F.ctc_loss, CTC, "class 4 is the blank", F.ctc_loss(*CTC, blank=4)),
+    row(
+        F.kl_div, (X.log_softmax(1), Y.softmax(1)), "the other way round",
+        F.kl_div(Y.log_softmax(1), X.softmax(1), reduction="sum"), reduction="sum",
+    ),
     row(F.mse_loss, (X[:, 0], X[:, 1]), "outputs are (n, 1)", ((X[:, :1] - X[:, 1]) ** 2).mean()),
     row(
         F.scaled_dot_product_attention, (HEADS, HEADS, HEADS), "it is not causal there",

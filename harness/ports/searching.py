@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from isograd.ports.pairing import Pairing
 from isograd.ports.result import RULES, Result
 from isograd.ports.seen import order_of
 from isograd.ports.sides import SideError
+from isograd.side.origin import SHARE
 from isograd.structure import Structure
 from isograd.trace import save_arrays
 
@@ -36,12 +38,38 @@ def cause_of(grounds: Grounds, built: Built, result: Result, progress: Callable[
         return ""
     progress(f"looking for the cause in {result.side}")
     save_arrays(dict(guilty.target), Path(grounds.files[f"target-{built.at}"]))
-    save_arrays(dict(guilty.bounds), Path(grounds.files[f"limits-{built.at}"]))
     try:
-        return cause(guilty, partial(_attempt, grounds, built, guilty))
+        for one in (*_of_its_loss(guilty), guilty):
+            save_arrays(dict(one.bounds), Path(grounds.files[f"limits-{built.at}"]))
+            if found := cause(one, partial(_attempt, grounds, built, one)):
+                return found
     except SideError as error:
         progress(f"the search for a cause in {result.side} ended: {error}")
-        return ""
+    return ""
+
+
+LOOSE = 1e-6
+"""A loss that is off by more than this share of it is another loss, though a kink may let it be."""
+
+
+def _of_its_loss(guilty: Guilty) -> Iterator[Guilty]:
+    """The same, as if its loss were the first divergence, where gradients are and a kink has loosened its bound.
+
+    A choice between equals, as of an anchor for a box, lets rounding move the loss by as much as a mistake does. What
+    is found has to account for all of the difference, so that nothing is said of what a choice did.
+    """
+    if guilty.kind not in ("backward", "grad"):
+        return
+    for name in (name for name in guilty.bounds if name.startswith("loss")):
+        off, size = np.abs(guilty.target[name] - guilty.truth[name]), np.abs(guilty.truth[name])
+        if (off > LOOSE * size).any():
+            tight = np.maximum(SHARE * off, SAME * size)
+            yield replace(guilty, first=name, bounds={**guilty.bounds, name: np.minimum(guilty.bounds[name], tight)})
+            return
+
+
+SAME = 1e-9
+"""The share of a loss that two computations of it are off in float64, at most."""
 
 
 def _of_another_shape(grounds: Grounds, built: Built, result: Result) -> str:

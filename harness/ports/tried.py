@@ -262,8 +262,28 @@ def _of_clipping(guilty: Guilty) -> Iterator[Candidate]:
         ("value", largest, f"gradients are clipped by value there, at {largest:.6g}, not by norm"),
     ):
         yield Candidate(words, ({"do": "clipped", "name": name, "value": value},))
+    yield from _of_groups(guilty)
     names = list(guilty.origin.optimizers)
     for some in ([names, *([name] for name in names)] if len(names) > 1 else [names]) if guilty.step else ():
         whose = f" of {some[0]}" if len(some) < len(names) else ""
         words = f"gradients{whose} are not cleared there: each step adds its own to those of the step before"
         yield Candidate(words, ({"do": "uncleared", "at": some},))
+
+
+def _of_groups(guilty: Guilty) -> Iterator[Candidate]:
+    """Clipping in which each of an optimizer's parameter groups has its own norm."""
+    for at, optimizer in guilty.origin.optimizers.items():
+        parts: dict[str, list[str]] = {}
+        for param, settings in optimizer.params.items():
+            if f"grad/{param}" in guilty.target:
+                parts.setdefault(repr(sorted(settings.items())), []).append(param)
+        squares = {param: float((guilty.target[f"grad/{param}"] ** 2).sum()) for of in parts.values() for param in of}
+        if len(parts) > 1:
+            longest = max(sum(squares[param] for param in of) for of in parts.values()) ** 0.5
+            whose = f" of {at}" if at else ""
+            words = (
+                f"the gradients of each parameter group{whose} are clipped by the norm of that group there, to "
+                f"{longest:.6g}, not all by one"
+            )
+            change = {"do": "clipped", "name": "norm", "value": longest, "parts": list(parts.values())}
+            yield Candidate(words, (change,))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -21,18 +21,23 @@ def other_attribute(origin: Origin, first: str) -> Found | None:
     return _first(origin, first, _held(origin, first))
 
 
-def other_of_loss(origin: Origin, first: str) -> Found | None:
-    """The same of a loss that the user has written."""
+def other_of_loss(origin: Origin, first: str, solving: bool) -> Found | None:
+    """The same of a loss that the user has written: other values that are likely, or one that is solved for."""
     loss = origin.session.trainee.loss
     if loss is None or not first.startswith("loss") or _is_theirs(origin, loss) or not (numbers := _numbers(loss)):
         return None
-    return _first(origin, first, [("loss", type(loss).__name__, [loss], numbers)])
+    return _first(origin, first, [("loss", type(loss).__name__, [loss], numbers)], (solving,))
 
 
-def _first(origin: Origin, first: str, held: Iterable[tuple[str, str, list[Any], Numbers]]) -> Found | None:
+def _first(
+    origin: Origin,
+    first: str,
+    held: Iterable[tuple[str, str, list[Any], Numbers]],
+    kinds: Collection[bool] = (False, True),
+) -> Found | None:
     nearly = None
     for name, cls, modules, numbers in held:
-        for changed, solved in _others(numbers):
+        for changed, solved in (of for of in _others(numbers) if bool(of[1]) in kinds):
             with suppress(Exception):  # a number that this model cannot have
                 values, outside = _fitted(origin, first, modules, changed, solved)
                 nothing = solved and abs(values[solved] - numbers[solved]) <= 1e-7 * abs(numbers[solved])

@@ -70,7 +70,17 @@ class Call:
     shared: dict[int, list[Other]] = field(default_factory=dict)
 
 
-def other_call(origin: Origin, first: str) -> Found | None:
+def call_of_loss(origin: Origin, first: str) -> Found | None:
+    """The same within a loss that the user has written, of what needs no number, and only if it gives everything."""
+    loss = origin.session.trainee.loss
+    theirs = loss is None or type(loss).__module__.startswith(f"{origin.session.framework.root}.")
+    if theirs or not first.startswith("loss"):
+        return None
+    found = other_call(origin, first, ((_plain, 0),))
+    return found if found and not found[1] else None
+
+
+def other_call(origin: Origin, first: str, ways: Ways = ()) -> Found | None:
     """The first other call, or other operand of one, that gives everything, and []; None if there is none.
 
     Functions are tried as they are called, then fused ones spelled out, each part for itself. If none gives everything,
@@ -80,7 +90,7 @@ def other_call(origin: Origin, first: str) -> Found | None:
     spelled_in = origin.session.framework.spelled_in
     listed = [(in_parts, _listed(origin, first, in_parts)) for in_parts in ((False, True) if spelled_in else (False,))]
     regions = [(parts, calls, list(_regions(origin, first, calls))) for parts, calls in listed]
-    for how, at in OF_LOSS if first.startswith("loss") else IN_ORDER:
+    for how, at in ways or (OF_LOSS if first.startswith("loss") else IN_ORDER):
         if nearly and at:
             continue
         for in_parts, calls, of in regions:
@@ -158,6 +168,9 @@ def _regions(origin: Origin, first: str, calls: Sequence[Call]) -> Iterator[list
     earlier = {"", *before} - region
     yield [call for call in reversed(calls) if call.after in earlier]
 
+
+Ways = Sequence[tuple[Callable[..., Any], int]]
+"""In which order others are tried: how they come about, and in which region."""
 
 Tried = Iterator[tuple[Call, Other, list[int]]]
 """Each other, with the calls that are it: all of one line, all of a function, one alone."""

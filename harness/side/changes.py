@@ -216,9 +216,14 @@ def _twice(origin: Origin, change: Change, batch: Any) -> Iterator[None]:
 @contextmanager
 def _clipped(origin: Origin, change: Change, batch: Any) -> Iterator[None]:
     """The gradients of the backward pass, clipped in a way, in place of what the step makes of them."""
-    session = origin.session
-    clip = CLIPS[change["name"]]
-    with session.framework.regraded(session.trainee, lambda gradients: clip(gradients, change["value"])):
+    session, clip, limit = origin.session, CLIPS[change["name"]], change["value"]
+    parts = [{id(session.params[key].tensor) for key in part} for part in change.get("parts", ())]
+
+    def clipped(gradients: Mapping[int, Array]) -> dict[int, Array]:
+        of = [{key: g for key, g in gradients.items() if key in part} for part in parts] if parts else [gradients]
+        return {key: g for some in of for key, g in clip(some, limit).items()}
+
+    with session.framework.regraded(session.trainee, clipped):
         yield
 
 

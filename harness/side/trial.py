@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from isograd.columns import read_columns
 from isograd.side.attributes import other_attribute, other_of_loss
 from isograd.side.batches import read_batches
-from isograd.side.calls import other_call
+from isograd.side.calls import call_of_loss, other_call
 from isograd.side.changes import Change
 from isograd.side.origin import Found, Origin
 from isograd.side.training import Names, Session, at_step, make_session
@@ -28,6 +29,14 @@ def explain(job: Mapping[str, Any]) -> None:
         _explain(session, job)
 
 
+OF_LOSS = (
+    partial(other_of_loss, solving=False),
+    call_of_loss,
+    partial(other_of_loss, solving=True),
+)
+"""In a loss that the user has written, before what can be otherwise of any loss: what needs no number comes first."""
+
+
 def _explain(session: Session, job: Mapping[str, Any]) -> None:
     t, first = job["t"], job["first"]
     batches, initial = read_batches(Path(job["batches"])), load_arrays(Path(job["initial"]))[0]
@@ -42,7 +51,10 @@ def _explain(session: Session, job: Mapping[str, Any]) -> None:
     origin = Origin(session, t, before[t], batches[t], target, ordered, previous=previous)
     session.memories[t] = session.framework.remember(session.trainee)
     origin.right = origin.step(())
-    told = [_words(other)] if job["calls"] and (other := other_of_loss(origin, first)) else []
+    told: list[dict[str, Any]] = []
+    for search in OF_LOSS if job["calls"] else ():
+        if not any(found["outside"] == [] for found in told) and (other := search(origin, first)):
+            told.append(_words(other))
     for changes in job["trials"] if not any(found["outside"] == [] for found in told) else ():
         found: dict[str, Any] = {"outside": None, "values": [], "error": ""}
         try:

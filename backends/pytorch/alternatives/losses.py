@@ -89,7 +89,80 @@ def _of_losses(args: Args, options: Options) -> Iterator[Other]:
     yield Other("of what has been through a sigmoid there", before(lambda out: out.sigmoid()))
 
 
+def _of_pairs(args: Args, options: Options) -> Iterator[Other]:
+    """A loss of each output and its label: another one, of the same reduction."""
+    how = {"reduction": given(args, options, "reduction", 4, "mean")}
+    functional = torch.nn.functional
+    for words, loss in {
+        "the squared error": functional.mse_loss,
+        "half the squared error": lambda a, b, **o: 0.5 * functional.mse_loss(a, b, **o),
+        "the absolute error (L1)": functional.l1_loss,
+        "a smooth L1 of beta 1": functional.smooth_l1_loss,
+    }.items():
+        yield Other(f"{words} there", _reduced(loss, how))
+    begin = float(given(args, options, "beta", 5, options.get("delta", 1.0)))
+    smooth, huber = functional.smooth_l1_loss, functional.huber_loss
+    words = f"a Huber loss of delta {begin:g} there: a smooth L1 that is not divided by its beta"
+    yield Other(words, lambda f, a, o: huber(*a[:2], delta=begin, **how))
+    words = f"a smooth L1 of beta {begin:g} there: a Huber loss that is divided by its delta"
+    yield Other(words, lambda f, a, o: smooth(*a[:2], beta=begin, **how))
+    yield Other("a smooth L1 of beta {x} there", lambda f, a, o, x: smooth(*a[:2], beta=abs(x), **how), 0.5)
+    yield Other("a Huber loss of delta {x} there", lambda f, a, o, x: huber(*a[:2], delta=abs(x), **how), 0.5)
+
+
+def _reduced(loss: Callable[..., Any], how: Options) -> Call:
+    return lambda f, a, o: loss(*a[:2], **how)
+
+
+def _of_ctc(args: Args, options: Options) -> Iterator[Other]:
+    """What stands for nothing, how lengths count, and what becomes of the outputs before."""
+    of = ("log_probs", "targets", "input_lengths", "target_lengths", "blank", "reduction", "zero_infinity")
+    samples = args[0].shape[1] if args[0].dim() > 2 else 1
+
+    def call(f: Any, a: Args, o: Options, **other: Any) -> Any:
+        return f(**{**dict(zip(of, a, strict=False)), **o, **other})
+
+    for words, reduction, share in (
+        ("summed up over the samples", "sum", 1.0),
+        ("averaged over the samples, and not divided by the labels' lengths", "sum", 1 / samples),
+        ("averaged over samples and label lengths", "mean", 1.0),
+    ):
+        said = f"{words} there (reduction)"
+        yield Other(said, lambda f, a, o, how=reduction, by=share: by * call(f, a, o, reduction=how))
+    for name, twice in (("softmax", lambda p: p.exp().log_softmax(-1)), ("log softmax", lambda p: p.log_softmax(-1))):
+        said = f"of what has been through a {name}, and through a softmax once more there (twice)"
+        yield Other(said, before(twice))
+    for blank in (0, int(args[0].shape[-1]) - 1):
+        yield Other(f"class {blank} is the blank there", lambda f, a, o, at=blank: call(f, a, o, blank=at))
+    for by in (1, -1):
+        yield Other(f"the outputs' lengths are {by:+d} there", changed(2, _moved(by, args[0].shape[0])))
+    whole = "the outputs' lengths are missing there: padding counts too"
+    yield Other(whole, changed(2, lambda lengths: torch.full_like(lengths, args[0].shape[0])))
+    yield Other("infinite losses are 0 there (zero_infinity)", lambda f, a, o: call(f, a, o, zero_infinity=True))
+
+
+def _moved(by: int, longest: int) -> Callable[[Any], Any]:
+    return lambda lengths: (lengths + by).clamp(1, longest)
+
+
+def _of_divergence(args: Args, options: Options) -> Iterator[Other]:
+    for reduction in ("batchmean", "mean", "sum"):
+        yield Other(f"its reduction is {reduction} there", with_options(reduction=reduction))
+    yield Other("of probabilities there, not of their logarithms (log_target)", with_options(log_target=False))
+    yield Other("of logarithms of the target there (log_target)", with_options(log_target=True))
+    yield Other("the other way round there: the target's and the output's places are exchanged", _exchanged)
+
+
+def _exchanged(f: Any, a: Args, o: Options) -> Any:
+    of_logarithms = bool(o.get("log_target"))
+    one, other = (a[1], a[0]) if of_logarithms else (a[1].log(), a[0].exp())
+    return f(one, other, *a[2:], **o)
+
+
 TABLE: Table = {
+    ("smooth_l1_loss", "huber_loss", "mse_loss", "l1_loss"): _of_pairs,
+    ("ctc_loss",): _of_ctc,
+    ("kl_div",): _of_divergence,
     ("cross_entropy",): _of_cross_entropy,
     ("binary_cross_entropy_with_logits",): _of_weighted_positives,
     (

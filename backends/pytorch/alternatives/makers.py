@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from operator import add, invert
+from typing import Any
 
 from isograd.backends.pytorch.alternatives.building import Args, Call, Options, Table, after, given, rolled, transposed
 from isograd.backends.pytorch.alternatives.constants import of_filled
@@ -22,6 +23,19 @@ def _of_positions(args: Args, options: Options) -> Iterator[Other]:
         yield Other(words, after(partial(add, by)))
         yield Other(f"positions are shifted by {by} there, around the end", after(rolled(-by)))
     yield Other("positions run backwards there: in the reverse order", after(lambda out: out.flip(0)))
+
+
+def _of_grids(args: Args, options: Options) -> Iterator[Other]:
+    """Coordinates of a grid's places, one tensor an axis."""
+    yield Other("x and y are exchanged there: the grid is laid out column by column (indexing)", after(_turned))
+    yield Other("its parts are in the reverse order there: x and y are exchanged", after(lambda out: out[::-1]))
+    if len(args) > 1:
+        swapped = "what it is given is exchanged there: x and y, and the grid is laid out the other way round"
+        yield Other(swapped, lambda f, a, o: f(*reversed(a), **o))
+
+
+def _turned(grids: Any) -> Any:
+    return [grid.transpose(0, 1).reshape(grid.shape) for grid in grids]
 
 
 def _of_triangles(args: Args, options: Options) -> Iterator[Other]:
@@ -62,6 +76,7 @@ TABLE: Table = {
     ("ones", "zeros", "full"): of_filled,
     ("zeros",): _of_zeros,
     ("arange",): _of_positions,
+    ("meshgrid",): _of_grids,
     ("tril", "triu"): _of_triangles,
 }
 """Whatever they are given, which is no tensor mostly."""

@@ -93,6 +93,10 @@ SHARED = names(
 )
 """Sums of gradients' shares: a share, one over a number, is a constant that some libraries hold in float32."""
 
+NORMS = names("linalg_vector_norm norm")
+NORMS_EPSILON = 1e-12
+"""What some libraries add to a norm before they divide its gradient by it: PaddlePaddle's p_norm does."""
+
 UPSAMPLED = names(
     """
     upsample_linear1d_backward upsample_bilinear2d_backward upsample_trilinear3d_backward upsample_bicubic2d_backward

@@ -15,7 +15,7 @@ from isograd.arithmetic import sizes
 from isograd.arithmetic.noise import Places
 from isograd.arithmetic.noisy import UNDERFLOWS
 from isograd.backends.pytorch.kinks import turn
-from isograd.backends.pytorch.noise.known import SHARED, UNKNOWN, Kind, names
+from isograd.backends.pytorch.noise.known import NORMS, NORMS_EPSILON, SHARED, UNKNOWN, Kind, names
 from isograd.backends.pytorch.noise.operations import (
     FAILURES,
     SHORT,
@@ -260,10 +260,13 @@ class Noisy(MODE):  # type: ignore[misc] # frameworks come without types
         total = [*flat(func(*(each(value, absolute) for value in args), **there))]
         terms = terms_of(operation, args, kwargs, total)
         more = FORMATS["float32"].roundoff if self.constants and operation.name in SHARED else 0.0
-        return [
+        off = [
             one.mul_(self.roundoff * math.sqrt(max(n, 1)) + more) if is_moved(one) else None
             for one, n in zip(total, terms, strict=True)
         ]
+        if self.constants and operation.name in NORMS:
+            off = [one if one is None else one.add_(NORMS_EPSILON * (one != 0)) for one in off]
+        return off
 
     def _spreads(self, operation: Operation, args: Any, kwargs: Any, results: Sequence[Any]) -> list[Any]:
         """Of a variance: u √n √(σ² (σ² + μ²)), and of a standard deviation that over 2 σ; of the mean what it is.
