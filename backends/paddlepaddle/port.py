@@ -229,7 +229,7 @@ class PaddleFramework(Framework):
         settings: dict[str, Setting] = {"lr": float(optimizer.get_lr()) * _factor(parameter)}
         names = {"beta1": "beta1", "beta2": "beta2", "epsilon": "epsilon", "momentum": "momentum", "rho": "rho"}
         names |= {"use_nesterov": "nesterov", "centered": "centred", "amsgrad": "amsgrad"}
-        names |= {"initial_accumulator_value": "initial accumulator"}
+        names |= {"initial_accumulator_value": "initial accumulator", "momentum_decay": "momentum_decay"}
         for own, name in names.items():
             if (found := value(own)) is not None:
                 settings[name] = plain(found if not hasattr(found, "numpy") else float(found))

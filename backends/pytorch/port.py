@@ -42,6 +42,8 @@ SETTINGS = {
     "nesterov": "nesterov",
     "amsgrad": "amsgrad",
     "alpha": "rho",
+    "rho": "rho",
+    "momentum_decay": "momentum_decay",
     "initial_accumulator_value": "initial accumulator",
     "centered": "centred",
     "lr_decay": "lr_decay",
@@ -384,7 +386,7 @@ class TorchFramework(Framework):
 
 def _own_settings(settings: Mapping[str, Any], group: Mapping[str, Any]) -> dict[str, Any]:
     """Settings by PyTorch's names."""
-    own = {theirs: settings[ours] for theirs, ours in SETTINGS.items() if ours in settings}
+    own = {theirs: settings[ours] for theirs, ours in SETTINGS.items() if ours in settings and theirs in group}
     if "beta1" in settings or "beta2" in settings:
         first, second = group.get("betas", (0.9, 0.999))
         own["betas"] = (settings.get("beta1", first), settings.get("beta2", second))

@@ -68,6 +68,8 @@ def _only(at: int) -> Call:
 def _of_factors(args: Args, options: Options) -> Iterator[Other]:
     if all(isinstance(value, torch.Tensor) for value in args[:2]):
         yield Other("added there, not multiplied", lambda f, a, o: a[0] + a[1])
+        yield Other("divided by the second there, not multiplied", lambda f, a, o: a[0] / a[1])
+        yield Other("divided by the first there, not multiplied", lambda f, a, o: a[1] / a[0])
         for at, which in enumerate(("first", "second")):
             if is_share(args[at]):
                 words = f"the {which} factor, a mask of 1 and 0, is left out there: what it hides counts (not masked)"
