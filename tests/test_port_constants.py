@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -146,3 +148,47 @@ def test_held_numbers_move_by_what_float32_makes_of_them_and_are_put_back() -> N
         model.written.fill_(0.5)
     assert torch.equal(model.third, torch.full((5,), 1 / 3, dtype=torch.float64))
     assert torch.equal(model.written, torch.full((5,), 0.5, dtype=torch.float64))
+
+
+CASTS = """
+import numpy as np
+
+def _side(norm):
+    import torch
+    from torch import nn
+    torch.manual_seed(0)
+
+    class Norm(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(24))
+
+        def forward(self, x):
+            return norm(x.float()).type_as(x) * self.weight
+
+    model = nn.Sequential(nn.Linear(6, 24), nn.Tanh(), Norm(), nn.Linear(24, 3))
+    return model, lambda out, y: nn.functional.cross_entropy(out.float(), y), torch.optim.SGD(model.parameters(), 0.1)
+
+def origin():
+    return _side(lambda x: x * (x.pow(2).mean(-1, keepdim=True) + 1e-6).rsqrt())
+
+def other():
+    return _side(lambda x: x / ((x * x).flip(-1).cumsum(-1)[..., -1:] / 24 + 1e-6).sqrt())
+
+def wrong():
+    return _side(lambda x: x / ((x * x).mean(-1, keepdim=True) + 1e-3).sqrt())
+
+def batches():
+    rng = np.random.default_rng(0)
+    for _ in range(2):
+        yield rng.normal(size=(5, 6)).astype("float32"), rng.integers(0, 3, 5)
+"""
+
+
+def test_what_a_model_casts_to_fewer_digits_rounds_as_these_do(tmp_path: Path) -> None:
+    file = tmp_path / "port.py"
+    file.write_text(CASTS, "utf-8")
+    _, other, wrong = check(file, steps=2, mode="resync").results
+    assert other.green, other.cells["rules"].judgement.message
+    assert wrong.cells["rules"].judgement.first == "forward/2"
+    assert "its constant 1e-06 is 0.001" in wrong.cause

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from isograd.dtypes import FORMATS
 from isograd.inputs import Array
 from isograd.ports.bounds import Bounds
 from isograd.ports.known import Convention, variances
@@ -79,8 +80,13 @@ class Grounds:
         return len(next(iter(self.truth["resync"].values())))
 
     def columns(self, built: Built, stage: Stage) -> dict[str, Array]:
-        """What a side has recorded; an axis of one sample or place, which some layers need, is none."""
+        """What a side has recorded, in the stage's dtype, whatever a model casts a quantity to: its numbers tell.
+
+        An axis of one sample or place, which some layers need, is none.
+        """
         columns, truth = self.files.columns(built.trace(stage)) or {}, self.truth[mode_of(stage)]
+        form = FORMATS[built.dtype(stage)].dtype
+        columns = {name: of if of.dtype == form else of.astype(form) for name, of in columns.items()}
         shapes = {name: truth[name].shape for name in columns if name in truth and alike(columns[name], truth[name])}
         return {name: column.reshape(shapes.get(name, column.shape)) for name, column in columns.items()}
 

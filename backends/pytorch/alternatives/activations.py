@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from operator import add, mul
 from typing import Any
 
-from isograd.backends.pytorch.alternatives.building import Args, Call, Options, Table, after, before, instead
+from isograd.backends.pytorch.alternatives.building import Args, Call, Options, Table, after, before, given, instead
 from isograd.backends.pytorch.functions import ACTIVATIONS
 from isograd.framework import Other
 from isograd.lazy import LazyModule
@@ -26,6 +26,24 @@ def _of_activations(args: Args, options: Options) -> Iterator[Other]:
     gate = "clipped to 0 and 6 of what is 1.2 times as large there (a hard sigmoid of slope 0.2, and not of a sixth)"
     yield Other(gate, before(lambda x: (x - 3) * 1.2 + 3))
     yield Other("leaky relu of slope {x} there", instead(torch.nn.functional.leaky_relu), 0.05)
+
+
+def _of_gates(args: Args, options: Options) -> Iterator[Other]:
+    """One half of what is given, times a function of the other half."""
+    axis = given(args, options, "dim", 1, -1)
+    halves = args[0].chunk(2, axis)
+    if len(halves) == 2:
+        yield Other("the halves are exchanged there: the first is the gate", _gated(axis, 1, 0, torch.sigmoid))
+        for words in ("tanh", "silu (swish)", "gelu by erf (exact)", "relu"):
+            yield Other(f"the gate goes through {words} there, not a sigmoid", _gated(axis, 0, 1, ACTIVATIONS[words]))
+
+
+def _gated(axis: int, of: int, by: int, gate: Callable[[Any], Any]) -> Call:
+    def call(f: Any, a: Args, o: Options) -> Any:
+        halves = a[0].chunk(2, axis)
+        return halves[of] * gate(halves[by])
+
+    return call
 
 
 def _of_softmax(args: Args, options: Options) -> Iterator[Other]:
@@ -55,5 +73,6 @@ TABLE: Table = {
         "relu", "relu_", "gelu", "silu", "tanh", "sigmoid", "leaky_relu", "elu", "selu", "celu", "hardswish",
         "hardsigmoid", "relu6", "hardtanh", "mish", "softplus", "logsigmoid",
     ): _of_activations,
+    ("glu",): _of_gates,
     ("softmax", "log_softmax", "_softmax"): _of_softmax,
 }  # fmt: skip

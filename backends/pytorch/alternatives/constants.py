@@ -31,7 +31,8 @@ def of_numbers(name: str, args: Args) -> Iterator[Other]:
                 ("squared", x * x), ("its root", abs(x) ** 0.5), ("its reciprocal", 1 / x), ("1: left out", 1.0),
                 ("0: left out", 0.0), ("of the other sign", -x),
             ):  # fmt: skip
-                yield Other(f"its {what} {value:g} is {words} there", argument(at, other))
+                told = words if other in (0.0, 1.0) else f"{other:.6g}, {words},"
+                yield Other(f"its {what} {value:g} is {told} there", argument(at, other))
             if name.strip("_") in ("add", "radd") and 0 < x <= SMALL:
                 words = f"its constant {value:g} (epsilon) is added to the root there, and not under it"
                 yield Other(words, _outside_the_root(1 - at, x))

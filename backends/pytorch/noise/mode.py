@@ -23,6 +23,7 @@ from isograd.backends.pytorch.noise.operations import (
     about,
     each,
     flat,
+    form_of,
     is_exact,
     is_moved,
     terms_of,
@@ -51,6 +52,9 @@ COUNTS = names(
 WEIGHTS = frozenset({"label_smoothing", "momentum"})
 """Names of arguments of which 1 − it is held as well, and which some frameworks are given as that."""
 
+SPACING = 3.0
+"""So many times as large is the noise of what a model holds in fewer digits: less than half an ULP moves nothing."""
+
 HYPERPARAMETERS_LEFT = frozenset({"params"})
 
 
@@ -58,8 +62,8 @@ class Noisy(MODE):  # type: ignore[misc] # frameworks come without types
     """A run with noise: `with Noisy(1): loss = …; loss.backward(); optimizer.step()`, of a model in float64.
 
     The same seed gives the same noise, and torch's own random numbers are not touched. Random operations, complex,
-    sparse and whole numbers, and whatever is not in float64 are left as they are. Attention runs by
-    its formulas meanwhile.
+    sparse and whole numbers are left as they are; what a model casts to fewer digits rounds as these do, since a port
+    may compute it in another order. Attention runs by its formulas meanwhile.
 
     Args:
         seed: of the noise.
@@ -84,7 +88,6 @@ class Noisy(MODE):  # type: ignore[misc] # frameworks come without types
         self.kinks = kinks
         self.seed, self.scale, self.constants = seed, float(scale), constants
         self.format: Format = FORMATS[dtype]
-        self.roundoff = self.format.roundoff
         self.unknown: set[str] = set()
         self.depth, self.settings = 0, ExitStack()
         self._scales, self._places = np.array([self.scale]), Places(seed, 1, slice(0, 1))
@@ -128,7 +131,10 @@ class Noisy(MODE):  # type: ignore[misc] # frameworks come without types
         if self.kinks is not None and operation.kind is not Kind.WHOLE:
             turn(operation.name, {**dict(zip(operation.arguments, args, strict=False)), **kwargs}, self.kinks)
         if operation.kind is Kind.EXACT:
-            return func(*args, **kwargs)
+            result = func(*args, **kwargs)
+            if operation.name == "_to_copy" and is_moved(result) and result.itemsize < args[0].itemsize:
+                self._move(result, None, sizes.BASIC)
+            return result
         result = self._in_parts(operation, func, args, kwargs)
         return self._at_once(operation, func, args, kwargs) if result is NotImplemented else result
 
@@ -261,7 +267,7 @@ class Noisy(MODE):  # type: ignore[misc] # frameworks come without types
         terms = terms_of(operation, args, kwargs, total)
         more = FORMATS["float32"].roundoff if self.constants and operation.name in SHARED else 0.0
         off = [
-            one.mul_(self.roundoff * math.sqrt(max(n, 1)) + more) if is_moved(one) else None
+            one.mul_(self._form(one).roundoff * math.sqrt(max(n, 1)) + more) if is_moved(one) else None
             for one, n in zip(total, terms, strict=True)
         ]
         if self.constants and operation.name in NORMS:
@@ -279,30 +285,35 @@ class Noisy(MODE):  # type: ignore[misc] # frameworks come without types
         if not is_moved(x) or not is_moved(results[0]):
             return [None] * len(results)
         options = {"dim": given.get("dim"), "keepdim": given.get("keepdim", False)}
-        root = self.roundoff * math.sqrt(x.numel() / max(results[0].numel(), 1))
+        root = self._form(x).roundoff * math.sqrt(x.numel() / max(results[0].numel(), 1))
         squares, spread = x.square().mean(**options), results[0]
         size = (squares * spread).sqrt_() if "var" in operation.name else squares.sqrt().mul_(0.5)
         size = size.nan_to_num_(0.0, 0.0, 0.0).maximum(spread.abs().nan_to_num_(0.0, 0.0, 0.0)).mul_(root)
         return [size, *(x.abs().mean(**options).mul_(root) for _ in results[1:])]
+
+    def _form(self, values: Any) -> Format:
+        """As what they round: as the mode's dtype, or as their own where a model has cast them to fewer digits."""
+        return max(form_of(values.dtype) or self.format, self.format, key=lambda form: form.roundoff)
 
     # -------------------------------------------------------------- noise
 
     def _move(self, values: Any, size: Any, ulps: float) -> None:
         """Move values in place, by a size for each or by their own ULPs; 0 and infinities stay what they are."""
         with torch.no_grad():
-            form, unit = self.format, 2 * ulps * self.roundoff
+            form, narrow = self._form(values), 1.0 if values.dtype is torch.float64 else SPACING
+            unit = 2 * ulps * form.roundoff * narrow
             if size is None:
                 magnitude = values.abs()
                 if form.digits < 53 and float(magnitude.min()) * unit > UNDERFLOWS * form.smallest:
                     values.mul_(self._noise(values, unit).add_(1.0))  # fewer passes, and the same
                     return
-                size = magnitude * unit
+                size = magnitude * (unit / narrow)
                 if ulps > sizes.BASIC:  # an elementary function's may be flushed to 0
                     torch.where(magnitude < form.normal, magnitude, size, out=size)
             size.nan_to_num_(0.0, 0.0, 0.0)
             if values.dtype is torch.float64:
                 size.add_((size != 0).to(size.dtype), alpha=form.smallest)  # an underflow costs the smallest number
-            values.addcmul_(self._noise(values), size)
+            values.addcmul_(self._noise(values, narrow), size)
 
     def _noise(self, values: Any, unit: float = 1.0) -> Any:
         """Uniform between ± the scale times a unit, for each value."""
@@ -315,8 +326,7 @@ class Noisy(MODE):  # type: ignore[misc] # frameworks come without types
             for _, piece, noise in pieces:
                 whole[piece] = noise
             noise = whole
-        there = torch.from_numpy(noise).view(values.shape)
-        return there if values.device.type == "cpu" else there.to(values.device)
+        return torch.from_numpy(noise).view(values.shape).to(values.device, values.dtype)
 
 
 @contextmanager

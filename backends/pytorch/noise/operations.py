@@ -25,6 +25,7 @@ from isograd.backends.pytorch.noise.known import (
     WHOLE,
     Kind,
 )
+from isograd.dtypes import FORMATS, Format
 from isograd.lazy import LazyModule
 
 torch = LazyModule("torch")
@@ -156,13 +157,19 @@ def flat(value: Any) -> Iterator[Any]:
 
 
 def is_moved(value: Any) -> bool:
-    """Whether it is a tensor that has noise: of float64, laid out as numbers, with some in it."""
+    """Whether it is a tensor that has noise: of real numbers, laid out as numbers, with some in it."""
     return (
         isinstance(value, torch.Tensor)
-        and value.dtype is torch.float64
+        and form_of(value.dtype) is not None
         and value.layout is torch.strided
         and value.numel() > 0
     )
+
+
+@cache
+def form_of(dtype: Any) -> Format | None:
+    """What a tensor of a dtype of PyTorch rounds as; None of whole and complex numbers, and of what is not known."""
+    return next((form for name, form in FORMATS.items() if dtype is getattr(torch, name, None)), None)
 
 
 def is_exact(operation: Operation, args: Any, result: Any) -> bool:
