@@ -352,4 +352,16 @@ def as_floats(values: Any, dtype: str) -> Any:
     if isinstance(values, (tuple, list)):
         return tuple(as_floats(value, dtype) for value in values)
     array = np.asarray(values)
-    return array.astype(dtype) if array.dtype.kind == "f" else array
+    return _whole(array, array.astype(dtype)) if array.dtype.kind == "f" else array
+
+
+def _whole(given: Array, array: Array) -> Array:
+    """Shares that add up to 1, as far as their dtype can tell, do so in one of more digits too.
+
+    A framework may take that for granted: a cross-entropy's gradient is softmax − shares only if they do.
+    """
+    if array.itemsize <= given.itemsize or array.ndim < 2 or not array.size or array.min() < 0:
+        return array
+    sums = array.sum(-1, keepdims=True)
+    near = np.abs(sums - 1) <= array.shape[-1] * float(np.finfo(given.dtype).eps)
+    return np.asarray(array / sums) if near.all() else array

@@ -406,6 +406,18 @@ def test_a_tensor_larger_than_the_table_is_moved_everywhere() -> None:
     assert int((moved != 3).sum()) > 2**20
 
 
+def test_whole_numbers_stay_so_that_a_floor_does_not_become_another() -> None:
+    lengths = torch.tensor([9, 6, 3])
+    for seed in range(4):
+        with noise.Noisy(seed):
+            shares = lengths.double() / 3
+            down = torch.div(lengths, 3, rounding_mode="floor")
+            moved = torch.tensor([0.5, 3.0], dtype=torch.float64) / 3
+        assert shares.tolist() == [3.0, 2.0, 1.0]
+        assert (down.dtype, down.tolist()) == (torch.int64, [3, 2, 1])
+        assert moved[0] != 0.5 / 3
+
+
 def test_what_is_unknown_is_moved_and_named() -> None:
     mode = noise.Noisy(0)
     square = X[:, :4] + 3 * torch.eye(4, dtype=torch.float64)

@@ -10,6 +10,7 @@ from isograd.dtypes import FORMATS
 from isograd.inputs import Array
 from isograd.ports.bounds import Bounds
 from isograd.ports.known import Convention, variances
+from isograd.ports.layouts import fitted
 from isograd.ports.pairing import Pairing
 from isograd.ports.request import Port
 from isograd.ports.result import RULES, Stage
@@ -80,15 +81,11 @@ class Grounds:
         return len(next(iter(self.truth["resync"].values())))
 
     def columns(self, built: Built, stage: Stage) -> dict[str, Array]:
-        """What a side has recorded, in the stage's dtype, whatever a model casts a quantity to: its numbers tell.
-
-        An axis of one sample or place, which some layers need, is none.
-        """
+        """What a side has recorded, in the stage's dtype, whatever a model casts to, and laid out as the truth is."""
         columns, truth = self.files.columns(built.trace(stage)) or {}, self.truth[mode_of(stage)]
         form = FORMATS[built.dtype(stage)].dtype
         columns = {name: of if of.dtype == form else of.astype(form) for name, of in columns.items()}
-        shapes = {name: truth[name].shape for name in columns if name in truth and alike(columns[name], truth[name])}
-        return {name: column.reshape(shapes.get(name, column.shape)) for name, column in columns.items()}
+        return fitted(columns, truth)
 
     def clipped(self, built: Built, mode: Mode) -> tuple[Mapping[str, Array], str]:
         """The truth by a side's way of clipping gradients, and how that is another; the truth, and "", if it is not."""
@@ -122,8 +119,3 @@ class Grounds:
 def mode_of(stage: Stage) -> Mode:
     """The mode of a stage's run."""
     return "free" if stage == "free" else "resync"
-
-
-def alike(one: Array, other: Array) -> bool:
-    """Whether two columns have one shape, but for axes of one."""
-    return len(one) == len(other) and [n for n in one.shape[1:] if n != 1] == [n for n in other.shape[1:] if n != 1]

@@ -40,7 +40,8 @@ def variances(
     """Running variances of batches, over a channel's n numbers where the origin has n − 1, or the reverse.
 
     Ioffe and Szegedy, *Batch normalization* (2015), algorithm 2, have n − 1. With a weight m of the new one, a running
-    variance moves by m (var − old), so that the other definition's follows exactly.
+    variance moves by m (var − old), so that the other definition's follows exactly; where a step calls the unit k times
+    on as many numbers, (1 − m)ᵏ of the old one is left, and all the rest has the factor.
 
     Args:
         first: the origin, whose truth it is.
@@ -56,16 +57,19 @@ def variances(
         theirs = other.get(unit.name, {}).get(UNBIASED)
         if not isinstance(momentum, float) or outputs is None or name not in truth or None in (mine, theirs):
             continue
-        number = outputs[0].size // (outputs.shape[2] if outputs.ndim > 2 else 1)
-        if mine == theirs or number < 2:
+        calls = [truth[of] for of in truth if of == f"forward/{unit.name}" or of.startswith(f"forward/{unit.name}:")]
+        numbers = {call[0].size // (call.shape[2] if call.ndim > 2 else 1) for call in calls}
+        number = min(numbers)
+        if mine == theirs or number < 2 or len(numbers) > 1:
             continue
+        left = (1 - momentum) ** len(calls)
         share = (number - 1) / number if mine else number / (number - 1)
         column, of_truth = truth[name].astype(np.float64), np.asarray(initial[name], np.float64)
         there, before = np.empty_like(column), of_truth
         for t, after in enumerate(column):
             if states is not None:
                 before = of_truth = np.asarray(states[name][t], np.float64)
-            there[t] = (1 - momentum) * before + share * (after - (1 - momentum) * of_truth)
+            there[t] = left * before + share * (after - left * of_truth)
             before, of_truth = there[t], after
         which = ("n", "n − 1") if mine else ("n − 1", "n")
         words = f"the running variance is the batch's over {which[0]} there, over {which[1]} here (n = {number})"

@@ -77,6 +77,7 @@ class Session:
         self.units = units_of(self.framework, self.trainee.model)
         self.forward: Values = {}
         self.backward: Values = {}
+        self.passed: set[str] = set()
         self.grads: Values = {}
         self.times: dict[str, int] = {}
         self.until = ""  # the quantity of the forward pass, or the loss, after which a step ends with `Enough`
@@ -123,7 +124,11 @@ class Session:
 
     def _gradient(self, key: str) -> Callable[[Any], None]:
         def see(gradient: Any) -> None:
-            self.backward[key] = self.framework.array(gradient)
+            if key in self.passed:  # what comes by in which pass, where there are several, frameworks do not agree upon
+                self.backward.pop(key, None)
+            elif gradient is not None:  # as of an output that a penalty's gradient passes by
+                self.backward[key] = self.framework.array(gradient)
+            self.passed.add(key)
 
         return see
 
@@ -202,7 +207,7 @@ class Session:
     def step(self, t: int, batch: tuple[Any, Any], seed: int = 0) -> Values:
         """One step, and its quantities, by the first side's names; what is drawn in it is drawn by the seed."""
         self.memories.setdefault(t, self.framework.remember(self.trainee))
-        for seen in (self.forward, self.backward, self.grads, self.times, self.phases):
+        for seen in (self.forward, self.backward, self.passed, self.grads, self.times, self.phases):
             seen.clear()
         self.calls.clear()
         self.updated.clear()

@@ -26,6 +26,7 @@ from isograd.backends.pytorch.noise.operations import (
     form_of,
     is_exact,
     is_moved,
+    is_multiple,
     terms_of,
     ulps_of,
     written_to,
@@ -213,7 +214,7 @@ class Noisy(MODE):  # type: ignore[misc] # frameworks come without types
         def moved(value: Any, name: str) -> Any:
             if isinstance(value, float):
                 return value if name in COUNTS else self.constant(value, name)
-            if operation.name == "div" and type(value) is int and value:
+            if operation.name == "div" and type(value) is int and value and not is_multiple(args[0], value):
                 return 1 / self.constant(1 / value, "share")  # what a mean hands back
             return each(value, lambda one: self.constant(one, name)) if listed and isinstance(value, list) else value
 

@@ -173,19 +173,34 @@ def form_of(dtype: Any) -> Format | None:
 
 
 def is_exact(operation: Operation, args: Any, result: Any) -> bool:
-    """Whether nothing rounds after all: times a power of two, or a count of steps."""
+    """Whether nothing rounds after all: times a power of two, a count of steps, whole numbers of whole numbers."""
     name = operation.name
     if operation.kind is not Kind.FUNCTION or operation.ulps != sizes.BASIC or len(args) < 2:
         return name in ("index_put", "_index_put_impl", "_unsafe_index_put") and not any(args[3:4])
-    if name in ("mul", "div") and isinstance(args[1], int | float):
-        return abs(math.frexp(args[1])[0]) == 0.5
-    return bool(
-        name in ("add", "sub")
-        and not isinstance(args[1], torch.Tensor)
-        and isinstance(result, torch.Tensor)
-        and result.dim() == 0
-        and float(result).is_integer()
-    )
+    if name in ("mul", "div") and isinstance(args[1], int | float) and abs(math.frexp(args[1])[0]) == 0.5:
+        return True
+    counted = name in ("add", "sub") and not isinstance(args[1], torch.Tensor) and result.dim() == 0
+    if counted and float(result).is_integer():
+        return True
+    return name in CORRECT and all(is_whole(value) for value in (result, *args))
+
+
+COUNTED = 2**16
+"""So many elements are looked at: lengths, positions and counts, of which a floor must not become another."""
+
+
+def is_whole(value: Any) -> bool:
+    """Whether it is whole numbers: the first is looked at before all."""
+    if not is_moved(value):
+        return not isinstance(value, float) or value.is_integer()
+    if value.numel() > COUNTED or not float(value.reshape(-1)[0]).is_integer():
+        return False
+    return bool((value == value.round()).all())
+
+
+def is_multiple(value: Any, number: int) -> bool:
+    """Whether it is whole multiples of a number: divided by it, they are whole numbers everywhere."""
+    return is_whole(value) and (not isinstance(value, torch.Tensor) or bool((value % number == 0).all()))
 
 
 def ulps_of(operation: Operation, args: Any) -> float:

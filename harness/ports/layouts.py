@@ -1,0 +1,90 @@
+"""How is what one side has recorded laid out as the other has it? The same numbers can be in other calls and axes.
+
+A port may put several batches side by side in one call, have time before samples or channels last, and keep an axis of
+one: that is no difference. Numbers are, and are looked at afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import count, permutations, takewhile
+
+import numpy as np
+
+from isograd.inputs import Array
+
+NEAR = 1e-3
+"""Of a tensor's largest number in the first step, what its elements may be off where they are in their places."""
+
+MOST = 5
+"""Axes of a tensor of which all orders are tried."""
+
+
+def fitted(columns: Mapping[str, Array], truth: Mapping[str, Array]) -> dict[str, Array]:
+    """A side's columns, with the steps leading, in the calls and axes of the truth's, where they can be so.
+
+    Args:
+        columns: a side's, by the origin's names.
+        truth: the origin's.
+    """
+    out = as_called(columns, truth)
+    for name, column in out.items():
+        if name in truth and column.shape != truth[name].shape:
+            out[name] = _laid_out(column, truth[name]) if name.startswith(OUTPUTS) else _plain(column, truth[name])
+    return out
+
+
+OUTPUTS = ("forward/", "backward/")
+
+
+def as_called(columns: Mapping[str, Array], truth: Mapping[str, Array]) -> dict[str, Array]:
+    """Outputs of units that one side calls once, for several batches side by side, and the other once for each."""
+    out = dict(columns)
+    for name in truth:
+        if not name.startswith(OUTPUTS) or ":" in name or "[" in name:
+            continue
+        here, there = (_calls(name, side) for side in (truth, columns))
+        shapes = [[side[of].shape for of in calls] for side, calls in ((truth, here), (columns, there))]
+        if len(here) == len(there) or not there or min(len(shape) for of in shapes for shape in of) < 2:
+            continue
+        rows = [[shape[1] for shape in of] for of in shapes]
+        rest = {(shape[0], *_sizes(shape[2:])) for of in shapes for shape in of}
+        if sum(rows[0]) == sum(rows[1]) and len(rest) == 1:
+            joined = np.concatenate([columns[of].reshape(*columns[of].shape[:2], *shapes[0][0][2:]) for of in there], 1)
+            for of in there:
+                del out[of]
+            out |= dict(zip(here, np.split(joined, np.cumsum(rows[0])[:-1], axis=1), strict=True))
+    return out
+
+
+def _calls(name: str, columns: Mapping[str, Array]) -> list[str]:
+    """A unit's outputs, call by call."""
+    more = (f"{name}:{number}" for number in count(2))
+    return [of for of in (name,) if of in columns] + list(takewhile(columns.__contains__, more))
+
+
+def _sizes(shape: tuple[int, ...]) -> list[int]:
+    """Without axes of one sample or place, which some layers need."""
+    return [size for size in shape if size != 1]
+
+
+def _plain(column: Array, truth: Array) -> Array:
+    """With the truth's axes of one."""
+    same = len(column) == len(truth) and _sizes(column.shape[1:]) == _sizes(truth.shape[1:])
+    return column.reshape(truth.shape) if same else column
+
+
+def _laid_out(column: Array, truth: Array) -> Array:
+    """In the first order of its axes in which the numbers of the first step are in their places; or as it is."""
+    plain = _plain(column, truth)
+    shape = tuple(_sizes(column.shape[1:]))
+    if plain.shape == truth.shape or len(column) != len(truth) or column[0].size != truth[0].size or len(shape) > MOST:
+        return plain
+    largest = np.abs(truth[0]).max(initial=0.0)
+    for order in permutations(range(len(shape))):
+        found = column[0].reshape(shape).transpose(order).reshape(truth[0].shape)
+        with np.errstate(invalid="ignore"):
+            if np.abs(found - truth[0]).max(initial=0.0) <= NEAR * largest:
+                whole = column.reshape(len(column), *shape).transpose(0, *(axis + 1 for axis in order))
+                return whole.reshape(truth.shape)
+    return plain

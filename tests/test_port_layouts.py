@@ -1,0 +1,101 @@
+"""The same numbers in other calls and axes are no difference, and other numbers are not made one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from isograd.framework import as_floats
+from isograd.inputs import Array
+from isograd.ports.layouts import as_called, fitted
+from isograd.side.training import make_session
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(2, 6, 3, 4))  # two steps of six samples
+
+LAID_OUT = {
+    "channels last": (X.transpose(0, 1, 3, 2), X),
+    "time before samples, and both as one": (X.reshape(2, 18, 4), X.transpose(0, 2, 1, 3).reshape(2, 18, 4)),
+    "rows of all places": (X, X.transpose(0, 2, 1, 3).reshape(2, 18, 4)),
+    "an axis of one": (X[:, :, :, None], X),
+}
+
+
+@pytest.mark.parametrize("name", LAID_OUT)
+def test_a_layout_is_found_by_the_numbers(name: str) -> None:
+    column, truth = LAID_OUT[name]
+    if name == "time before samples, and both as one":
+        column = X
+    found = fitted({"forward/a": column}, {"forward/a": truth})["forward/a"]
+    np.testing.assert_array_equal(found, truth)
+
+
+def test_other_numbers_stay_in_another_shape() -> None:
+    other = RNG.normal(size=(2, 18, 4))
+    assert fitted({"forward/a": other}, {"forward/a": X})["forward/a"].shape == other.shape
+
+
+def test_parameters_are_laid_out_by_their_row_alone() -> None:
+    column = X.transpose(0, 1, 3, 2)
+    assert fitted({"grad/a": column}, {"grad/a": X})["grad/a"].shape == column.shape
+    assert fitted({"grad/a": X[:, :, :, None]}, {"grad/a": X})["grad/a"].shape == X.shape
+
+
+def parts(name: str) -> dict[str, Array]:
+    return {name: X[:, :2], f"{name}:2": X[:, 2:4], f"{name}:3": X[:, 4:]}
+
+
+def test_batches_side_by_side_are_the_calls_that_the_other_side_makes() -> None:
+    once, thrice = {"forward/a": X}, parts("forward/a")
+    for column, truth in ((once, thrice), (thrice, once)):
+        found = as_called(column, truth)
+        assert list(found) == list(truth)
+        for name, of in truth.items():
+            np.testing.assert_array_equal(found[name], of)
+
+
+def test_calls_of_other_samples_are_left_alone() -> None:
+    once = {"forward/a": X[:, :5]}
+    assert as_called(once, parts("forward/a")) == once
+
+
+def test_shares_that_add_up_to_one_do_so_in_more_digits() -> None:
+    shares = RNG.dirichlet(np.ones(7), size=5).astype(np.float32)
+    assert (shares.astype(np.float64).sum(-1) != 1).any()
+    np.testing.assert_allclose(as_floats(shares, "float64").sum(-1), 1, rtol=0, atol=1e-15)
+    for other in (shares * np.float32(0.9), X.astype(np.float32)):
+        np.testing.assert_array_equal(as_floats(other, "float64"), other.astype(np.float64))
+    np.testing.assert_array_equal(as_floats(shares, "float32"), shares)
+
+
+PENALTY = """
+def torch():
+    import torch
+    from torch import nn
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+
+    def train_step(model, loss, optimizer, batch):
+        x = batch[0].clone().requires_grad_()
+        value = model(x).sum()
+        (slope,) = torch.autograd.grad(value, x, create_graph=True)
+        value = ((slope.norm(dim=1) - 1) ** 2).mean()
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        return value
+
+    return {
+        "model": model, "loss": None, "optimizer": torch.optim.SGD(model.parameters(), 0.1), "train_step": train_step,
+    }
+"""
+
+
+def test_gradients_that_come_by_in_several_passes_are_not_compared_where_they_pass(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    file = tmp_path / "port.py"
+    file.write_text(PENALTY, "utf-8")
+    seen = make_session(str(file), "torch", "float64").step(0, (np.ones((2, 3)), None))
+    assert {"grad/0.weight", "grad/2.weight", "forward/2"} <= set(seen)
+    assert "backward/1" not in seen
