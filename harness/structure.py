@@ -82,6 +82,7 @@ class Structure(_Told):
         calls: in the order in which they were called.
         optimizers: by the user's name; "" for the only one.
         schedule: settings of the learning rate's schedule; {} for none.
+        scheduled: its class; "" for none.
         loss: the loss's class and settings; "" where the model gives the loss itself.
         least: what the framework's softmax gives at least, where others give 0; 0 where it does too.
         random: the first unit whose output is another one with another seed, or "loss"; "" where nothing is drawn.
@@ -96,6 +97,7 @@ class Structure(_Told):
     calls: tuple[Call, ...] = ()
     optimizers: dict[str, OptimizerOf] = {}
     schedule: dict[str, Setting] = {}
+    scheduled: str = ""
     loss: Unit | None = None
     least: Annotated[float, Field(ge=0, le=1e-20)] = 0.0
     random: str = ""

@@ -100,6 +100,16 @@ def test_a_call_with_the_parameters_of_the_layer_beside_its_own() -> None:
     torch.testing.assert_close(made, F.layer_norm(x, (4,), one))
 
 
+def test_what_no_call_has_made_can_stand_in_the_place_of_what_one_has() -> None:
+    pool = Pool(next(of for of in frameworks() if of.root == "torch"), {})
+    samples, other = drawn(2, 4), drawn(2, 4)
+    pool.meet((samples,))
+    pool.keep(0, other)
+    (given,) = pool.instead((other,), {}, None)
+    assert given.of == ((0, -1),)
+    torch.testing.assert_close(given({}, {-1: samples}, torch.exp, (other,), {}), samples.exp())
+
+
 # ---------------------------------------------------------------- what was done in a user's code
 
 FILE = """

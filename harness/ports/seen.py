@@ -50,7 +50,9 @@ def _schedule(guilty: Guilty) -> Iterator[str]:
         yield f"optimizer: the learning rate is {there[0]:.4g} there, {here[0]:.4g} here"
     else:
         known = "; ".join(different.sentence for different in guilty.settings if different.at == "schedule")
-        yield f"{known or 'the schedule is another one there'}: the learning rate is {listed}"
+        classes = (guilty.there.scheduled if guilty.there else "", guilty.origin.scheduled)
+        told = f" ({classes[0]}, and {classes[1]} here)" if all(classes) else ""
+        yield f"{known or f'the schedule is another one there{told}'}: the learning rate is {listed}"
 
 
 NARROWER = ("float16", "bfloat16", "float32")

@@ -16,7 +16,7 @@ from typing import Any
 
 from isograd.framework import Framework, Other
 from isograd.side.changes import Change
-from isograd.side.operands import Given, Pool, Shared
+from isograd.side.operands import Given, Pool, Shared, strangers
 from isograd.side.origin import Found, Origin, better
 
 MOST = 3000
@@ -132,6 +132,7 @@ def _listed(origin: Origin, first: str, in_parts: bool) -> list[Call]:
         last = next(reversed(session.forward), "")
         call = Call(number, getattr(function, "__name__", str(function)), last, site_of(session.framework))
         listed.append(call)
+        pool.meet(args)
         made = function(*args, **options)
         if backward:
             call.others = list(session.framework.cut(function, args, options))
@@ -273,6 +274,8 @@ def _words_of(given: Given, calls: Sequence[Call]) -> str:
     if isinstance(name, str):
         unit = name.rpartition(".")[0]
         return f"it has the parameters of {unit} there, in place of its own: the same layer is used twice, or another"
+    if name < 0:
+        return "it is given the samples there, or another tensor that no function has made: as they come, unprocessed"
     call = next(one for one in calls if one.number == name)
     following = next((one for one in calls if one.number > call.number), None)
     where = f" ({Path(call.site.file).name}, line {call.site.line})" if call.site.file else ""
@@ -291,7 +294,7 @@ class _Shifted:
     by: int
 
     def __getitem__(self, number: int) -> Any:
-        return self.made[number + self.by]
+        return self.made[number if number < 0 else number + self.by]
 
 
 IN_ORDER = (*((how, at) for at in (0, 1) for how in (_plain, _solved, _given)), (_shared, 0))
@@ -314,8 +317,13 @@ def _instead(origin: Origin, numbers: Sequence[int], other: Other, x: float | No
     """What gives each call's result, where some of them are another, perhaps with a number."""
     made = dict[int, Any]()
     params = {key: held.tensor for key, held in origin.session.params.items()}
+    known = {id(tensor) for tensor in params.values()}
 
     def of(number: int, function: Any, args: Any, options: Any) -> Any:
+        if isinstance(other.call, Given):
+            for value in strangers(origin.session.framework, args, known):
+                made[-1 - sum(number < 0 for number in made)] = value
+                known.add(id(value))
         if number not in numbers:
             out = function(*args, **options)
         elif isinstance(other.call, Shared):
@@ -328,6 +336,7 @@ def _instead(origin: Origin, numbers: Sequence[int], other: Other, x: float | No
             out = other.call(function, args, options, x)
         if isinstance(other.call, Given):
             made[number] = out
+            known.add(id(out))
         return out
 
     return of

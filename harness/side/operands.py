@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -24,7 +24,7 @@ class Given:
 
     Attributes:
         of: which argument, by its place or its name, and which tensor: a parameter by its key, or what a call has made
-            by its number.
+            by its number, which is below 0 for what none has made.
         added: whether it is added to the result.
         neighbour: the layer beside its own, of the same parent, whose parameters it has, in every block alike; "" for
             another.
@@ -74,6 +74,11 @@ def named(args: Any, options: Any) -> Iterator[tuple[int | str, Any]]:
     yield from options.items()
 
 
+def strangers(framework: Framework, args: Any, known: Collection[int]) -> list[Any]:
+    """Tensors among arguments that are not known by their `id`."""
+    return [value for value in args if framework.is_tensor(value) and id(value) not in known]
+
+
 def beside(key: str, unit: str) -> str:
     """The parameter of the same name of a unit beside a parameter's own."""
     own, _, param = key.rpartition(".")
@@ -90,6 +95,14 @@ class Pool:
     made: dict[int, tuple[int, ...]] = field(default_factory=dict)
     kept: list[Any] = field(default_factory=list)  # so that no `id` comes twice
     numbers: dict[int, int] = field(default_factory=dict)
+
+    def meet(self, args: Any) -> None:
+        """What a call is given that no call has made, as the samples: numbered from −1 down, as it comes."""
+        for value in strangers(self.framework, args, (*self.params, *self.numbers)):
+            number = -1 - sum(known < 0 for known in self.made)
+            self.made[number] = tuple(value.shape)
+            self.numbers[id(value)] = number
+            self.kept.append(value)
 
     def keep(self, number: int, made: Any) -> None:
         """A call has made something."""

@@ -61,6 +61,7 @@ def structure_of(session: Session) -> Structure:
         units=tuple(units),
         optimizers={name: framework.optimizer(optimizer, names) for name, optimizer in trainee.optimizers.items()},
         schedule=_of_schedule(trainee.schedule),
+        scheduled="" if trainee.schedule is None else type(trainee.schedule).__name__,
         loss=told,
     )
 
