@@ -9,6 +9,7 @@ import pytest
 
 from isograd.framework import as_floats
 from isograd.inputs import Array
+from isograd.ports.checking import check
 from isograd.ports.layouts import as_called, fitted
 from isograd.side.training import make_session
 
@@ -30,6 +31,17 @@ def test_a_layout_is_found_by_the_numbers(name: str) -> None:
         column = X
     found = fitted({"forward/a": column}, {"forward/a": truth})["forward/a"]
     np.testing.assert_array_equal(found, truth)
+
+
+def test_one_for_all_samples_is_as_many_alike() -> None:
+    one, many = X[:, :1], np.repeat(X[:, :1], 6, axis=1)
+    for column, truth in ((many, one), (one, many), (one[:, 0], many), (many, one[:, 0])):
+        found = fitted({"forward/a": column}, {"forward/a": truth})["forward/a"]
+        np.testing.assert_array_equal(found, truth)
+    found = fitted({"backward/a": X}, {"backward/a": X.sum(1, keepdims=True)})["backward/a"]
+    np.testing.assert_array_equal(found, X.sum(1, keepdims=True))
+    assert fitted({"backward/a": X.sum(1, keepdims=True)}, {"backward/a": X}) == {}
+    assert fitted({"forward/a": X}, {"forward/a": one})["forward/a"].shape == X.shape
 
 
 def test_other_numbers_stay_in_another_shape() -> None:
@@ -99,3 +111,49 @@ def test_gradients_that_come_by_in_several_passes_are_not_compared_where_they_pa
     seen = make_session(str(file), "torch", "float64").step(0, (np.ones((2, 3)), None))
     assert {"grad/0.weight", "grad/2.weight", "forward/2"} <= set(seen)
     assert "backward/1" not in seen
+
+
+ORDERS = """
+import numpy as np
+
+def _side(of):
+    import torch
+    from torch import nn
+    torch.manual_seed(0)
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.head = nn.Linear(3, 4), nn.Linear(4, 2)
+
+        def forward(self, x):
+            return of(self.head, torch.tanh(self.body(x)))
+
+    model = Net()
+    return model, nn.CrossEntropyLoss(), torch.optim.SGD(model.parameters(), 0.1)
+
+def origin():
+    return _side(lambda head, x: head(x.mean(1)))
+
+def after():
+    return _side(lambda head, x: head(x).mean(1))
+
+def wrong():
+    return _side(lambda head, x: head(x).sum(1))
+
+def batches():
+    rng = np.random.default_rng(0)
+    for _ in range(2):
+        yield rng.normal(size=(5, 6, 3)), rng.integers(0, 2, 5)
+"""
+
+
+def test_an_output_of_another_shape_is_no_mistake_if_all_that_comes_of_it_is_right(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    file = tmp_path / "port.py"
+    file.write_text(ORDERS, "utf-8")
+    _, after, wrong = check(file, steps=2, mode="resync").results
+    assert after.green
+    assert "of another shape, and not compared: head" in after.cells["rules"].judgement.message
+    assert not wrong.green
+    assert wrong.cells["rules"].judgement.first == "forward/head"

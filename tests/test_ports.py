@@ -218,6 +218,16 @@ def test_a_group_with_its_own_decay_is_told_by_parameter_and_one_for_all_once() 
     assert different(first, first, pair(first, first)) == ()
 
 
+def test_a_weight_that_a_module_holds_itself_is_that_of_a_linear_layer_in_the_other() -> None:
+    own = Unit(name="gc", cls="G", kind="G", known=False, params={"weight": (3, 5), "bias": (5,)})
+    bias = Unit(name="gc", cls="G", kind="G", known=False, params={"bias": (5,)})
+    inner = Unit(name="gc.linear", cls="Linear", kind="linear", params={"weight": (5, 3)})
+    found = pair(structure(own), structure(bias, inner))
+    assert dict(found.params) == {"gc.bias": "gc.bias", "gc.linear.weight": "gc.weight"}
+    assert found.swapped == ("gc.linear.weight",)
+    assert found.whole
+
+
 # ---------------------------------------------------------------- what is known
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from isograd.judging import Judgement, Verdict, imprecise, judge
 from isograd.ports.bounds import CONSTANTS, LEAST, RATES
 from isograd.ports.grounds import Built, Grounds, mode_of
 from isograd.ports.known import Convention
+from isograd.ports.layouts import OUTPUTS
 from isograd.ports.result import RULES, Cell, Result, Stage
 from isograd.ports.sides import SideError
 from isograd.trace import Manifest, Trace
@@ -21,9 +22,30 @@ IN_FLOAT32 = "constants are held with float32's digits"
 
 
 def cell_of(grounds: Grounds, built: Built, stage: Stage) -> Cell:
-    """A stage whose run is done."""
+    """A stage whose run is done.
+
+    An output of another shape is none that a wrong port is told by, where all that comes of it is right: a linear layer
+    may come before a mean, or after it.
+    """
+    cell = _cell(grounds, built, stage)
+    if not cell.judgement.structural:
+        return cell
+    columns, truth = grounds.columns(built, stage), grounds.truth[mode_of(stage)]
+    other = [of for of in columns if of.startswith(OUTPUTS) and of in truth and columns[of].shape != truth[of].shape]
+    again = _cell(grounds, built, stage, other) if other else cell
+    if not again.verdict.green:
+        return cell
+    units = ", ".join(dict.fromkeys(name.partition("/")[2].partition(":")[0] for name in other))
+    told = f"of another shape, and not compared: {units}; what comes of that is right"
+    message = "; ".join(said for said in (again.judgement.message, told) if said)
+    return replace(again, judgement=replace(again.judgement, verdict=Verdict.EXPECTED, message=message))
+
+
+def _cell(grounds: Grounds, built: Built, stage: Stage, without: Collection[str] = ()) -> Cell:
+    """The same, with all that is to be compared but for some quantities."""
     mode, dtype = mode_of(stage), built.dtype(stage)
     columns, truth = grounds.columns(built, stage), grounds.truth[mode]
+    columns = {name: column for name, column in columns.items() if name not in without}
     wanted = [name for name in grounds.without.quantities(truth) if name in columns or not _of_a_unit(name)]
     wanted = [name for name in wanted if "[" not in name or columns[name].shape == truth[name].shape]
     here = {name: truth[name] for name in wanted}

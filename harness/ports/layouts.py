@@ -28,9 +28,17 @@ def fitted(columns: Mapping[str, Array], truth: Mapping[str, Array]) -> dict[str
         truth: the origin's.
     """
     out = as_called(columns, truth)
-    for name, column in out.items():
-        if name in truth and column.shape != truth[name].shape:
-            out[name] = _laid_out(column, truth[name]) if name.startswith(OUTPUTS) else _plain(column, truth[name])
+    for name, column in list(out.items()):
+        if name not in truth or column.shape == truth[name].shape:
+            continue
+        found: Array | None = _plain(column, truth[name])
+        if found is not None and name.startswith(OUTPUTS) and found.shape != truth[name].shape:
+            found = _spread(name, column, truth[name])
+            found = None if found is None else _laid_out(found, truth[name])
+        if found is None:
+            del out[name]
+        else:
+            out[name] = found
     return out
 
 
@@ -72,6 +80,31 @@ def _plain(column: Array, truth: Array) -> Array:
     """With the truth's axes of one."""
     same = len(column) == len(truth) and _sizes(column.shape[1:]) == _sizes(truth.shape[1:])
     return column.reshape(truth.shape) if same else column
+
+
+def _spread(name: str, column: Array, truth: Array) -> Array | None:
+    """One output for all samples, where the other side has as many alike: of these one, and their gradients' sum.
+
+    None where gradients of each are asked for, and only their sum is there.
+    """
+    more = max(column.ndim, truth.ndim)
+    here, there = ((of.shape[0], *[1] * (more - of.ndim), *of.shape[1:]) for of in (truth, column))
+    axes = [axis for axis, (a, b) in enumerate(zip(here, there, strict=True)) if a != b]
+    if not axes or any(1 not in (here[axis], there[axis]) for axis in axes):
+        return column
+    found = column.reshape(there)
+    for axis in axes:
+        if there[axis] == 1 and name.startswith("backward/"):
+            return None
+        if there[axis] == 1:
+            found = np.repeat(found, here[axis], axis)
+        elif name.startswith("backward/"):
+            found = found.sum(axis, keepdims=True)
+        elif (found == found.take([0], axis)).all():
+            found = found.take([0], axis)
+        else:
+            return column
+    return found.reshape(truth.shape)
 
 
 def _laid_out(column: Array, truth: Array) -> Array:

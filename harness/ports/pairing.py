@@ -165,6 +165,8 @@ def pair(first: Structure, other: Structure, given: Mapping[str, str] | None = N
     extra = [key for key in other.params() if key not in params and key not in tied[1]]
     for key, to in _leftover(first.params(), other.params(), missing, extra):
         params[key] = to
+        if first.params()[to] != other.params()[key]:
+            swapped.append(key)
         missing.remove(to)
         extra.remove(key)
     shared = first.tied()
@@ -203,14 +205,16 @@ def _pair_params(a: Group, b: Group, params: dict[str, str], swapped: list[str])
 def _leftover(
     first: Mapping[str, Shape], other: Mapping[str, Shape], missing: Sequence[str], extra: Sequence[str]
 ) -> list[tuple[str, str]]:
-    """What a module holds on the one side and another module on the other: in order, where shapes are the same."""
-    mine, theirs = list(missing), list(extra)
+    """What a module holds on the one side and another on the other: by name, then in order, where shapes fit."""
+    named = [(name, name) for name in missing if name in extra and _fits(first[name], other[name])]
+    mine, theirs = ([name for name in of if (name, name) not in named] for of in (missing, extra))
 
     def score(i: int, j: int) -> float:
-        same = first[mine[i]] == other[theirs[j]]
-        return EXACT + NAMED * _alike(mine[i], theirs[j]) if same else 0.0
+        one, two = first[mine[i]], other[theirs[j]]
+        fits = EXACT if one == two else NEAR if _fits(one, two) else 0.0
+        return fits and fits + NAMED * _alike(mine[i], theirs[j])
 
-    return [(theirs[j], mine[i]) for i, j in aligned(mine, theirs, score)]
+    return named + [(theirs[j], mine[i]) for i, j in aligned(mine, theirs, score)]
 
 
 def _fits(one: Shape, other: Shape) -> bool:

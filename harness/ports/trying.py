@@ -22,7 +22,7 @@ from isograd.ports.sides import SideError
 from isograd.structure import Structure
 
 NEAR = 4
-"""So many calls before the first difference, and it, modules can have been taken for one another."""
+"""So many calls before the first difference, or after it, modules can have been taken for one another."""
 
 
 def repaired(grounds: Grounds, built: Built) -> Built:
@@ -54,7 +54,7 @@ def _better(grounds: Grounds, built: Built, cell: Cell, unit: str) -> tuple[Buil
 def _of_forward(cell: Cell) -> str:
     """The unit whose output is the first difference of the first step; "" where it is anything else."""
     found = cell.judgement
-    if cell.verdict is not Verdict.DIVERGES or found.structural or found.step or not found.first.startswith("forward/"):
+    if cell.verdict is not Verdict.DIVERGES or found.step or not found.first.startswith("forward/"):
         return ""
     return found.first.partition("/")[2].partition(":")[0].partition("[")[0]
 
@@ -78,7 +78,8 @@ def exchanged(pairing: Pairing, first: Structure, unit: str) -> Iterator[Pairing
     there = {mine: theirs for theirs, mine in pairing.units.items()}
     at, of = called.index(unit) if unit in called else len(called), first.of
     near = [name for name in called[max(0, at - NEAR) : at + 1] if name in there]
-    for one, other in combinations(near, 2):
+    later = [name for name in called[at + 1 : at + 1 + NEAR] if name in there and unit in there]
+    for one, other in (*combinations(near, 2), *((unit, name) for name in later)):
         alike = [(of[name].kind, of[name].params, of[name].buffers) for name in (one, other)]
         now = alikeness(one, there[one]) + alikeness(other, there[other])
         then = alikeness(one, there[other]) + alikeness(other, there[one])

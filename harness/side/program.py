@@ -80,7 +80,8 @@ def trainee_of(given: Any, name: str) -> Trainee:
         parts = dict.fromkeys(KEYS) | dict(zip(KEYS, given, strict=False))
     else:
         came = f"{len(given)} values" if isinstance(given, (tuple, list)) else type(given).__name__
-        raise PortError(f"{name}(): expected model, loss, optimizer, and perhaps a schedule; got {came}")
+        hint = "a function that is no side begins with an underscore"
+        raise PortError(f"{name}(): expected model, loss, optimizer, and perhaps a schedule; got {came}; {hint}")
     optimizer = parts["optimizer"]
     optimizers = dict(optimizer) if isinstance(optimizer, Mapping) else {"": optimizer}
     return Trainee(parts["model"], parts["loss"], optimizers, parts["schedule"], parts["train_step"], optimizer)
