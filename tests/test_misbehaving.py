@@ -6,6 +6,7 @@ import re
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,12 +43,10 @@ def processes(mark: str) -> list[int]:
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
-            try:
+            with suppress(OSError):  # it has ended meanwhile
                 alive = (entry / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
                 if alive and mark.encode() in (entry / "environ").read_bytes():
                     found.append(int(entry.name))
-            except OSError:
-                pass
     return found
 
 

@@ -7,6 +7,7 @@ model is built is part of what is compared.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 import numpy as np
 
@@ -42,10 +43,14 @@ def kept(
 
 
 def _differ(one: Array, other: Array) -> bool:
-    if one.shape != other.shape:
-        return False
-    largest = np.abs(one).max(initial=0.0, where=np.isfinite(one))
-    return not np.allclose(one, other, rtol=0.0, atol=ROUNDED * float(largest), equal_nan=True)
+    """Whether two buffers are other numbers, be one of them transposed (`Pairing.swapped`)."""
+    other = other if one.shape == other.shape else np.swapaxes(other, -1, -2)
+    return not _near(one, other, np.abs(one).max(initial=0.0, where=np.isfinite(one)))
+
+
+def _near(one: Array, other: Array, largest: float) -> bool:
+    """Whether they are the same but for float32's rounding of the largest number."""
+    return np.allclose(one, other, rtol=0.0, atol=ROUNDED * float(largest), equal_nan=True)
 
 
 def candidates(guilty: Guilty) -> Iterator[Candidate]:
@@ -64,25 +69,26 @@ def candidates(guilty: Guilty) -> Iterator[Candidate]:
 
 def _told(here: Array, there: Array) -> str:
     """How a buffer's numbers are other ones."""
+    same = partial(_near, largest=np.abs(there).max(initial=0.0, where=np.isfinite(there)))
+    other = here != 0
     with np.errstate(all="ignore"):
-        ratios = there[here != 0] / here[here != 0]
-    factor = float(ratios[0]) if ratios.size else np.nan
-    alike = np.isclose
-    if np.isfinite(factor) and alike(there, factor * here, rtol=ROUNDED, atol=0).all():
-        return f"they are {factor:.6g} times as large"
-    move = float((there - here).ravel()[0])
-    if alike(there - here, move, rtol=ROUNDED, atol=ROUNDED * float(np.abs(here).max())).all():
-        return f"{move:.6g} is added to each"
+        factor, move = (
+            float(np.median(there[other] / here[other])) if other.any() else 0.0,
+            float(np.median(there - here)),
+        )
+        if same(factor * here, there):
+            return f"they are {factor:.6g} times as large"
+        if same(here + move, there):
+            return f"{move:.6g} is added to each"
     for axis in range(here.ndim):
-        for by in (1, -1):
-            begin, end = (slice(by, None), slice(None, -by)) if by > 0 else (slice(None, by), slice(-by, None))
-            one, other = np.moveaxis(here, axis, 0), np.moveaxis(there, axis, 0)
-            if len(one) > 2 and np.allclose(one[begin], other[end], atol=ROUNDED):
+        one, two = np.moveaxis(here, axis, 0), np.moveaxis(there, axis, 0)
+        for by, mine, theirs in ((1, one[1:], two[:-1]), (-1, one[:-1], two[1:])):
+            if len(one) > 2 and same(mine, theirs):
                 return f"they are shifted by {by} along axis {axis}"
-        if np.allclose(np.flip(here, axis), there, atol=ROUNDED):
+        if same(one[::-1], two):
             return f"they are reversed along axis {axis}"
-    if np.allclose(np.sort(here, axis=None), np.sort(there, axis=None), atol=ROUNDED):
+    if same(np.sort(here, axis=None), np.sort(there, axis=None)):
         return "the same ones in another order (interleaved, or in halves; transposed)"
-    at = tuple(int(i) for i in np.unravel_index(np.argmax(np.abs(there - here)), here.shape))
-    place = f"[{', '.join(map(str, at))}]"
+    at = np.unravel_index(np.argmax(np.abs(there - here)), here.shape)
+    place = f"[{', '.join(str(int(i)) for i in at)}]"
     return f"at {place} it is {float(there[at]):.6g}, and {float(here[at]):.6g} here; the model's code makes them"

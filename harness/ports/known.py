@@ -52,17 +52,15 @@ def variances(
     """
     found = []
     for unit in first.units:
-        name, outputs = f"buffer/{unit.name}.{VARIANCE}", truth.get(f"forward/{unit.name}")
+        name, numbers = f"buffer/{unit.name}.{VARIANCE}", _numbers(unit.name, truth)
         momentum, mine = unit.settings.get("momentum"), unit.settings.get(UNBIASED)
         theirs = other.get(unit.name, {}).get(UNBIASED)
-        if not isinstance(momentum, float) or outputs is None or name not in truth or None in (mine, theirs):
+        if not isinstance(momentum, float) or name not in truth or None in (mine, theirs) or mine == theirs:
             continue
-        calls = [truth[of] for of in truth if of == f"forward/{unit.name}" or of.startswith(f"forward/{unit.name}:")]
-        numbers = {call[0].size // (call.shape[2] if call.ndim > 2 else 1) for call in calls}
-        number = min(numbers)
-        if mine == theirs or number < 2 or len(numbers) > 1:
+        number = min(numbers, default=0)
+        if number < 2 or number != max(numbers):
             continue
-        left = (1 - momentum) ** len(calls)
+        left = (1 - momentum) ** len(numbers)
         share = (number - 1) / number if mine else number / (number - 1)
         column, of_truth = truth[name].astype(np.float64), np.asarray(initial[name], np.float64)
         there, before = np.empty_like(column), of_truth
@@ -75,3 +73,9 @@ def variances(
         words = f"the running variance is the batch's over {which[0]} there, over {which[1]} here (n = {number})"
         found.append(Convention(name, there, share, words))
     return found
+
+
+def _numbers(unit: str, truth: Mapping[str, Array]) -> list[int]:
+    """On how many numbers of a channel a unit is called, each time in a step."""
+    calls = [truth[of] for of in truth if of == f"forward/{unit}" or of.startswith(f"forward/{unit}:")]
+    return [call[0].size // (call.shape[2] if call.ndim > 2 else 1) for call in calls]

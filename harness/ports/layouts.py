@@ -14,7 +14,8 @@ import numpy as np
 from isograd.inputs import Array
 
 NEAR = 1e-3
-"""Of a tensor's largest number in the first step, what its elements may be off where they are in their places."""
+"""Of a tensor's largest number, what its elements may be off where they are in their places: that is for a layout to be
+found by, and no bound."""
 
 MOST = 5
 """Axes of a tensor of which all orders are tried."""
@@ -27,19 +28,21 @@ def fitted(columns: Mapping[str, Array], truth: Mapping[str, Array]) -> dict[str
         columns: a side's, by the origin's names.
         truth: the origin's.
     """
-    out = as_called(columns, truth)
-    for name, column in list(out.items()):
-        if name not in truth or column.shape == truth[name].shape:
-            continue
-        found: Array | None = _plain(column, truth[name])
-        if found is not None and name.startswith(OUTPUTS) and found.shape != truth[name].shape:
-            found = _spread(name, column, truth[name])
-            found = None if found is None else _laid_out(found, truth[name])
-        if found is None:
-            del out[name]
-        else:
+    out = {}
+    for name, column in as_called(columns, truth).items():
+        found = _as_there(name, column, truth[name]) if name in truth else column
+        if found is not None:
             out[name] = found
     return out
+
+
+def _as_there(name: str, column: Array, truth: Array) -> Array | None:
+    """One quantity; None where it cannot be compared, as it is where it does not fit."""
+    plain = _plain(column, truth)
+    if plain.shape == truth.shape or not name.startswith(OUTPUTS):
+        return plain
+    spread = _spread(name, column, truth)
+    return None if spread is None else _laid_out(spread, truth)
 
 
 OUTPUTS = ("forward/", "backward/")
@@ -100,7 +103,7 @@ def _spread(name: str, column: Array, truth: Array) -> Array | None:
             found = np.repeat(found, here[axis], axis)
         elif name.startswith("backward/"):
             found = found.sum(axis, keepdims=True)
-        elif (found == found.take([0], axis)).all():
+        elif _off(found, found.take([0], axis)) <= NEAR:
             found = found.take([0], axis)
         else:
             return column
@@ -108,16 +111,19 @@ def _spread(name: str, column: Array, truth: Array) -> Array | None:
 
 
 def _laid_out(column: Array, truth: Array) -> Array:
-    """In the first order of its axes in which the numbers of the first step are in their places; or as it is."""
-    plain = _plain(column, truth)
+    """In the order of its axes in which its numbers are nearest to their places; as it is, where they are in none."""
     shape = tuple(_sizes(column.shape[1:]))
-    if plain.shape == truth.shape or len(column) != len(truth) or column[0].size != truth[0].size or len(shape) > MOST:
-        return plain
-    largest = np.abs(truth[0]).max(initial=0.0)
-    for order in permutations(range(len(shape))):
-        found = column[0].reshape(shape).transpose(order).reshape(truth[0].shape)
-        with np.errstate(invalid="ignore"):
-            if np.abs(found - truth[0]).max(initial=0.0) <= NEAR * largest:
-                whole = column.reshape(len(column), *shape).transpose(0, *(axis + 1 for axis in order))
-                return whole.reshape(truth.shape)
-    return plain
+    if column.shape == truth.shape or len(column) != len(truth) or column.size != truth.size or len(shape) > MOST:
+        return column
+    steps = column.reshape(len(column), *shape)
+    orders = [(0, *(axis + 1 for axis in order)) for order in permutations(range(len(shape)))]
+    found = min((steps.transpose(order).reshape(truth.shape) for order in orders), key=lambda of: _off(of, truth))
+    return found if _off(found, truth) <= NEAR else column
+
+
+def _off(one: Array, other: Array) -> float:
+    """How far two are apart, at most, as a share of the largest number of the second; ∞ where one is no number."""
+    largest = float(np.abs(other).max(initial=0.0))
+    with np.errstate(invalid="ignore"):
+        off = float(np.abs(one - other).max(initial=0.0))
+    return 0.0 if not off else off / largest if largest and off < np.inf else np.inf

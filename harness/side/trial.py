@@ -29,7 +29,7 @@ def explain(job: Mapping[str, Any]) -> None:
         _explain(session, job)
 
 
-OF_LOSS = (
+OF_OWN_LOSS = (
     partial(other_of_loss, solving=False),
     call_of_loss,
     partial(other_of_loss, solving=True),
@@ -52,7 +52,7 @@ def _explain(session: Session, job: Mapping[str, Any]) -> None:
     session.memories[t] = session.framework.remember(session.trainee)
     origin.right = origin.step(())
     told: list[dict[str, Any]] = []
-    for search in OF_LOSS if job["calls"] else ():
+    for search in OF_OWN_LOSS if job["calls"] else ():
         if not any(found["outside"] == [] for found in told) and (other := search(origin, first)):
             told.append(_words(other))
     for changes in job["trials"] if not any(found["outside"] == [] for found in told) else ():

@@ -9,6 +9,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -144,13 +145,11 @@ def of_arrays(path: Path, rng: Rng) -> bytes:
 def _fitting(arrays: dict[str, Array], metadata: dict[str, str]) -> dict[str, str]:
     """What the trace says of itself, with the fingerprint of what it holds now: somebody who means it would do so."""
     manifest = json.loads(metadata[KEY])
-    try:
+    with suppress(KeyError, TypeError, ValueError, OverflowError):  # what is no scenario any more has none
         inputs = Inputs.from_arrays(
             {name.removeprefix(INPUTS): a for name, a in arrays.items() if name.startswith(INPUTS)}
         )
         manifest["fingerprint"] = fingerprint(parse_scenario(manifest["spec"]), inputs)
-    except (KeyError, TypeError, ValueError, OverflowError):
-        pass
     return metadata | {KEY: json.dumps(manifest)}
 
 
@@ -243,9 +242,8 @@ def campaign(seconds: float, count: int, seed: int) -> list[str]:
             original, other = (paths[i] for i in rng.integers(len(paths), size=2))
             path.write_bytes(mutated(original, rng))
             try:
-                use(path, original, other, rng)
-            except IsogradError:
-                pass
+                with suppress(IsogradError):  # refused, as it should be
+                    use(path, original, other, rng)
             except Exception:  # noqa: BLE001  # that is what is looked for
                 failures.append(traceback.format_exc())
     return failures

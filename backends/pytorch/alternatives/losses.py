@@ -91,7 +91,9 @@ def _of_losses(args: Args, options: Options) -> Iterator[Other]:
 
 def _of_pairs(args: Args, options: Options) -> Iterator[Other]:
     """A loss of each output and its label: another one, of the same reduction."""
-    how = {"reduction": given(args, options, "reduction", 4, "mean")}
+    if len(args) > 2:
+        raise NotImplementedError("settings by their places, which are not the same of all these")
+    how = {"reduction": options.get("reduction", "mean")}
     functional = torch.nn.functional
     for words, loss in {
         "the squared error": functional.mse_loss,
@@ -100,7 +102,7 @@ def _of_pairs(args: Args, options: Options) -> Iterator[Other]:
         "a smooth L1 of beta 1": functional.smooth_l1_loss,
     }.items():
         yield Other(f"{words} there", _reduced(loss, how))
-    begin = float(given(args, options, "beta", 5, options.get("delta", 1.0)))
+    begin = float(options.get("beta", options.get("delta", 1.0)))
     smooth, huber = functional.smooth_l1_loss, functional.huber_loss
     words = f"a Huber loss of delta {begin:g} there: a smooth L1 that is not divided by its beta"
     yield Other(words, lambda f, a, o: huber(*a[:2], delta=begin, **how))

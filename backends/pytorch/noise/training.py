@@ -113,12 +113,14 @@ class TorchNoise(Noise):
 
 
 def _tensors(model: Any) -> Iterator[Any]:
-    """Buffers of a user's own modules, and tensors that are their attributes."""
-    seen: set[int] = set()
+    """Buffers of a user's own modules, and tensors that are their attributes; none that is spread, or a parameter's."""
+    seen = {parameter.data_ptr() for parameter in model.parameters()}
     for module in model.modules():
         if type(module).__module__.startswith("torch."):
             continue
         for value in (*module._buffers.values(), *vars(module).values()):
-            if is_moved(value) and not value.requires_grad and id(value) not in seen:
-                seen.add(id(value))
+            if not is_moved(value) or value.requires_grad or value.data_ptr() in seen:
+                continue
+            if all(step or size == 1 for step, size in zip(value.stride(), value.shape, strict=True)):
+                seen.add(value.data_ptr())
                 yield value
