@@ -95,8 +95,9 @@ class Talk:
             said = work(job)
         except BaseException as error:  # noqa: BLE001  # an ERROR cell with its words, for SystemExit too
             self.must_be_the_child()
-            self.show(error)
             plain = isinstance(error, IsogradError)
+            if not (plain and error.__context__ is None):  # what isograd itself says needs no frames of its own
+                self.show(error)
             said = {"error": clipped(clean(str(error)), LONG) if plain else said_of(error)}
             said |= {"absent": True} if isinstance(error, BackendUnavailableError) else {}
         self.must_be_the_child()
