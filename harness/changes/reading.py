@@ -17,6 +17,9 @@ MOST = 10_000_000
 """Of more products of rows, candidates and outputs, no order is read off a trace: it would take seconds a step."""
 
 
+ROUND = 1e-4
+"""Of a number, how far it may be from one that is written with two digits."""
+
 AT_ONCE = 2**18
 """Distances that are computed at once: some megabytes."""
 
@@ -51,6 +54,11 @@ def listed(order: tuple[int, ...], number: int = 12) -> str:
 def near(dtype: str, usual: float) -> float:
     """How far from a form numbers may be, of their largest, to be tried: no nearer than the dtype lets them be."""
     return max(usual, 8 * FORMATS[dtype].roundoff)
+
+
+def is_round(value: float) -> bool:
+    """Whether it has one or two digits, as far as a trace tells: what a person writes has no more."""
+    return bool(np.isclose(value, float(f"{value:.2g}"), rtol=ROUND, atol=0.0))
 
 
 class Met(NamedTuple):

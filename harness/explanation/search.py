@@ -26,6 +26,9 @@ ENOUGH = 64
 BEFORE = 4
 """Steps before the first wrong one at which a change that accounts for it may have shown already."""
 
+FEW = 2
+"""Wrong numbers, up to which many changes give just these: then the vague ones are causes beside the others."""
+
 FURTHER = 24
 """Steps more at which those that account for everything so far are compared, where there are several."""
 
@@ -147,7 +150,7 @@ class Search:
         """Every candidate, tried, the closest first; several can account for everything.
 
         Those that can make wrong all that is gravely so come first, and the others only where none of these fits; and
-        the vague ones only where nothing else does. What says more is kept: what holds at the steps before too, and a
+        the vague ones only where nothing else does, or there are few numbers to tell by. What says more is kept: what holds at the steps before too, and a
         change at one place where the same at all of them would fit as well.
         """
         wrong, lots = self._gravely_wrong, (self.candidates, self.vague_candidates)
@@ -160,7 +163,7 @@ class Search:
             if len(came) == len(near) and not any(trial.fits for trial in came):
                 came += self._of([change for change in every if not self.can_explain(change, wrong)])
             trials, number = trials + came, number + len(every)
-            if any(trial.fits for trial in trials):
+            if any(trial.fits for trial in trials) and self.wrong_numbers > FEW:
                 number = number if len(came) < len(near) else len(trials)
                 break
         left = number - len(trials)

@@ -17,7 +17,7 @@ from isograd.changes.change import Circumstances, Evidence
 from isograd.changes.functions import TINY
 from isograd.changes.instead import instead
 from isograd.changes.places import OfLoss
-from isograd.changes.reading import near
+from isograd.changes.reading import is_round, near
 from isograd.inputs import Array
 from isograd.ops.op import Loss
 from isograd.scenario import Scenario
@@ -135,11 +135,13 @@ class FamilyLoss(OfLoss):
     of: str = ""
     by: float = 1.0
     c: float = 1.0
+    as_reduced: bool = False
 
     @property
     def solve(self) -> Mapping[str, float]:  # type: ignore[override]  # of a family
-        """The factor, and the constant."""
-        return {"by": float("inf"), "c": float("inf")} if self.of else {}
+        """The factor, where it is not that by which the loss reduces, and the constant."""
+        solved = ("c",) if self.as_reduced else ("by", "c")
+        return dict.fromkeys(solved, float("inf")) if self.of else {}
 
     vague = True  # a loss without a constant says more
 
@@ -155,7 +157,7 @@ class FamilyLoss(OfLoss):
 
     def says(self) -> str:
         """Which, with its constants."""
-        times = "" if self.by == 1.0 else f"{self.by:.9g} times "
+        times = "" if self.by == 1.0 or self.as_reduced else f"{self.by:.9g} times "
         return f"the loss is {times}the mean of {FAMILIES[self.of].said.format(c=self.c)}" if self.of else self.sentence
 
     def fitted(self, evidence: Evidence) -> Iterator[Self]:
@@ -171,6 +173,10 @@ class FamilyLoss(OfLoss):
             gradient = scenario.loss.gradient(outputs, labels.astype(np.float64))
             own.append(np.ravel(gradient) * prod(outputs.shape))
         errors, wrong, right = np.concatenate(r), np.concatenate(reported), np.concatenate(own)
+        each = prod(outputs.shape[1:]) if scenario.loss.kind == "half_squared_error" else 1  # Σ/n, or the mean of all
+        quantile = _quantile(errors, wrong / each)
+        if quantile:
+            yield replace(self, of="pinball", by=float(each), c=quantile, as_reduced=True)
         if errors.size < 3:
             return  # a factor and a constant would give any two numbers
         for of, family in FAMILIES.items():
@@ -193,6 +199,17 @@ class FamilyLoss(OfLoss):
             value=lambda yhat, y: by * total(family.value(yhat - y, c)) / prod(yhat.shape),
             gradient=lambda yhat, y: by * family.slope(yhat - y, c) / prod(yhat.shape),
         )
+
+
+def _quantile(r: Array, reported: Array) -> float:
+    """The quantile of which the pinball loss of errors of one sign has the slopes reported; 0 where there is none.
+
+    Such errors have one slope, 1 − c or −c: with a factor besides, any constant would give it.
+    """
+    slope = float(reported.mean())
+    one_sign, alike = (r > 0).all() or (r < 0).all(), np.allclose(reported, slope, rtol=1e-3, atol=0.0)
+    c = 1 - slope if r[0] > 0 else -slope
+    return float(f"{c:.3g}") if one_sign and alike and 0 < c < 1 and is_round(c) else 0.0
 
 
 def _kinks(r: Array) -> Iterator[float]:

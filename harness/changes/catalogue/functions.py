@@ -217,7 +217,8 @@ def _fit(function: Function, slack: float, z: Array, got: Array, d: Array | None
     One where that is enough: with both 1, with α alone, with β alone, with both.
     """
     size = float(np.abs(got).max(initial=0.0))
-    if z.shape != got.shape or not (np.isfinite(got).all() and np.isfinite(z).all() and size):
+    nothing = d is not None and not size  # a derivative of 0 is that of any constant
+    if z.shape != got.shape or nothing or not (np.isfinite(got).all() and np.isfinite(z).all()):
         return None
 
     def value(by: float) -> Array:
@@ -233,7 +234,7 @@ def _fit(function: Function, slack: float, z: Array, got: Array, d: Array | None
     if fits(1.0, 1.0):
         return 1.0, 1.0
     square = float((first * first).sum())
-    if not square or got.size < 3:
+    if not square or not size or got.size < 3:
         return None
     times = float((first * got).sum()) / square
     if fits(times, 1.0):

@@ -11,6 +11,7 @@ import numpy as np
 from isograd.changes.change import Change, Circumstances, Evidence, Recorded, Values
 from isograd.changes.functions import TINY
 from isograd.changes.places import AtParameter, layer_of
+from isograd.changes.reading import is_round
 from isograd.dtypes import FORMATS
 from isograd.inputs import Array
 from isograd.scenario import Scenario
@@ -142,8 +143,10 @@ class GradientsClipped(Change):
                 share = np.divide(moved, due, out=np.ones_like(due), where=due != 0)
                 came[key] = g * share
         off = {key for key, g in gradients.items() if not np.allclose(came[key], g, rtol=1e-4, atol=0.0)}
-        layers = set(map(layer_of, off))  # of one parameter, a factor says as much
-        alone = layers.pop() if len(layers) == 1 and 1 < len(off) < len(gradients) else ""
+        layers = set(map(layer_of, off))
+        alone = layers.pop() if len(layers) == 1 and len(off) < len(gradients) else ""
+        if len(off) == 1 and not is_round(self._limit([*_of(alone, came).values()])):
+            alone = ""  # of one parameter, a factor says as much
         for layer in dict.fromkeys(("", alone)):
             limit = self._limit([*_of(layer, came).values()])
             if np.isfinite(limit) and limit > 0 and any((came[key] != g).any() for key, g in gradients.items()):
