@@ -150,8 +150,8 @@ class Search:
         """Every candidate, tried, the closest first; several can account for everything.
 
         Those that can make wrong all that is gravely so come first, and the others only where none of these fits; and
-        the vague ones only where nothing else does, or there are few numbers to tell by. What says more is kept: what holds at the steps before too, and a
-        change at one place where the same at all of them would fit as well.
+        the vague ones only where nothing else does, or there are few numbers to tell by. What says more is kept: what
+        holds at the steps before too, and a change at one place where the same at all of them would fit as well.
         """
         wrong, lots = self._gravely_wrong, (self.candidates, self.vague_candidates)
         trials: list[Trial] = []

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from isograd.changes.change import Both, Change
+from isograd.dtypes import FORMATS
 from isograd.envelope import Floats
 from isograd.explanation.kept import Steps
 from isograd.explanation.rerun import Rerun
@@ -119,6 +120,9 @@ def _solve(
     found, errors, came = _from_a_whole_number(run, (found, errors, came), got, rerun.weights(names, steps), iterations)
     if np.isfinite(errors).all() and (weights := rerun.weights_near(came, names, steps)) is not None:
         found, errors, _ = _gauss_newton(run, found, got, weights, iterations, came)
+    # a number that came out as it is by accident, as an error of 0, has no envelope; nor is it known without rounding
+    rounding = FORMATS[rerun.local.scenario.dtype].roundoff * np.abs(found) / np.sqrt(max(1, got.size))
+    errors = np.maximum(errors, rounding)
     solved: list[dict[str, Solved]] = [{} for _ in parts]
     for (i, name), value, error in zip(where, found.tolist(), errors.tolist(), strict=True):
         solved[i][name] = Solved(value, error, parts[i].solve[name])

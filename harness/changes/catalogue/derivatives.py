@@ -125,7 +125,7 @@ class GradientScale(AtParameter):
     """A constant factor on a gradient."""
 
     id = "gradient_scale"
-    sentence = "the gradient of {at} is {by:.9g} times what it should be"
+    sentence = "the gradient of {at} is {by:.7g} times what it should be"
     formula = "∂L/∂W ← «k» ∂L/∂W"
     origin = "a loss that was scaled, a mean for a sum, a sign, a factor of an activation's derivative"
     solve = {"by": 1.0}  # noqa: RUF012  # a ClassVar of the base
@@ -252,7 +252,7 @@ class FlowScaled(PathDetached):
     """What flows back through a layer has a constant factor."""
 
     id = "flow_scaled"
-    sentence = "the gradient that flows back through {at} is {by:.9g} times what it should be"
+    sentence = "the gradient that flows back through {at} is {by:.7g} times what it should be"
     formula = "∂L/∂x ← «k» ∂L/∂x"
     origin = "a hook, a gradient reversal, a scale for mixed precision that is not taken back"
     solve = {"by": 1.0}  # noqa: RUF012

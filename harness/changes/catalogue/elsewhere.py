@@ -17,7 +17,7 @@ class GradientsElsewhere(Change):
     """Gradients are taken at other parameters than those of the forward pass that is reported."""
 
     id = "gradients_elsewhere"
-    sentence = "gradients are taken at perturbed weights: {by:.9g} times {along} away"
+    sentence = "gradients are taken at perturbed weights: {by:.7g} times {along} away"
     formula = "g = ∇L(w «+ c δ»)   (not ∇L(w))"
     origin = "sharpness-aware minimisation (SAM), an extragradient or midpoint step, Nesterov's momentum by its paper"
     solve = {"by": 0.0}  # noqa: RUF012

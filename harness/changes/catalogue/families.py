@@ -157,23 +157,25 @@ class FamilyLoss(OfLoss):
 
     def says(self) -> str:
         """Which, with its constants."""
-        times = "" if self.by == 1.0 or self.as_reduced else f"{self.by:.9g} times "
+        times = "" if self.by == 1.0 or self.as_reduced else f"{self.by:.7g} times "
         return f"the loss is {times}the mean of {FAMILIES[self.of].said.format(c=self.c)}" if self.of else self.sentence
 
     def fitted(self, evidence: Evidence) -> Iterator[Self]:
         """Every family of which a constant gives the gradient that the trace has at the first wrong step."""
-        scenario, last, r, reported, own = evidence.scenario, evidence.scenario.layers[-1].name, [], [], []
+        scenario, last, r, reported, own, each = evidence.scenario, evidence.scenario.layers[-1].name, [], [], [], 1
         for step in evidence.looked_at[:STEPS]:
             outputs, got = (evidence.recorded(f"{kind}/{last}", step) for kind in ("forward", "backward"))
             labels = evidence.inputs.batch(step).y
             if outputs is None or got is None or outputs.shape != labels.shape or not np.isfinite(outputs).all():
                 return
+            each = (
+                prod(outputs.shape[1:]) if scenario.loss.kind == "half_squared_error" else 1
+            )  # Σ/n, or the mean of all
             r.append((outputs - labels.astype(np.float64)).ravel())
             reported.append(got.ravel() * prod(outputs.shape))
             gradient = scenario.loss.gradient(outputs, labels.astype(np.float64))
             own.append(np.ravel(gradient) * prod(outputs.shape))
         errors, wrong, right = np.concatenate(r), np.concatenate(reported), np.concatenate(own)
-        each = prod(outputs.shape[1:]) if scenario.loss.kind == "half_squared_error" else 1  # Σ/n, or the mean of all
         quantile = _quantile(errors, wrong / each)
         if quantile:
             yield replace(self, of="pinball", by=float(each), c=quantile, as_reduced=True)

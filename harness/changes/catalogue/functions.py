@@ -93,8 +93,8 @@ class OtherFunction(AtLayer):
 
     def says(self) -> str:
         """Which function, of what, stands where."""
-        inner = "" if self.by == 1.0 else f" of {self.by:.9g} times what it is given"
-        said = ("" if self.times == 1.0 else f"{self.times:.9g} times ") + FUNCTIONS[self.of].said + inner
+        inner = "" if self.by == 1.0 else f" of {self.by:.7g} times what it is given"
+        said = ("" if self.times == 1.0 else f"{self.times:.7g} times ") + FUNCTIONS[self.of].said + inner
         at = self.at or "every activation"
         return {
             "in its place": f"{at} is {said}",

@@ -139,7 +139,7 @@ class DataScaled(_OfData):
     """Samples or labels are multiplied by a constant."""
 
     id = "data_scaled"
-    sentence = "the {what} are scaled: {by:.9g} times what they should be"
+    sentence = "the {what} are scaled: {by:.7g} times what they should be"
     formula = "x ← «k» x"
     origin = "a division by 255, another unit"
     solve = {"by": 1.0}  # noqa: RUF012
@@ -166,7 +166,7 @@ class DataShifted(_OfData):
     """A constant is added to samples or labels."""
 
     id = "data_shifted"
-    sentence = "{by:.9g} is added to all {what}"
+    sentence = "{by:.7g} is added to all {what}"
     formula = "y ← y «+ c»"
     origin = "labels that are counted from 1, an offset of a sensor"
     solve = {"by": 0.0}  # noqa: RUF012
@@ -225,7 +225,7 @@ class DataAffine(_OfData):
     """Samples or labels have another scale and another zero."""
 
     id = "data_affine"
-    sentence = "the {what} are {by:.9g} times what they should be, and {plus:.6g} more (scaled and shifted)"
+    sentence = "the {what} are {by:.7g} times what they should be, and {plus:.6g} more (scaled and shifted)"
     formula = "x ← «k» x «+ c»"
     origin = "the mean and deviation of another data set; labels that are smoothed as if they were classes"
     solve = {"by": 1.0, "plus": 0.0}  # noqa: RUF012
@@ -248,6 +248,9 @@ MIXED: Mapping[str, Callable[[Array], Array]] = {
     "the mean of all": lambda v: np.broadcast_to(v.mean(axis=0), v.shape),
 }
 """With which of its batch a sample may be mixed."""
+
+WHOLE = 1e-6
+"""How far a share of 1 may be from it, as a trace tells it."""
 
 
 @dataclass(frozen=True)
@@ -274,6 +277,11 @@ class DataMixed(_OfData):
     def where(self) -> str:
         """Whose, and with what."""
         return f"{self.what}: {self.other}"
+
+    def says(self) -> str:
+        """All of the other one is no mixture, but another order."""
+        of = {"the one as far from the end": "in the reverse order"}.get(self.other, f"replaced: each is {self.other}")
+        return f"the {self.what} are {of} within their batch" if abs(self.by - 1) < WHOLE else super().says()
 
     def data(self, run: Circumstances, batch: Batch) -> Batch:
         """So much of the other one."""

@@ -24,7 +24,7 @@ Scale = Callable[[int, int], tuple[int, int]]
 
 SCALES: dict[str, tuple[Scale, str]] = {
     "half": (lambda n, m: (1, 2), "½ stands before the loss"),
-    "twice": (lambda n, m: (2, 1), "the loss lacks a ½"),
+    "twice": (lambda n, m: (2, 1), "the ½ of the loss is left out: it is missing"),
     "over_outputs": (lambda n, m: (1, m), "a mean over the outputs stands for their sum"),
     "times_outputs": (lambda n, m: (m, 1), "a sum over the outputs stands for their mean"),
     "over_samples": (lambda n, m: (1, n), "a mean over the batch is taken twice"),
@@ -77,7 +77,7 @@ class LossTimes(OfLoss):
     """The loss, and with it every gradient, has a constant factor."""
 
     id = "loss_times"
-    sentence = "the loss, and with it its gradient, is {by:.9g} times what it should be"
+    sentence = "the loss, and with it its gradient, is {by:.7g} times what it should be"
     formula = "L ← «k» L, and so ∂L/∂ŷ ← «k» ∂L/∂ŷ"
     origin = "a weight of a loss, a sum for a mean together with a ½"
     solve = {"by": 1.0}  # noqa: RUF012
@@ -95,6 +95,60 @@ class LossTimes(OfLoss):
             gradient=lambda yhat, y: by * op.gradient(yhat, y),
         )
 
+
+@dataclass(frozen=True)
+class OutputsLeftOut(OfLoss):
+    """Some outputs do not come into the loss."""
+
+    id = "outputs_left_out"
+    sentence = "only one output comes into the loss: the others are left out"
+    formula = "L = ℓ(ŷ«[:, k]», y«[:, k]»)"
+    origin = "a slice of outputs and labels, a target of one column"
+
+    output: int = 0
+    others: bool = False
+
+    @property
+    def where(self) -> str:
+        """Which."""
+        return f"all but {self.output}" if self.others else str(self.output)
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Each output alone, and all but each, where labels are numbers, one an output, and outputs are few."""
+        outputs = outputs_of(scenario)
+        if scenario.loss.labels == "values" and 1 < outputs <= len(ORDINALS):
+            yield from (cls(output, others) for output in range(outputs) for others in (False, True)[: outputs - 1])
+
+    def says(self) -> str:
+        """Which."""
+        which = f"the {ORDINALS[self.output]} output"
+        if self.others:
+            return f"{which} is left out of the loss: it does not count"
+        return f"only {which} comes into the loss: the others are left out"
+
+    def loss(self, run: Circumstances, op: Loss) -> Any:
+        """The residuals of the others are 0; a mean over the outputs is one over those that are left."""
+        outputs = outputs_of(run.scenario)
+        left = outputs - 1 if self.others else 1
+        share = 1 if op.kind == "half_squared_error" else Exact(outputs / left)
+
+        def kept(yhat: Any) -> Any:
+            mask = np.arange(outputs) == self.output
+            return yhat.a.array((mask != self.others).astype(np.float64)) if hasattr(yhat, "a") else mask != self.others
+
+        def residual(yhat: Any, y: Any) -> Any:
+            return (yhat - y) * kept(yhat)
+
+        return instead(
+            op,
+            value=lambda yhat, y: share * op.value(residual(yhat, y), 0 * yhat),
+            gradient=lambda yhat, y: share * op.gradient(residual(yhat, y), 0 * yhat) * kept(yhat),
+        )
+
+
+ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
+"""Outputs of which each is tried: so many."""
 
 OF_SQUARES: dict[str, Callable[[int], int]] = {"half_squared_error": lambda n: 2 * n, "mse": lambda n: n * n}
 """What each loss, of (n, n) residuals, divides the sum of their squares by."""
@@ -156,7 +210,7 @@ class LossGradientScale(OfLoss):
     """The loss is right, and its gradient has a constant factor."""
 
     id = "loss_gradient_scale"
-    sentence = "the gradient of the loss is {by:.9g} times what it should be, and the loss is not"
+    sentence = "the gradient of the loss is {by:.7g} times what it should be, and the loss is not"
     formula = "∂L/∂ŷ ← «k» ∂L/∂ŷ   (and L as it is)"
     origin = "a loss that is scaled for backward only; a hand-written derivative: a 2, a sign, a mean for a sum"
     solve = {"by": 1.0}  # noqa: RUF012
@@ -173,7 +227,7 @@ class Penalty(Change):
     """The loss has one term more: of the squares, or of the absolute values, of all parameters."""
 
     id = "penalty"
-    sentence = "a penalty of {by:.9g} times the sum of all parameters' {of} is added to the loss"
+    sentence = "a penalty of {by:.7g} times the sum of all parameters' {of} is added to the loss"
     formula = "L ← L «+ λ Σ w²», ∂L/∂w ← ∂L/∂w «+ 2 λ w»   (or |w|, and sign w)"
     origin = "a regularisation that stands in the training loop"
     solve = {"by": 0.0}  # noqa: RUF012

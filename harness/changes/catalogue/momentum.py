@@ -14,7 +14,7 @@ class Momentum(Change):
     """Momentum, though none was asked for."""
 
     id = "momentum"
-    sentence = "a momentum of {by:.9g} is present"
+    sentence = "a momentum of {by:.7g} is present"
     formula = "v ← «μ v +» g, w ← w − η v"
     origin = "an optimizer's default"
     between = {"by": (-1.0, 1.0)}  # noqa: RUF012
@@ -57,7 +57,7 @@ class Nesterov(Change):
     """Nesterov's momentum, though none was asked for."""
 
     id = "nesterov"
-    sentence = "a Nesterov momentum of {by:.9g} is present"
+    sentence = "a Nesterov momentum of {by:.7g} is present"
     formula = "v ← μ v + g, w ← w − η (g «+ μ v»)"
     origin = "nesterov=True"
     between = {"by": (0.0, 1.0)}  # noqa: RUF012
@@ -87,7 +87,7 @@ class Dampened(Change):
     """Momentum with dampening, though none was asked for."""
 
     id = "dampened"
-    sentence = "a momentum of {by:.9g} with a dampening of {dampening:.9g} is present"
+    sentence = "a momentum of {by:.7g} with a dampening of {dampening:.7g} is present"
     formula = "v ← μ v + «(1 − τ)» g, v_1 = g, w ← w − η v"
     origin = "PyTorch's SGD with dampening"
     between = {"by": (0.0, 1.0), "dampening": (0.0, 1.0)}  # noqa: RUF012

@@ -96,7 +96,7 @@ class OtherOptimizer(Change):
         """Which, with its settings."""
         op = OPTIMIZERS[self.by]
         made = self._made(1.0)
-        settings = ", ".join(f"{name} {value:.9g}" for name, value in made if isinstance(value, float) and name != "lr")
+        settings = ", ".join(f"{name} {value:.7g}" for name, value in made if isinstance(value, float) and name != "lr")
         other = f", which {op.alternatives[self.alternative].sentence}" if self.alternative else ""
         name = "adamw" if getattr(made, "decoupled", False) else self.by
         narrow = f", of which {self.narrow} is kept in float32" if self.narrow else ""

@@ -24,7 +24,7 @@ class OutputScale(AtLayer):
     """A constant factor on a layer's output."""
 
     id = "output_scale"
-    sentence = "the output of {at} is {by:.9g} times what it should be"
+    sentence = "the output of {at} is {by:.7g} times what it should be"
     formula = "a ← «k» a"
     origin = "an output added to itself, a temperature, a scale that is left from another model"
     solve = {"by": 1.0}  # noqa: RUF012
@@ -43,7 +43,7 @@ class OutputShift(AtLayer):
     """A constant is added to a layer's output."""
 
     id = "output_shift"
-    sentence = "{by:.9g} is added to every output of {at}"
+    sentence = "{by:.7g} is added to every output of {at}"
     formula = "a ← a «+ c»"
     origin = "an offset against a division by 0, labels that are counted from 1"
     solve = {"by": 0.0}  # noqa: RUF012
@@ -62,7 +62,7 @@ class OutputPenalty(AtLayer):
     """The loss has one term more: of the squares, or the absolute values, of a layer's output."""
 
     id = "output_penalty"
-    sentence = "a penalty of {by:.9g} times the sum of the {of} of {at}'s output is added to the loss"
+    sentence = "a penalty of {by:.7g} times the sum of the {of} of {at}'s output is added to the loss"
     formula = "L ← L «+ λ Σ a²», ∂L/∂a ← ∂L/∂a «+ 2 λ a»   (or |a|, and sign a)"
     origin = "an activity regularizer"
     needs = ("at",)

@@ -213,7 +213,7 @@ class ValuesScaled(AtParameter):
     """A parameter's values are multiplied by a constant when they are loaded."""
 
     id = "values_scaled"
-    sentence = "the values of {at} that were loaded are {by:.9g} times what they should be"
+    sentence = "the values of {at} that were loaded are {by:.7g} times what they should be"
     formula = "W ← «k» W"
     origin = "a gain in the initial values, a scale that one framework keeps apart"
     solve = {"by": 1.0}  # noqa: RUF012
@@ -237,7 +237,7 @@ class BiasScale(AtLayer):
     """A bias is added twice, or not at all."""
 
     id = "bias_scale"
-    sentence = "the bias of {at} is added {by:.9g} times"
+    sentence = "the bias of {at} is added {by:.7g} times"
     formula = "z = x Wᵀ + «k» b"
     origin = "a bias in the layer and another one after it, or bias=False"
     solve = {"by": 1.0}  # noqa: RUF012

@@ -8,10 +8,11 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from isograd.arithmetic.words import maximum, minimum, where
+from isograd.arithmetic.words import maximum, minimum, sqrt, where
+from isograd.changes.catalogue.losses import OF_SQUARES
 from isograd.changes.change import Change, Circumstances
 from isograd.changes.instead import cast, followed, instead
-from isograd.changes.places import AtLayer, AtParameter
+from isograd.changes.places import AtLayer, AtParameter, OfLoss
 from isograd.dtypes import FORMATS
 from isograd.ops.op import Back, Layer, Loss, Op, Out
 from isograd.scenario import Scenario
@@ -155,6 +156,49 @@ class LayerIn(_Narrow, AtLayer):
             return Back(*map(narrow, back.inputs), **{key: narrow(g) for key, g in back.params.items()})
 
         return instead(op, forward=forward, backward=backward)
+
+
+@dataclass(frozen=True)
+class LossIn(OfLoss):
+    """The loss is computed in a narrower dtype, of outputs and labels that are rounded to it."""
+
+    id = "loss_in"
+    sentence = "the loss is computed in {name}: all that it is given is rounded to it"
+    formula = "L = «fl»(ℓ(«fl»(«fl»(ŷ) − «fl»(y))))"
+    origin = "half() on outputs and labels, autocast around a loss"
+
+    name: Narrow = "float16"
+
+    @property
+    def where(self) -> str:
+        """The dtype."""
+        return self.name
+
+    @classmethod
+    def variants(cls, scenario: Scenario) -> Iterator[Self]:
+        """Each narrower dtype, where labels are numbers."""
+        yield from (cls(name=name) for name in narrower(scenario) if scenario.loss.labels == "values")
+
+    def loss(self, run: Circumstances, op: Loss) -> Any:
+        """Of the rounded difference, and rounded; of squares the factor of the gradient is, and each square."""
+        squares = op.kind in OF_SQUARES
+
+        def narrow(values: Any) -> Any:
+            return cast(values, self.name)
+
+        def residual(yhat: Any, y: Any) -> Any:
+            return narrow(narrow(yhat) - narrow(y))
+
+        def value(yhat: Any, y: Any) -> Any:
+            r = residual(yhat, y)
+            return narrow(op.value(sqrt(narrow(r * r)) if squares else r, 0 * r))
+
+        def gradient(yhat: Any, y: Any) -> Any:
+            r = residual(yhat, y)
+            by = narrow(op.gradient(0 * r + 1, 0 * r) / 2) * 2
+            return narrow(by * r if squares else op.gradient(r, 0 * r))
+
+        return instead(op, value=value, gradient=gradient)
 
 
 @dataclass(frozen=True)

@@ -165,7 +165,7 @@ class RateDecays(Change):
     """The rate decays, though there is no schedule that says so."""
 
     id = "rate_decays"
-    sentence = "the learning rate decays: it is {by:.9g} times as large after each {per}"
+    sentence = "the learning rate decays: it is {by:.7g} times as large after each {per}"
     formula = "η_t = η «γ^k», k epochs or steps"
     origin = "StepLR or ExponentialDecay, left in"
     solve = {"by": 1.0}  # noqa: RUF012
@@ -185,7 +185,7 @@ class RateDecays(Change):
 
     def says(self) -> str:
         """How fast."""
-        return f"the learning rate decays: it is {self.by:.9g} times as large after each {self.per}"
+        return f"the learning rate decays: it is {self.by:.7g} times as large after each {self.per}"
 
     def rate(self, run: Circumstances, lr: float) -> float:
         """As often as epochs, or steps, have passed."""
@@ -290,7 +290,7 @@ class RateOnPlateau(Change):
     """The rate falls whenever the loss has not for a while."""
 
     id = "rate_on_plateau"
-    sentence = "the learning rate is {by:.9g} times as large where the loss of {of} is no lower than the lowest so far"
+    sentence = "the learning rate is {by:.7g} times as large where the loss of {of} is no lower than the lowest so far"
     formula = "η_t = η «f^k», k times that more than p losses in a row were not below (1 − 10⁻⁴) times the lowest"
     origin = "ReduceLROnPlateau, left in; of each batch's loss where an epoch's is meant"
     needs = ("drops",)
@@ -387,7 +387,7 @@ class RateInTime(Change):
     """The rate goes with one over the time, though there is no schedule that says so."""
 
     id = "rate_in_time"
-    sentence = "the learning rate decays with time: it is over 1 + {by:.9g} times the number of {per}s so far"
+    sentence = "the learning rate decays with time: it is over 1 + {by:.7g} times the number of {per}s so far"
     formula = "η_t = η «/ (1 + k t)»"
     origin = "the argument decay of older optimizers, inverse time decay"
     solve = {"by": 0.0}  # noqa: RUF012

@@ -79,7 +79,7 @@ class RunningMean(Change):
     """The loss that is reported is smoothed."""
 
     id = "smoothed_loss"
-    sentence = "the loss that is reported is smoothed: {by:.9g} of what was reported before, and the rest of the loss"
+    sentence = "the loss that is reported is smoothed: {by:.7g} of what was reported before, and the rest of the loss"
     formula = "L̄ ← «β L̄ + (1 − β)» L"
     origin = "an exponential moving average for a plot"
     between = {"by": (0.0, 1.0)}  # noqa: RUF012
@@ -126,7 +126,7 @@ class WeightsReportedAveraged(Change):
 
     id = "weights_reported_averaged"
     sentence = (
-        "the weights that are reported are a moving average: {by:.9g} of the average before, and the rest the weights"
+        "the weights that are reported are a moving average: {by:.7g} of the average before, and the rest the weights"
     )
     formula = "reported: w̄ ← «β w̄ + (1 − β)» w"
     origin = "an exponential moving average (EMA) of the weights that is saved for them"
@@ -206,7 +206,7 @@ class LossReportedTimes(Change):
     """The loss that is reported has a constant factor, and the training does not know of it."""
 
     id = "loss_reported_times"
-    sentence = "the loss that is reported is {by:.9g} times what it should be, and its gradient is right"
+    sentence = "the loss that is reported is {by:.7g} times what it should be, and its gradient is right"
     formula = "reported: «k» L"
     origin = "a sum over a batch that is logged for its mean, a loss that is multiplied by the batch's size for a meter"
     solve = {"by": 1.0}  # noqa: RUF012
@@ -275,7 +275,7 @@ class GradientsReportedScaled(Change):
     """The gradients that are reported have a constant factor, and the update does not know of it."""
 
     id = "gradients_reported_scaled"
-    sentence = "the gradients that are reported are {by:.9g} times what they should be, and the update is right"
+    sentence = "the gradients that are reported are {by:.7g} times what they should be, and the update is right"
     formula = "reported: «k» ∂L/∂w"
     origin = "gradients that are read before a loss's scale is taken off them, or before they are averaged"
     solve = {"by": 1.0}  # noqa: RUF012

@@ -70,7 +70,7 @@ class Setting(_OfOp):
     """One setting of an operation is another: a number, which can be solved for, a flag or a choice."""
 
     id = "setting"
-    sentence = "{name} of {at} is {value:.9g}, not {right:.9g}"
+    sentence = "{name} of {at} is {value:.7g}, not {right:.7g}"
     formula = "«another» ε, momentum, β, …"
     origin = "a framework's default, or the other convention for the same word"
     needs = ("name",)
@@ -115,7 +115,7 @@ class Setting(_OfOp):
             return f"{self.name} of {self.called} is {self.choice}"
         if not self.solve:
             return f"{self.name} of {self.called} is {'on' if self.value else 'off'}"
-        return f"{self.name} of {self.called} is {self.value:.9g}, not {self.right:.9g}"
+        return f"{self.name} of {self.called} is {self.value:.7g}, not {self.right:.7g}"
 
     def op(self, run: Circumstances, op: Op) -> Any:
         """The operation with the other setting."""

@@ -102,7 +102,7 @@ class TermAdded(AtParameter):
     """A term that is known is added to a gradient, or to an update."""
 
     id = "term_added"
-    sentence = "{by:.9g} times {of} is added to {to} of {at}"
+    sentence = "{by:.7g} times {of} is added to {to} of {at}"
     formula = "g ← «k» g «+ c φ(w, g)»"
     origin = "a penalty, a decay, a centred or smoothed gradient: whatever somebody adds by hand"
     needs = ("by",)
@@ -155,7 +155,7 @@ class TermAdded(AtParameter):
             said = f"{self.to} of {self.at or 'every parameter'} is centred: its mean {over} is subtracted"
         if self.to == "the gradient that the update uses":
             said += ", and what is reported is right"
-        return said if self.times == 1.0 else f"{said}, which itself is {self.times:.9g} times what it should be"
+        return said if self.times == 1.0 else f"{said}, which itself is {self.times:.7g} times what it should be"
 
     def fitted(self, evidence: Evidence) -> Iterator[Self]:
         """Every term that, with the right constant, leaves next to nothing of what is wrong; or with a factor."""

@@ -20,7 +20,7 @@ class LearningRate(Change):
     """Another learning rate."""
 
     id = "learning_rate"
-    sentence = "the learning rate is {by:.9g} times what it should be"
+    sentence = "the learning rate is {by:.7g} times what it should be"
     formula = "w ← w − «k» η g"
     origin = "a schedule, a default, a rate that was rounded"
     solve = {"by": 1.0}  # noqa: RUF012
@@ -37,7 +37,7 @@ class UpdateScale(AtParameter):
     """The update is scaled, though learning rate and gradient are right."""
 
     id = "update_scale"
-    sentence = "the update of {at} is {by:.9g} times what it should be"
+    sentence = "the update of {at} is {by:.7g} times what it should be"
     formula = "w ← w + «k» Δw"
     origin = "a group of parameters with a rate of its own, or a second update"
     between = {"by": (-1000.0, 1000.0)}  # noqa: RUF012
@@ -97,7 +97,7 @@ class WeightDecay(AtParameter):
     """Weights decay, though none was asked for."""
 
     id = "weight_decay"
-    sentence = "a weight decay of {by:.9g} is present in {at}"
+    sentence = "a weight decay of {by:.7g} is present in {at}"
     formula = "w ← w − η (g «+ λ w»)"
     origin = "an optimizer's default"
     between = {"by": (-10.0, 10.0)}  # noqa: RUF012
@@ -115,7 +115,7 @@ class DecayToStart(AtParameter):
     """Weights are drawn back to where they began."""
 
     id = "decay_to_start"
-    sentence = "a decay of {by:.9g} towards its initial values is present in {at}"
+    sentence = "a decay of {by:.7g} towards its initial values is present in {at}"
     formula = "w ← w − η (g «+ λ (w − w_0)»)"
     origin = "a regularisation for fine-tuning (L2-SP), a proximal term"
     between = {"by": (-10.0, 10.0)}  # noqa: RUF012
@@ -149,7 +149,7 @@ class WeightOff(AtParameter):
     """One element of a weight is off by a few units in the last place, once."""
 
     id = "weight_off"
-    sentence = "element {index} of {at} is off by {ulp:.9g} ULP at step {step}"
+    sentence = "element {index} of {at} is off by {ulp:.7g} ULP at step {step}"
     formula = "w_i ← w_i «+ k ulp(w_i)»"
     origin = "a bit that flipped, a kernel that is wrong for one lane"
     is_fact = True

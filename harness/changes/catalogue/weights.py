@@ -40,7 +40,7 @@ class RowsLimited(AtParameter):
     """Rows of a weight are no longer than a bound after each update."""
 
     id = "rows_limited"
-    sentence = "every row of {at} is kept to a norm of at most {by:.9g} after each update"
+    sentence = "every row of {at} is kept to a norm of at most {by:.7g} after each update"
     formula = "w_i ← w_i «min(1, c / ‖w_i‖)»"
     origin = "a maximum-norm constraint, renormalised embeddings"
     needs = ("by",)
@@ -95,7 +95,7 @@ class WeightsShrunk(AtParameter):
     """Every weight comes nearer to 0 by a constant after each update, and stops there."""
 
     id = "weights_shrunk"
-    sentence = "{at} is soft-thresholded by {by:.9g} after each update: it comes so much nearer to 0"
+    sentence = "{at} is soft-thresholded by {by:.7g} after each update: it comes so much nearer to 0"
     formula = "w ← «sign(w) max(|w| − λ, 0)»"
     origin = "a proximal step for an l1 term"
     solve = {"by": 0.0}  # noqa: RUF012
@@ -112,7 +112,7 @@ class DecayPerEpoch(AtParameter):
     """Weights are made smaller at the end of each epoch."""
 
     id = "decay_per_epoch"
-    sentence = "{at} decays at the end of each epoch: {by:.9g} times what it was"
+    sentence = "{at} decays at the end of each epoch: {by:.7g} times what it was"
     formula = "w ← «k» w after an epoch's last step"
     origin = "a decay that stands in the loop over epochs"
     solve = {"by": 1.0}  # noqa: RUF012

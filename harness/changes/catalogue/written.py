@@ -51,7 +51,7 @@ class WrittenLoss(OfLoss):
     """Another loss stands in the loss's place, or is added to it, with a constant."""
 
     id = "written_loss"
-    sentence = "the loss is {by:.9g} times {of}"
+    sentence = "the loss is {by:.7g} times {of}"
     formula = "L ← «c Σ φ(ŷ, y) / n»   (or L «+ c Σ φ / n»)"
     origin = "a loss that somebody has written by hand, or one of another name; an auxiliary loss"
     needs = ("by",)
@@ -84,10 +84,10 @@ class WrittenLoss(OfLoss):
         """Which, and in what part."""
         of, times = (
             WRITTEN[self.of].said if self.of else "another one",
-            "" if self.by == 1.0 else f"{self.by:.9g} times ",
+            "" if self.by == 1.0 else f"{self.by:.7g} times ",
         )
         if self.how == "besides":
-            return f"{self.by:.9g} times the mean of {of} is added to the loss"
+            return f"{self.by:.7g} times the mean of {of} is added to the loss"
         if self.how == "reported":
             return f"the loss that is reported is {times}the mean of {of}, and its gradient is right"
         return f"the loss is {times}the mean of {of}"
