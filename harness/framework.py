@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -77,18 +77,27 @@ class Other:
     """What a call of a function can have been instead.
 
     Attributes:
-        words: what is said if it was; ``{x}`` stands for the number.
-        call: gives that of the function, its arguments, its options, and of the number where there is one.
-        begin: where the search for the number begins; None for no number.
+        words: what is said if it was; ``{x}`` stands for the number, or for several, parted by commas.
+        call: gives that of the function, its arguments, its options, and of the number where there is one, or of each.
+        begin: where the search for the number begins, or for several; None for no number.
         anywhere: whether it can well be so of all calls, whatever their functions are.
         here: what the number is here, where it is another; None where there is none.
     """
 
     words: str
-    call: Callable[..., Any]
-    begin: float | None = None
+    call: Any
+    begin: float | tuple[float, ...] | None = None
     anywhere: bool = False
     here: float | None = None
+
+    @property
+    def begins(self) -> list[float]:
+        """Where the search for each number begins; [] for no number."""
+        return [] if self.begin is None else [*self.begin] if isinstance(self.begin, tuple) else [self.begin]
+
+    def said(self, x: Sequence[float]) -> str:
+        """The words, with the numbers that were found."""
+        return self.words.replace("{x}", ", ".join(f"{value:.4g}" for value in x))
 
 
 class Kinks(ABC):
@@ -175,6 +184,10 @@ class Framework(ABC):
     @abstractmethod
     def direct_buffers(self, module: Any) -> dict[str, Any]:
         """The buffers of floats, likewise, that are kept with the model."""
+
+    @abstractmethod
+    def whole_numbers(self, module: Any) -> dict[str, Any]:
+        """The buffers of whole numbers that a module holds itself."""
 
     @abstractmethod
     def trained(self, parameter: Any) -> bool:

@@ -99,6 +99,7 @@ MAY_NAME = {
     "tests/test_architecture.py": "it says what may not be named",
     "tests/test_port_alternatives.py": "it is about one framework's own functions",
     "tests/test_port_causes.py": "it is about one framework's own functions",
+    "tests/test_port_orders.py": "it is about one framework's own functions",
     "tests/test_port_kinks.py": "it is about one framework's own operations",
     "tests/test_port_layouts.py": "a gradient's gradient is asked for as a framework has it",
     "tests/test_port_constants.py": "a user's models hold constants as their framework has them",

@@ -21,6 +21,8 @@ POSITIVE = X.abs() + 1
 SHARES = (X > 0).double()
 HEADS = drawn(2, 4, 5, 3)
 LABELS = torch.tensor([0, 2, 1])
+CHANNELS = torch.tensor([0.5, 1.5, 2.5])[:, None, None].double()
+CHOSEN = (torch.arange(2), torch.tensor([1, 3]))
 IDS = torch.tensor([[0, 1, 2], [2, 1, 0]])
 OFFSETS = torch.tensor([0, 3, 6])
 CTC = (drawn(6, 2, 5).log_softmax(-1), torch.tensor([[1, 2], [3, 1]]), torch.tensor([6, 5]), torch.tensor([2, 1]))
@@ -34,10 +36,12 @@ class Row(NamedTuple):
     options: dict[str, Any]
     words: str
     gives: Any
-    number: float | None = None
+    number: float | tuple[float, ...] | None = None
 
 
-def row(function: Any, args: Any, words: str, gives: Any, number: float | None = None, **options: Any) -> Row:
+def row(
+    function: Any, args: Any, words: str, gives: Any, number: float | tuple[float, ...] | None = None, **options: Any
+) -> Row:
     return Row(function, args, options, words, gives, number)
 
 
@@ -61,7 +65,28 @@ ROWS = [
     row(torch.div, (X, 4.0), "its divisor (scale) 4 is {x} there", X / 3, 3.0),
     row(torch.sum, (POSITIVE,), "its root there", POSITIVE.sum().sqrt()),
     row(torch.sum, (SHARES * 3,), "what is not 0 is counted", SHARES.sum()),
-    row(torch.mean, (X, 1), "over axis 0 there", X.mean(0), dim=1),
+    row(torch.mean, (X,), "over axis 0 there, not over axis 1", X.mean(0), dim=1),
+    row(torch.cumsum, (X, 1), "over axis 0 there, not over axis 1", X.cumsum(0)),
+    row(torch.cumsum, (X, 1), "cumprod there, not cumsum", X.cumprod(1)),
+    row(torch.cumsum, (X, 1), "left out there: it is missing", X),
+    row(torch.log, (POSITIVE,), "log1p there, not log", POSITIVE.log1p()),
+    row(torch.clamp, (X,), "it has no max there", X.clamp(min=-0.5), min=-0.5, max=0.5),
+    row(torch.clamp, (X,), "its max 0.5 is {x} there", X.clamp(min=-0.5, max=0.7), 0.7, min=-0.5, max=0.5),
+    row(F.gelu, (X,), "its approximate is tanh there", F.gelu(X, approximate="tanh"), approximate="none"),
+    row(F.mse_loss, (X, Y), "its reduction is sum there, not mean", F.mse_loss(X, Y, reduction="sum")),
+    row(F.avg_pool2d, (IMAGE, 2), "its ceil_mode is True", F.avg_pool2d(IMAGE, 2, ceil_mode=True), ceil_mode=False),
+    row(torch.where, (SHARES > 0, X, Y), "the condition is the other way", torch.where(SHARES > 0, Y, X)),
+    row(torch.where, (SHARES > 0, X, Y), "the second of the two values stands everywhere", Y),
+    row(torch.amax, (X, 1), "the mean there, not the largest", X.mean(1)),
+    row(torch.gather, (X, 1, LABELS[:, None]), "the index is moved by 1", X.gather(1, LABELS[:, None] + 1)),
+    row(torch.Tensor.__getitem__, (HEADS[:, 0], CHOSEN), "the last place (position) of every", HEADS[:, 0, -1]),
+    row(torch.Tensor.__getitem__, (HEADS[:, 0], CHOSEN), "the mean over all places", HEADS[:, 0].mean(1)),
+    row(torch.Tensor.__getitem__, (HEADS[:, 0], CHOSEN), "the place of each sample is +1", HEADS[(0, 1), 0, (2, 4)]),
+    row(torch.einsum, ("ij,jk->ik", SQUARE, SQUARE), "ji,jk->ik there", SQUARE.T @ SQUARE),
+    row(
+        F.pixel_shuffle, (IMAGE.repeat(1, 4, 1, 1), 2), "channels go to pixels in another order",
+        F.pixel_shuffle(IMAGE.repeat(1, 4, 1, 1).unflatten(1, (4, 3)).transpose(1, 2).flatten(1, 2), 2),
+    ),
     row(torch.mean, ((X - X.mean(1, keepdim=True)) ** 2, 1), "divided by n − 1", X.var(1)),
     row(torch.cat, (list(PARTS), 1), "joined in another order there: the last", torch.cat([POSITIVE, X, Y], 1)),
     row(torch.cat, (list(PARTS), 1), "joined in another order there: parts 1 and 2", torch.cat([X, POSITIVE, Y], 1)),
@@ -69,6 +94,11 @@ ROWS = [
     row(torch.repeat_interleave, (HEADS, 2, 1), "repeated as a whole", torch.cat([HEADS, HEADS], 1)),
     row(torch.Tensor.repeat, (HEADS, 1, 2, 1, 1), "each is repeated for itself", HEADS.repeat_interleave(2, 1)),
     row(torch.transpose, (SQUARE, 0, 1), "left out there: not transposed", SQUARE),
+    row(torch.sub, (IMAGE, CHANNELS), "its 3 constants are {x} there", IMAGE - 2 * CHANNELS, (1.0, 3.0, 5.0)),
+    row(
+        torch.div, (IMAGE, CHANNELS), "its 3 channels are scaled and moved there", IMAGE / CHANNELS * 2 - 1,
+        (2.0, 2.0, 2.0, -1.0, -1.0, -1.0),
+    ),
     row(F.pad, (IMAGE, (0, 1, 0, 2)), "what is padded before comes behind", F.pad(IMAGE, (1, 0, 2, 0))),
     row(F.pad, (IMAGE, (0, 1, 0, 2)), "axes are padded as the other", F.pad(IMAGE, (0, 2, 0, 1))),
     row(F.pad, (IMAGE, (1, 1, 2, 2)), "padding is reflect there", F.pad(IMAGE, (1, 1, 2, 2), mode="reflect")),
@@ -108,7 +138,7 @@ def test_an_alternative_does_what_its_words_say(row: Row) -> None:
     assert found, f"nothing begins with {row.words!r}"
     for other in found:
         assert (other.begin is None) == (row.number is None)
-    numbers = [] if row.number is None else [row.number]
+    numbers = [] if row.number is None else [*row.number] if isinstance(row.number, tuple) else [row.number]
     results = [other.call(row.function, row.args, row.options, *numbers) for other in found]
     assert any(result.shape == row.gives.shape and torch.allclose(result, row.gives) for result in results)
 

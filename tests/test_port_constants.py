@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from isograd.ports.checking import check
+from isograd.ports.constants import drawn
 from isograd.ports.pairing import pair
 from isograd.report.ports import Checked
 from isograd.structure import Structure, Unit
@@ -18,7 +19,7 @@ FILE = """
 import math
 import numpy as np
 
-def _side(change=None, hold="buffer", dtype=None, seed=0):
+def _side(change=None, hold="buffer", dtype=None, seed=0, off=0):
     import torch
     from torch import nn
     torch.manual_seed(seed)
@@ -43,9 +44,11 @@ def _side(change=None, hold="buffer", dtype=None, seed=0):
         def __init__(self):
             super().__init__()
             self.register_buffer("directions", torch.randn(8, 8))
+            self.register_buffer("order", torch.randperm(8))
+            self.register_buffer("offsets", torch.tensor([0, 100000 + off]))
 
         def forward(self, x):
-            return torch.tanh(x @ self.directions)
+            return torch.tanh(x[..., self.order] @ self.directions) + (self.offsets[1] - 100000)
 
     class Net(nn.Module):
         def __init__(self):
@@ -67,6 +70,9 @@ def drawn():
 
 def attribute():
     return _side(hold="attribute")
+
+def offset():
+    return _side(off=1)
 
 def single():
     import torch
@@ -96,7 +102,7 @@ WRONG = {
 def checked(tmp_path_factory: pytest.TempPathFactory) -> Checked:
     file = tmp_path_factory.mktemp("port") / "port.py"
     file.write_text(FILE, "utf-8")
-    return check(*(f"{file}:{name}" for name in ("origin", *RIGHT, *WRONG)), steps=2, mode="resync")
+    return check(*(f"{file}:{name}" for name in ("origin", *RIGHT, *WRONG, "offset")), steps=2, mode="resync")
 
 
 @pytest.mark.parametrize("side", RIGHT)
@@ -111,6 +117,21 @@ def test_what_the_code_makes_otherwise_is_red_and_named(side: str, checked: Chec
     assert not found.green
     assert found.cells["rules"].judgement.first == "forward/positions"
     assert found.cause.startswith(WRONG[side])
+
+
+def test_whole_numbers_that_the_code_makes_are_each_sides_own(checked: Checked) -> None:
+    found = next(result for result in checked.results if result.side == "offset")
+    assert found.cells["rules"].judgement.first == "forward/features"
+
+
+def test_whole_numbers_that_are_drawn_are_paired_by_name_and_then_in_order() -> None:
+    def drawing(*names: str) -> Structure:
+        return of().model_copy(update={"drawn": names})
+
+    first = drawing("a.order", "b.order")
+    assert drawn(first, drawing("b.order", "a.order")) == {"b.order": "b.order", "a.order": "a.order"}
+    assert drawn(first, drawing("one.p", "two.p")) == {"one.p": "a.order", "two.p": "b.order"}
+    assert drawn(first, drawing("one.p")) == {}
 
 
 def of(*units: Unit) -> Structure:

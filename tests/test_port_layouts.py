@@ -67,6 +67,17 @@ def test_batches_side_by_side_are_the_calls_that_the_other_side_makes() -> None:
             np.testing.assert_array_equal(found[name], of)
 
 
+@pytest.mark.parametrize("axis", [1, 2])
+def test_outputs_that_are_stacked_are_the_calls_that_the_other_side_makes(axis: int) -> None:
+    each = {"forward/a": X, "forward/a:2": X + 1, "forward/a:3": X * 2}
+    once = {"forward/a": np.stack([*each.values()], axis)}
+    for column, truth in ((once, each), (each, once)):
+        found = as_called(column, truth)
+        assert list(found) == list(truth)
+        for name, of in truth.items():
+            np.testing.assert_array_equal(found[name], of)
+
+
 def test_calls_of_other_samples_are_left_alone() -> None:
     once = {"forward/a": X[:, :5]}
     assert as_called(once, parts("forward/a")) == once

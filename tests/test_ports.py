@@ -257,6 +257,10 @@ def test_a_running_variance_over_n_follows_from_one_over_n_less_1(states: bool, 
     np.testing.assert_allclose(found.truth, np.array(expected), rtol=1e-12)
     assert f"n = {n}" in found.reason
     assert variances(structure(unit), {"bn": settings}, columns, before, initial) == []
+    still = {"buffer/bn.running_var": np.ones((4, 3)), **outputs}  # in evaluation mode it stays, by any definition
+    kept_still = {"buffer/bn.running_var": np.ones((4, 3))} if states else None
+    [found] = variances(structure(unit), {"bn": settings | {"unbiased": False}}, still, kept_still, initial)
+    np.testing.assert_array_equal(found.truth, np.ones((4, 3)))
 
 
 def test_a_framework_knows_every_function_and_loss_that_is_tried_by_its_words() -> None:

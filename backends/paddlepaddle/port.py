@@ -115,6 +115,11 @@ class PaddleFramework(Framework):
         kept = {name: value for name, value in module._buffers.items() if value is not None and name not in passing}
         return {name: value for name, value in kept.items() if value.is_floating_point()}
 
+    def whole_numbers(self, module: Any) -> dict[str, Any]:
+        """No flags."""
+        kept = {name: value for name, value in module._buffers.items() if value is not None}
+        return {name: value for name, value in kept.items() if "int" in str(value.dtype)}
+
     def trained(self, parameter: Any) -> bool:
         """Whether it stops no gradient."""
         return not parameter.stop_gradient
@@ -138,8 +143,8 @@ class PaddleFramework(Framework):
         module.register_forward_post_hook(told)
 
     def on_gradient(self, tensor: Any, see: Callable[[Any], None]) -> None:
-        """By a tensor's hook."""
-        if not tensor.stop_gradient:
+        """By a tensor's hook; a parameter that a module gives would keep it."""
+        if not (tensor.stop_gradient or tensor.is_leaf):
             tensor.register_hook(lambda gradient: see(gradient))
 
     def on_update(self, optimizer: Any, see: Callable[[Mapping[int, Array]], None]) -> None:

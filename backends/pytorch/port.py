@@ -132,6 +132,12 @@ class TorchFramework(Framework):
         passing = module._non_persistent_buffers_set
         return {name: value for name, value in kept.items() if name not in passing and value.is_floating_point()}
 
+    def whole_numbers(self, module: Any) -> dict[str, Any]:
+        """No flags."""
+        kept = {name: value for name, value in module._buffers.items() if value is not None}
+        kinds = (torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64)
+        return {name: value for name, value in kept.items() if value.dtype in kinds}
+
     def trained(self, parameter: Any) -> bool:
         """Whether it requires a gradient."""
         return bool(parameter.requires_grad)
@@ -150,8 +156,8 @@ class TorchFramework(Framework):
         module.register_forward_hook(lambda _, inputs, output: see(flattened(_padded(output), self.is_tensor)))
 
     def on_gradient(self, tensor: Any, see: Callable[[Any], None]) -> None:
-        """By a tensor's hook."""
-        if tensor.requires_grad:
+        """By a tensor's hook; a parameter that a module gives would keep it."""
+        if tensor.requires_grad and not tensor.is_leaf:
             tensor.register_hook(see)
 
     def on_update(self, optimizer: Any, see: Callable[[Mapping[int, Array]], None]) -> None:

@@ -11,7 +11,7 @@ from isograd.errors import IsogradError
 from isograd.judging import FACTOR
 from isograd.ports.bounds import Bounds
 from isograd.ports.cells import cell_of, failed, not_built, settled, structural
-from isograd.ports.constants import kept
+from isograd.ports.constants import drawn, kept
 from isograd.ports.grounds import Built, Grounds
 from isograd.ports.pairing import Pairing, pair
 from isograd.ports.request import Port, port_of
@@ -133,6 +133,8 @@ class Checking:
 
     def _paired(self, first: Structure, of: Structure, at: int) -> Pairing:
         pairing = self.without.paired(pair(first, of, self.pairs))
+        if first.drawn and of.drawn:
+            pairing = replace(pairing, drawn=drawn(first, of))
         if not first.constants or not of.constants:
             return pairing
         here, there = (load_arrays(Path(self.files[f"initial-{side}"]))[0] for side in (0, at))

@@ -42,6 +42,13 @@ def kept(
     return tuple(found)
 
 
+def drawn(first: Structure, other: Structure) -> dict[str, str]:
+    """Whole numbers that both sides draw: by their names, and the others in their order, where there are as many."""
+    found = {key: key for key in other.drawn if key in first.drawn}
+    left = [[key for key in of.drawn if key not in found] for of in (other, first)]
+    return found | (dict(zip(*left, strict=True)) if len(left[0]) == len(left[1]) else {})
+
+
 def _differ(one: Array, other: Array) -> bool:
     """Whether two buffers are other numbers, be one of them transposed (`Pairing.swapped`)."""
     other = other if one.shape == other.shape else np.swapaxes(other, -1, -2)

@@ -67,7 +67,8 @@ def variances(
         for t, after in enumerate(column):
             if states is not None:
                 before = of_truth = np.asarray(states[name][t], np.float64)
-            there[t] = left * before + share * (after - left * of_truth)
+            moves = (after != of_truth).any()  # and not in evaluation mode
+            there[t] = left * before + share * (after - left * of_truth) if moves else before
             before, of_truth = there[t], after
         which = ("n", "n − 1") if mine else ("n − 1", "n")
         words = f"the running variance is the batch's over {which[0]} there, over {which[1]} here (n = {number})"

@@ -6,7 +6,7 @@ one: that is no difference. Numbers are, and are looked at afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import count, permutations, takewhile
 
 import numpy as np
@@ -49,7 +49,7 @@ OUTPUTS = ("forward/", "backward/")
 
 
 def as_called(columns: Mapping[str, Array], truth: Mapping[str, Array]) -> dict[str, Array]:
-    """Outputs of units that one side calls once, for several batches side by side, and the other once for each."""
+    """Outputs of units that one side calls once, for several batches side by side or stacked, and the other often."""
     out = dict(columns)
     for name in truth:
         if not name.startswith(OUTPUTS) or ":" in name or "[" in name:
@@ -65,7 +65,35 @@ def as_called(columns: Mapping[str, Array], truth: Mapping[str, Array]) -> dict[
             for of in there:
                 del out[of]
             out |= dict(zip(here, np.split(joined, np.cumsum(rows[0])[:-1], axis=1), strict=True))
+        elif 1 in (len(here), len(there)) and (found := _stacked(here, there, columns, truth)):
+            for of in there:
+                del out[of]
+            out |= found
     return out
+
+
+def _stacked(
+    here: Sequence[str], there: Sequence[str], columns: Mapping[str, Array], truth: Mapping[str, Array]
+) -> dict[str, Array]:
+    """Outputs along an axis of their own in one call, as those of a model's layers; {} where they are none.
+
+    Of several axes that can be it the one along which the numbers are nearest.
+    """
+    whole, each = (truth[here[0]], [columns[of] for of in there]) if len(here) == 1 else (
+        columns[there[0]], [truth[of] for of in here]
+    )  # fmt: skip
+    axes = [
+        axis
+        for axis in range(1, whole.ndim)
+        if whole.shape[axis] == len(each)
+        and {of.shape for of in each} == {whole.shape[:axis] + whole.shape[axis + 1 :]}
+    ]
+    if not axes:
+        return {}
+    axis = min(axes, key=lambda axis: _off(np.stack(each, axis), whole))
+    if len(here) == 1:
+        return {here[0]: np.stack(each, axis)}
+    return {name: whole.take(at, axis) for at, name in enumerate(here)}
 
 
 def _calls(name: str, columns: Mapping[str, Array]) -> list[str]:

@@ -17,6 +17,8 @@ FIT = 1e-4
 def seen(guilty: Guilty) -> Iterator[str]:
     """What can be read off the numbers of the step, without another run."""
     outside = guilty.outside()
+    if not outside:  # what is wrong, as a number that is none, is no size
+        return
     yield from _schedule(guilty)
     if guilty.kind in ("forward", "loss", "backward"):
         yield from _digits(guilty)

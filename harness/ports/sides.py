@@ -146,6 +146,7 @@ def _told(future: Future[None], files: Files, name: str) -> Structure | SideErro
 def names(pairing: Pairing | None) -> dict[str, Any]:
     """The pairing as a child is told it."""
     if pairing is None:
-        return {"units": None, "params": None, "swapped": [], "kept": []}
+        return {"units": None, "params": None, "swapped": [], "kept": [], "drawn": {}}
     named = {"units": dict(pairing.units), "params": dict(pairing.params)}
-    return named | {"swapped": list(pairing.swapped), "kept": list(pairing.kept)}
+    more = {"swapped": list(pairing.swapped), "kept": list(pairing.kept), "drawn": dict(pairing.drawn)}
+    return named | more

@@ -15,7 +15,7 @@ from isograd.side.batches import keep_batches, read_batches
 from isograd.side.oracle import resynced, write_envelope
 from isograd.side.program import function_of, reseeded
 from isograd.side.telling import structure_of
-from isograd.side.training import Names, Session, make_session, train
+from isograd.side.training import DRAWN, Names, Session, make_session, train
 from isograd.side.trial import explain
 from isograd.structure import Structure
 from isograd.trace import load_arrays, save_arrays
@@ -30,7 +30,7 @@ def batches(job: Mapping[str, Any]) -> None:
 def describe(job: Mapping[str, Any]) -> None:
     """Build the model, tell its structure and its initial values, and what a first step of it calls."""
     session = make_session(job["file"], job["function"])
-    initial = session.state()
+    initial, whole = session.state(), {key: session.framework.array(of) for key, of in session.whole.items()}
     structure = structure_of(session)
     batch = read_batches(Path(job["batches"]))[0]
     first = session.step(0, batch)
@@ -40,12 +40,13 @@ def describe(job: Mapping[str, Any]) -> None:
         name: optimizer.model_copy(update={"slots": slots[name]}) for name, optimizer in structure.optimizers.items()
     }
     told = {"calls": calls, "optimizers": optimizers, "random": _drawn(session, batch, initial, first)}
-    structure = structure.model_copy(update=told | _made_alike(job, structure, initial))
+    structure = structure.model_copy(update=told | _made_alike(job, structure, initial, whole))
+    initial |= {f"{DRAWN}{key}": whole[key] for key in structure.drawn}
     save_arrays({name: np.asarray(value, order="C") for name, value in initial.items()}, Path(job["out"]))
     Path(job["told"]).write_text(structure.model_dump_json(), "utf-8")
 
 
-DRAWN = 1e-3
+MOVED = 1e-3
 """What another seed moves a tensor by, of its largest, is drawn: sums in another order move it by less."""
 
 
@@ -57,19 +58,22 @@ def _drawn(session: Session, batch: Any, initial: Mapping[str, Array], first: Ma
         kind, _, rest = name.partition("/")
         if kind in ("forward", "loss") and name in again and again[name].shape == first[name].shape:
             size = np.abs(first[name]).max(initial=0.0)
-            if np.abs(again[name] - first[name]).max(initial=0.0) > DRAWN * size:
+            if np.abs(again[name] - first[name]).max(initial=0.0) > MOVED * size:
                 return rest.partition(":")[0] or name
     return ""
 
 
-def _made_alike(job: Mapping[str, Any], structure: Structure, initial: Mapping[str, Array]) -> dict[str, Any]:
+def _made_alike(
+    job: Mapping[str, Any], structure: Structure, initial: Mapping[str, Array], whole: Mapping[str, Array]
+) -> dict[str, Any]:
     """Which buffers of a user's own modules another build gives alike, for which other numbers are drawn."""
     own = [f"{unit.name}.{name}" for unit in structure.units if not unit.known for name in unit.buffers]
-    if not own:
+    if not (own or whole):
         return {}
     try:
         with reseeded():
-            again = make_session(job["file"], job["function"]).state()
+            other = make_session(job["file"], job["function"])
+            again, beside = other.state(), {key: other.framework.array(of) for key, of in other.whole.items()}
     except Exception:  # noqa: BLE001  # a model that can be built once only: what is drawn in it is not known
         return {}
 
@@ -77,7 +81,8 @@ def _made_alike(job: Mapping[str, Any], structure: Structure, initial: Mapping[s
         return name in again and np.array_equal(initial[name], again[name], equal_nan=True)
 
     loaded = all(alike(name) for name in initial if name.startswith("weight/"))
-    return {"constants": tuple(key for key in own if alike(f"buffer/{key}")), "loaded": loaded}
+    drawn = tuple(key for key, of in whole.items() if key in beside and not np.array_equal(of, beside[key]))
+    return {"constants": tuple(key for key in own if alike(f"buffer/{key}")), "loaded": loaded, "drawn": drawn}
 
 
 def record(job: Mapping[str, Any]) -> None:
@@ -91,7 +96,7 @@ def record(job: Mapping[str, Any]) -> None:
 
 def names_of(job: Mapping[str, Any]) -> Names:
     """The names that the parent has paired."""
-    return Names(job["units"], job["params"], tuple(job["swapped"]), tuple(job["kept"]), job["rate"])
+    return Names(job["units"], job["params"], tuple(job["swapped"]), tuple(job["kept"]), job["rate"], job["drawn"])
 
 
 def truth(job: Mapping[str, Any]) -> None:

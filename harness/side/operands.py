@@ -12,6 +12,10 @@ LATEST = 40
 """Tensors that can stand in the place of another: so many of its shape, the latest first."""
 
 
+Place = int | str | tuple[int, int]
+"""Where a call is given something: at a place, by a name, or at a place of a list at one."""
+
+
 class Made(Protocol):
     """What calls have made, by their numbers."""
 
@@ -23,31 +27,56 @@ class Given:
     """A call with other tensors for some of its arguments, or with another one added to its result.
 
     Attributes:
-        of: which argument, by its place or its name, and which tensor: a parameter by its key, or what a call has made
+        of: which argument, by its place, and which tensor: a parameter by its key, or what a call has made
             by its number, which is below 0 for what none has made.
         added: whether it is added to the result.
         neighbour: the layer beside its own, of the same parent, whose parameters it has, in every block alike; "" for
             another.
+        role: of a call before it, which is given that tensor too, its number and the place there: what stands there is
+            meant in every turn of a loop, whoever has made it; None for what the call of that number has made.
     """
 
-    of: tuple[tuple[int | str, str | int], ...]
+    of: tuple[tuple[Place, str | int], ...]
     added: bool = False
     neighbour: str = ""
+    role: tuple[int, Place] | None = None
 
     def __call__(self, params: Mapping[str, Any], made: Made, function: Any, args: Any, options: Any) -> Any:
         """The call's result."""
         if self.neighbour:
             keys = {id(tensor): key for key, tensor in params.items()}
             own = {at: keys[id(value)] for at, value in named(args, options) if id(value) in keys}
-            given = {at: params[beside(key, self.neighbour)] for at, key in own.items()}
+            given: dict[Place, Any] = {at: params[beside(key, self.neighbour)] for at, key in own.items()}
         else:
             given = {at: params[name] if isinstance(name, str) else made[name] for at, name in self.of}
         if self.added:
             return function(*args, **options) + next(iter(given.values()))
-        return function(
-            *(given.get(at, value) for at, value in enumerate(args)),
-            **{name: given.get(name, value) for name, value in options.items()},
-        )
+        for at, value in given.items():
+            args = args if isinstance(at, str) else put(args, at, value)
+        return function(*args, **{name: given.get(name, value) for name, value in options.items()})
+
+
+@dataclass(frozen=True)
+class Exchanged:
+    """Two tensors in each other's place, in all that is given them from a call on.
+
+    Attributes:
+        start: the number of that call.
+        pair: the numbers of the calls that have made them.
+    """
+
+    start: int
+    pair: tuple[int, int]
+
+    def __call__(self, made: Made, number: int, function: Any, args: Any, options: Any) -> Any:
+        """A call's result."""
+        if number >= self.start:
+            one, other = (made[of] for of in self.pair)
+            swapped = {id(one): other, id(other): one}
+            for at, value in list(placed(args)):
+                args = put(args, at, swapped.get(id(value), value))
+            options = {name: swapped.get(id(value), value) for name, value in options.items()}
+        return function(*args, **options)
 
 
 @dataclass(frozen=True)
@@ -59,13 +88,82 @@ class Shared:
         change: gives the other tensor, of the one, and of a number where there is one.
     """
 
-    places: Mapping[int, Sequence[int]]
+    places: Mapping[int, Sequence[Place]]
     change: Callable[..., Any]
 
     def __call__(self, number: int, function: Any, args: Any, options: Any, *x: float) -> Any:
         """A call's result."""
-        at = self.places[number]
-        return function(*(self.change(v, *x) if i in at else v for i, v in enumerate(args)), **options)
+        for at in self.places[number]:
+            args = put(args, at, self.change(taken(args, at), *x))
+        return function(*args, **options)
+
+
+@dataclass(frozen=True)
+class Link:
+    """A call in a chain of calls, each of which is given what the one before it has made.
+
+    Attributes:
+        number: of the call.
+        at: which of its arguments comes from the one before; of the first, which one goes through the chain.
+    """
+
+    number: int
+    at: Place
+
+
+@dataclass(frozen=True)
+class Reordered:
+    """Calls of chains in another order.
+
+    Attributes:
+        chains: the links of each, as they follow each other.
+        order: in which order they are done instead, counted from 0.
+    """
+
+    chains: Sequence[Sequence[Link]]
+    order: Sequence[int]
+
+    def begun(self) -> Callable[[int, Any, Any, Any], Any]:
+        """What gives each call's result in one run: nothing is done before the last one of a chain is called."""
+        links = {link.number: (chain, link) for chain in self.chains for link in chain}
+        held = dict[int, tuple[Any, Any, Any]]()
+
+        def of(number: int, function: Any, args: Any, options: Any) -> Any:
+            chain, link = links[number]
+            held[number] = (function, args, options)
+            x = taken(args, link.at)
+            if link is not chain[-1]:
+                return x + 0  # a tensor of its own: a parameter that a unit seemed to give would keep what watches it
+            for place in self.order:
+                function, given, options = held[chain[place].number]
+                x = function(*put(given, chain[place].at, x), **options)
+            return x
+
+        return of
+
+
+def placed(args: Any) -> Iterator[tuple[Place, Any]]:
+    """Arguments by their places, and those in lists of them."""
+    for at, value in enumerate(args):
+        if isinstance(value, (list, tuple)):
+            yield from (((at, i), item) for i, item in enumerate(value))
+        else:
+            yield at, value
+
+
+def taken(args: Any, at: Place) -> Any:
+    """The argument at a place."""
+    return args[at[0]][at[1]] if isinstance(at, tuple) else args[at]
+
+
+def put(args: Any, at: Place, value: Any) -> list[Any]:
+    """Arguments with another one at a place."""
+    given = list(args)
+    if isinstance(at, tuple):
+        within = [value if i == at[1] else item for i, item in enumerate(args[at[0]])]
+        value, at = within if isinstance(args[at[0]], list) else tuple(within), at[0]
+    given[int(at)] = value
+    return given
 
 
 def named(args: Any, options: Any) -> Iterator[tuple[int | str, Any]]:
@@ -76,7 +174,7 @@ def named(args: Any, options: Any) -> Iterator[tuple[int | str, Any]]:
 
 def strangers(framework: Framework, args: Any, known: Collection[int]) -> list[Any]:
     """Tensors among arguments that are not known by their `id`."""
-    return [value for value in args if framework.is_tensor(value) and id(value) not in known]
+    return [value for _, value in placed(args) if framework.is_tensor(value) and id(value) not in known]
 
 
 def beside(key: str, unit: str) -> str:
@@ -111,9 +209,14 @@ class Pool:
             self.kept.append(made)
             self.numbers[id(made)] = number
 
-    def operands(self, args: Any) -> list[tuple[int, Any]]:
+    def sources(self, args: Any) -> list[tuple[Place, int]]:
+        """Which of a call's arguments other calls have made, and which ones."""
+        own = [(at, self.numbers.get(id(value), -1)) for at, value in placed(args) if self.framework.is_tensor(value)]
+        return [(at, number) for at, number in own if number >= 0]
+
+    def operands(self, args: Any) -> list[tuple[Place, Any]]:
         """A call's tensors that are no parameters, by their places; they are kept, so that no `id` comes twice."""
-        found = [(at, value) for at, value in enumerate(args) if self.framework.is_tensor(value)]
+        found = [(at, value) for at, value in placed(args) if self.framework.is_tensor(value)]
         self.kept += [value for _, value in found]
         return [(at, value) for at, value in found if id(value) not in self.params]
 
@@ -130,7 +233,7 @@ class Pool:
             of = {at: f"{unit}.{key.rpartition('.')[2]}" for at, key in own.items()}
             if keys.issuperset(of.values()) and set(of.values()).isdisjoint(own.values()):
                 yield Given(tuple(of.items()))
-        for at, value in enumerate(args):
+        for at, value in placed(args):
             if self.framework.is_tensor(value) and id(value) not in self.params:
                 yield from (Given(((at, number),)) for number in self._alike(value))
         if self.framework.is_tensor(made):

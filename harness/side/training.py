@@ -29,6 +29,10 @@ class Enough(BaseException):  # no Exception: a user's code that catches those i
     """A step is to end here: what was asked for has come."""
 
 
+DRAWN = "drawn/"
+"""What is in an initial state only: whole numbers that a model draws when it is built."""
+
+
 @dataclass(frozen=True)
 class Names:
     """How this side's units and parameters are called on the first side; None: as they are called here.
@@ -38,6 +42,7 @@ class Names:
         params: of parameters and buffers.
         swapped: parameters whose last two axes are the other way round there.
         kept: buffers that stay as this side's code has made them.
+        drawn: of whole numbers that both sides draw, which is which on the first side.
         rate: the parameter, by the first side's name, whose learning rate is told; "" for the first in the alphabet.
     """
 
@@ -46,6 +51,7 @@ class Names:
     swapped: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     rate: str = ""
+    drawn: Mapping[str, str] = field(default_factory=dict)
 
     def unit(self, name: str) -> str | None:
         """A unit's name; None where it has no counterpart."""
@@ -54,6 +60,10 @@ class Names:
     def param(self, key: str) -> str | None:
         """A parameter's, likewise."""
         return key if self.params is None else self.params.get(key)
+
+    def whole(self, key: str) -> str | None:
+        """A drawn buffer's of whole numbers, likewise."""
+        return key if self.params is None else self.drawn.get(key)
 
 
 @dataclass
@@ -95,6 +105,12 @@ class Session:
                 tied[held.key] = first
         self.params, self.tied = params, tied
         self.buffers = {held.key: held for unit in self.units for held in unit.buffers()}
+        self.whole = {
+            f"{path}.{name}": tensor
+            for path, module in self.framework.modules(self.trainee.model)
+            if not type(module).__module__.startswith(f"{self.framework.root}.")
+            for name, tensor in self.framework.whole_numbers(module).items()
+        }
         for unit in self.units:
             self.framework.on_forward(unit.module, self._seen(unit.name))
         self.phases: dict[str, int] = {}  # before which update a quantity came; where there are several optimizers
@@ -161,6 +177,10 @@ class Session:
                     one.part.write(array, value)
         for tensor, array in whole.values():
             self.framework.copy_into(tensor, array)
+        for key, tensor in self.whole.items() if not t else ():
+            drawn = state.get(f"{DRAWN}{self.names.whole(key)}")
+            if drawn is not None and drawn.shape == tuple(tensor.shape):
+                self.framework.copy_into(tensor, drawn)
         self._load_slots(t, state)
         if t in self.memories:
             self.framework.recall(self.trainee, self.memories[t])

@@ -10,7 +10,9 @@ from typing import Any
 
 from isograd.backends.pytorch.alternatives import (
     activations,
+    choices,
     constants,
+    general,
     images,
     linear,
     losses,
@@ -34,6 +36,7 @@ TABLES = (
     linear.TABLE,
     sums.TABLE,
     shapes.TABLE,
+    choices.TABLE,
     masks.TABLE,
     recurrent.TABLE,
     images.TABLE,
@@ -59,6 +62,8 @@ def others(function: Any, args: Args, options: Options) -> Iterator[Other]:
     for table in TABLES:
         yield from _listed(table, name, args, options)
     yield from constants.of_numbers(name, args)
+    yield from general.general(function, args, options)
+    yield from general.of_channels(name, args)
     if name in LEFT_OUT:
         yield Other("left out there", lambda f, a, o: next(v for v in a if isinstance(v, torch.Tensor)) + 0)
     for dtype in ("float32", "float16", "bfloat16"):

@@ -145,7 +145,10 @@ def _of_transposed_convolutions(args: Args, options: Options) -> Iterator[Other]
 
 
 def _of_resizing(args: Args, options: Options) -> Iterator[Other]:
-    for how, corners in (("nearest", None), ("bilinear", False), ("bilinear", True), ("bicubic", False)):
+    for how, corners in (
+        ("nearest", None), ("bilinear", False), ("bilinear", True), ("bicubic", False), ("bicubic", True),
+        ("area", None), ("nearest-exact", None),
+    ):  # fmt: skip
         said = f"{how}{'' if corners is None else f' with align_corners={corners}'} there"
         yield Other(said, with_options(mode=how, align_corners=corners))
     if args[0].dim() == 4:

@@ -8,8 +8,8 @@ from operator import add, invert
 from typing import Any
 
 from isograd.backends.pytorch.alternatives.building import Args, Call, Options, Table, after, given, rolled, transposed
+from isograd.backends.pytorch.alternatives.choices import of_indices
 from isograd.backends.pytorch.alternatives.constants import of_filled
-from isograd.backends.pytorch.alternatives.shapes import of_indices
 from isograd.framework import Other
 
 

@@ -12,13 +12,11 @@ from isograd.backends.pytorch.alternatives.building import (
     Options,
     Table,
     after,
-    argument,
     as_given,
     before,
     given,
     instead,
     interleaved,
-    rolled,
 )
 from isograd.framework import Other
 
@@ -138,26 +136,6 @@ def _joined(axis: int) -> Call:
     return lambda f, a, o: f(a[0], dim=axis).reshape(f(*a, **o).shape)
 
 
-def of_indices(args: Args, options: Options) -> Iterator[Other]:
-    """A place of a sequence, or a range of it."""
-    x, where = args[:2]
-    places = where if isinstance(where, tuple) else (where,)
-    for at, index in enumerate(places):
-        if isinstance(index, int) and at < x.dim():
-            for other in (0, -1, index + 1, index - 1):
-                if other != index and -x.shape[at] <= other < x.shape[at]:
-                    there = tuple(other if i == at else v for i, v in enumerate(places))
-                    yield Other(f"place {other} along axis {at} there, not {index} (-1: the last)", argument(1, there))
-            yield Other(f"the mean over axis {at} there, not place {index} (pooling)", instead(_mean(at)))
-        if isinstance(index, slice) and at < x.dim() and index != slice(None):
-            for by in (1, -1):
-                yield Other(f"the range along axis {at} is shifted by {by} there", before(rolled(-by, at)))
-
-
-def _mean(axis: int) -> Callable[[Any], Any]:
-    return lambda x: x.mean(axis)
-
-
 def _of_repeats(args: Args, options: Options) -> Iterator[Other]:
     """Heads, or samples, that stand for several."""
     words = "repeated as a whole there (tiled: 0 1 0 1), not each for itself (0 0 1 1)"
@@ -192,7 +170,6 @@ TABLE: Table = {
     ("flatten", "reshape", "view", "unflatten"): _of_shapes,
     ("transpose", "permute", "swapaxes", "t"): _of_transposed,
     ("cat", "stack", "concat"): _of_joins,
-    ("__getitem__",): of_indices,
     ("flip",): _of_flips,
     ("repeat_interleave",): _of_repeats,
     ("repeat", "tile"): _of_tiles,

@@ -112,8 +112,6 @@ def _of_means(args: Args, options: Options) -> Iterator[Other]:
     if isinstance(where, (tuple, list)) and 0 not in where and args[0].dim() > len(where):
         yield Other("over axis 0 too there (the whole batch)", _over_samples_too, anywhere=True)
     if isinstance(where, int):
-        for axis in range(args[0].dim()):
-            yield Other(f"over axis {axis} there", _along(axis))
         yield Other("the last place there, in place of all (pooling)", _place(-1))
         yield Other("the first place there, in place of all (pooling)", _place(0))
 
@@ -135,10 +133,6 @@ def _over_samples_too(f: Any, a: Args, o: Options) -> Any:
 def _kept(out: Any, a: Args, o: Options) -> Any:
     """One number, with the axes that the call would have kept."""
     return out.reshape((1,) * a[0].dim()) if given(a, o, "keepdim", 2, False) else out
-
-
-def _along(axis: int) -> Call:
-    return lambda f, a, o: f(a[0], **{**o, "dim": axis})
 
 
 def _place(at: int) -> Call:

@@ -224,7 +224,7 @@ class Noisy(MODE):  # type: ignore[misc] # frameworks come without types
         )
 
     def constant(self, value: Any, name: str) -> Any:
-        """A constant as float32 may hold it, the same each time.
+        """A constant as float32 may hold it, at its farthest, the same each time.
 
         Where it is 1 − another, it may have been that other that was held: 1 − 0.9 is off by u 0.9, and not by u 0.1.
         In float64 it is that other's digits that are few.
@@ -239,7 +239,7 @@ class Noisy(MODE):  # type: ignore[misc] # frameworks come without types
             rest = 1 - value
             if 0 < value < 1 and (rest_is_held or len(repr(rest)) + 4 < len(repr(value))):
                 off = max(off, rest / value)
-            noise = self.scale * Random(f"{self.seed} {value!r}").uniform(-1, 1)
+            noise = self.scale * Random(f"{self.seed} {value!r}").choice((-1, 1))  # of few runs each shows all of it
             moved = value * (1 + unit * off * noise)
             moved = moved if math.isfinite(moved) else value  # a mask of the largest number that there is
             self._moved[value, rest_is_held] = moved
