@@ -235,7 +235,7 @@ def test_what_a_loaded_state_wipes_out_is_found_in_the_free_run() -> None:
     )
     got, expected, off = (float(number) for number in re.findall(numbers, rows.message["free"])[0])
     assert abs(got - expected) == pytest.approx(off, rel=1e-2)
-    assert "a momentum of 0.8999999" in sentence(report)
+    assert "a momentum of 0.9 is present" in sentence(report)
 
 
 def test_weights_that_are_kept_with_fewer_digits_than_they_are_told_do_not_drift() -> None:
