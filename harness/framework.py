@@ -72,6 +72,10 @@ class Trainee:
     given: Any = field(default=None, repr=False)
 
 
+NEAR = 1e-2
+"""Of what a number is here, how near another one is told with more digits."""
+
+
 @dataclass(frozen=True)
 class Other:
     """What a call of a function can have been instead.
@@ -97,7 +101,8 @@ class Other:
 
     def said(self, x: Sequence[float]) -> str:
         """The words, with the numbers that were found."""
-        return self.words.replace("{x}", ", ".join(f"{value:.4g}" for value in x))
+        near = self.here is not None and any(abs(value - self.here) <= NEAR * abs(self.here) for value in x)
+        return self.words.replace("{x}", ", ".join(f"{value:.7g}" if near else f"{value:.4g}" for value in x))
 
 
 class Kinks(ABC):
@@ -132,6 +137,7 @@ class Framework(ABC):
         root: its top-level module.
         rows: its own modules, by class name.
         least: what its softmax gives at least; 0 for no such limit.
+        apart: attributes that every module of its has, of which it takes care itself.
         spelled_in: the file where its fused functions are spelled out; a comment behind a line says which part it is.
     """
 
@@ -139,7 +145,12 @@ class Framework(ABC):
     root: ClassVar[str]
     rows: ClassVar[Mapping[str, Row]]
     least: ClassVar[float] = 0.0
+    apart: frozenset[str] = frozenset()
     spelled_in: ClassVar[str] = ""
+
+    def made(self, thing: Any) -> bool:
+        """Whether a module, a loss or what else is of one of the framework's own classes, and not of a user's."""
+        return type(thing).__module__.startswith(f"{self.root}.")
 
     @abstractmethod
     def owns(self, model: Any) -> bool:
@@ -185,9 +196,10 @@ class Framework(ABC):
     def direct_buffers(self, module: Any) -> dict[str, Any]:
         """The buffers of floats, likewise, that are kept with the model."""
 
-    @abstractmethod
-    def whole_numbers(self, module: Any) -> dict[str, Any]:
-        """The buffers of whole numbers that a module holds itself."""
+    def held_buffers(self, module: Any) -> dict[str, Any]:
+        """All buffers that a module holds itself, as it holds them: what is put there is held; {} of what is none."""
+        held: dict[str, Any] = getattr(module, "_buffers", {})
+        return held
 
     @abstractmethod
     def trained(self, parameter: Any) -> bool:

@@ -88,7 +88,7 @@ class Structure(_Told):
         random: the first unit whose output is another one with another seed, or "loss"; "" where nothing is drawn.
         constants: buffers of a user's own modules that come out alike whatever is drawn, by "unit.buffer".
         loaded: whether the parameters do so too: they come from a file, or are constants.
-        drawn: buffers of whole numbers, of a user's own modules, that do not: a permutation, by "module.buffer".
+        drawn: buffers that no step records, as of whole numbers, that do not: a permutation, by "module.buffer".
     """
 
     framework: str

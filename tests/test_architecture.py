@@ -103,6 +103,7 @@ MAY_NAME = {
     "tests/test_port_kinks.py": "it is about one framework's own operations",
     "tests/test_port_layouts.py": "a gradient's gradient is asked for as a framework has it",
     "tests/test_port_constants.py": "a user's models hold constants as their framework has them",
+    "tests/test_port_memory.py": "a user's models keep things as their framework has them",
     "tests/test_port_noise.py": "it is about one framework's own operations",
     "tests/test_port_options.py": "a port is a program of a framework",
     "tests/test_port_training.py": "a port is a program of a framework",

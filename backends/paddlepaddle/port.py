@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -115,10 +116,10 @@ class PaddleFramework(Framework):
         kept = {name: value for name, value in module._buffers.items() if value is not None and name not in passing}
         return {name: value for name, value in kept.items() if value.is_floating_point()}
 
-    def whole_numbers(self, module: Any) -> dict[str, Any]:
-        """No flags."""
-        kept = {name: value for name, value in module._buffers.items() if value is not None}
-        return {name: value for name, value in kept.items() if "int" in str(value.dtype)}
+    @cached_property
+    def apart(self) -> frozenset[str]:  # type: ignore[override]  # it needs the framework
+        """Those of an empty layer."""
+        return frozenset(vars(paddle.nn.Layer()))
 
     def trained(self, parameter: Any) -> bool:
         """Whether it stops no gradient."""

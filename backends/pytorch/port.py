@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -132,11 +133,10 @@ class TorchFramework(Framework):
         passing = module._non_persistent_buffers_set
         return {name: value for name, value in kept.items() if name not in passing and value.is_floating_point()}
 
-    def whole_numbers(self, module: Any) -> dict[str, Any]:
-        """No flags."""
-        kept = {name: value for name, value in module._buffers.items() if value is not None}
-        kinds = (torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64)
-        return {name: value for name, value in kept.items() if value.dtype in kinds}
+    @cached_property
+    def apart(self) -> frozenset[str]:  # type: ignore[override]  # it needs the framework
+        """Those of an empty module."""
+        return frozenset(vars(torch.nn.Module()))
 
     def trained(self, parameter: Any) -> bool:
         """Whether it requires a gradient."""

@@ -43,7 +43,7 @@ def kept(
 
 
 def drawn(first: Structure, other: Structure) -> dict[str, str]:
-    """Whole numbers that both sides draw: by their names, and the others in their order, where there are as many."""
+    """Buffers that no step records and that both sides draw: by name; others in their order, if there are as many."""
     found = {key: key for key in other.drawn if key in first.drawn}
     left = [[key for key in of.drawn if key not in found] for of in (other, first)]
     return found | (dict(zip(*left, strict=True)) if len(left[0]) == len(left[1]) else {})

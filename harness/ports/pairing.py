@@ -41,7 +41,7 @@ class Pairing:
         missing: of the first side, what has no counterpart.
         extra: of the other side, likewise.
         kept: buffers of the other side that are not taken over from the first: its code makes other ones.
-        drawn: whole numbers that both sides draw, by the other side's names.
+        drawn: buffers that no step records and that both sides draw, by the other side's names.
     """
 
     units: Mapping[str, str] = field(default_factory=dict)

@@ -24,7 +24,12 @@ def other_attribute(origin: Origin, first: str) -> Found | None:
 def other_of_loss(origin: Origin, first: str, solving: bool) -> Found | None:
     """The same of a loss that the user has written: other values that are likely, or one that is solved for."""
     loss = origin.session.trainee.loss
-    if loss is None or not first.startswith("loss") or _is_theirs(origin, loss) or not (numbers := _numbers(loss)):
+    if (
+        loss is None
+        or not first.startswith("loss")
+        or origin.session.framework.made(loss)
+        or not (numbers := _numbers(loss))
+    ):
         return None
     return _first(origin, first, [("loss", type(loss).__name__, [loss], numbers)], (solving,))
 
@@ -64,7 +69,7 @@ def _held(origin: Origin, first: str) -> Iterator[tuple[str, str, list[Any], Num
     """The user's own modules around the first quantity: each alone, and all of its class that hold the same."""
     path = first.partition("/")[2].partition(":")[0].partition("[")[0]
     modules = origin.session.framework.modules(origin.session.trainee.model)
-    own = {name: module for name, module in modules if not _is_theirs(origin, module)}
+    own = {name: module for name, module in modules if not origin.session.framework.made(module)}
     everywhere = first.startswith("loss")
     around = [name for name in own if everywhere or not name or f"{path}.".startswith(f"{name}.")]
     before = [name for name in own if name and name.rpartition(".")[0] in around]
@@ -76,11 +81,6 @@ def _held(origin: Origin, first: str) -> Iterator[tuple[str, str, list[Any], Num
         alike = [m for m in own.values() if type(m) is type(own[name]) and numbers.items() <= vars(m).items()]
         if len(alike) > 1:
             yield f"every {cls}", cls, alike, numbers
-
-
-def _is_theirs(origin: Origin, module: Any) -> bool:
-    """Whether a module is the framework's own."""
-    return type(module).__module__.startswith(f"{origin.session.framework.root}.")
 
 
 def _numbers(module: Any) -> Numbers:

@@ -30,7 +30,8 @@ def batches(job: Mapping[str, Any]) -> None:
 def describe(job: Mapping[str, Any]) -> None:
     """Build the model, tell its structure and its initial values, and what a first step of it calls."""
     session = make_session(job["file"], job["function"])
-    initial, whole = session.state(), {key: session.framework.array(of) for key, of in session.whole.items()}
+    initial, passing = session.state(), _arrays(session)
+    session.load(0, initial)
     structure = structure_of(session)
     batch = read_batches(Path(job["batches"]))[0]
     first = session.step(0, batch)
@@ -40,8 +41,8 @@ def describe(job: Mapping[str, Any]) -> None:
         name: optimizer.model_copy(update={"slots": slots[name]}) for name, optimizer in structure.optimizers.items()
     }
     told = {"calls": calls, "optimizers": optimizers, "random": _drawn(session, batch, initial, first)}
-    structure = structure.model_copy(update=told | _made_alike(job, structure, initial, whole))
-    initial |= {f"{DRAWN}{key}": whole[key] for key in structure.drawn}
+    structure = structure.model_copy(update=told | _made_alike(job, structure, initial, passing))
+    initial |= {f"{DRAWN}{key}": passing[key] for key in structure.drawn}
     save_arrays({name: np.asarray(value, order="C") for name, value in initial.items()}, Path(job["out"]))
     Path(job["told"]).write_text(structure.model_dump_json(), "utf-8")
 
@@ -63,17 +64,22 @@ def _drawn(session: Session, batch: Any, initial: Mapping[str, Array], first: Ma
     return ""
 
 
+def _arrays(session: Session) -> dict[str, Array]:
+    """Buffers that no step records."""
+    return {key: session.framework.array(tensor) for key, tensor in session.passing().items()}
+
+
 def _made_alike(
-    job: Mapping[str, Any], structure: Structure, initial: Mapping[str, Array], whole: Mapping[str, Array]
+    job: Mapping[str, Any], structure: Structure, initial: Mapping[str, Array], passing: Mapping[str, Array]
 ) -> dict[str, Any]:
     """Which buffers of a user's own modules another build gives alike, for which other numbers are drawn."""
     own = [f"{unit.name}.{name}" for unit in structure.units if not unit.known for name in unit.buffers]
-    if not (own or whole):
+    if not (own or passing):
         return {}
     try:
         with reseeded():
             other = make_session(job["file"], job["function"])
-            again, beside = other.state(), {key: other.framework.array(of) for key, of in other.whole.items()}
+            again, beside = other.state(), _arrays(other)
     except Exception:  # noqa: BLE001  # a model that can be built once only: what is drawn in it is not known
         return {}
 
@@ -81,7 +87,7 @@ def _made_alike(
         return name in again and np.array_equal(initial[name], again[name], equal_nan=True)
 
     loaded = all(alike(name) for name in initial if name.startswith("weight/"))
-    drawn = tuple(key for key, of in whole.items() if key in beside and not np.array_equal(of, beside[key]))
+    drawn = tuple(key for key, of in passing.items() if key in beside and not np.array_equal(of, beside[key]))
     return {"constants": tuple(key for key in own if alike(f"buffer/{key}")), "loaded": loaded, "drawn": drawn}
 
 

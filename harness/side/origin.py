@@ -12,6 +12,7 @@ import numpy as np
 from isograd.inputs import Array
 from isograd.patched import patched
 from isograd.side.changes import CHANGES, OF_UPDATES, Change
+from isograd.side.memory import PutBack
 from isograd.side.solving import nearest
 from isograd.side.training import Enough, Session
 
@@ -38,6 +39,7 @@ class Origin:
         previous: the state before the step before, and its batch: changes of updates act in that one too, and so in
             what is kept from it.
         roles: units that do what others do.
+        kept: what puts back what modules keep beside the state, as it was before that step and the one before.
     """
 
     session: Session
@@ -49,18 +51,21 @@ class Origin:
     right: Mapping[str, Array] = field(default_factory=dict)
     previous: tuple[Mapping[str, Array], tuple[Any, Any]] | None = None
     roles: Mapping[str, str] = field(default_factory=dict)
+    kept: Mapping[int, PutBack] = field(default_factory=dict)
 
     def step(self, changes: Sequence[Change]) -> dict[str, Array]:
         """The step's quantities, with changes."""
         batch = self.batch
         self.session.framework.recall(self.session.trainee, self.session.memories[self.t])
+        twice = self.previous is not None and any(change["do"] in OF_UPDATES for change in changes)
+        self.kept[self.t - twice]()
         with ExitStack() as stack:
             for change in changes:
                 batch = stack.enter_context(CHANGES[change["do"]](self, change, batch)) or batch
-            if self.previous is not None and any(change["do"] in OF_UPDATES for change in changes):
-                self.session.load(self.t - 1, self.previous[0])
+            if twice and self.previous is not None:
+                self.session.take(self.t - 1, self.previous[0])
                 self.session.step(self.t - 1, self.previous[1])
-            self.session.load(self.t, self.state)
+            self.session.take(self.t, self.state)
             seen = self.session.step(self.t, batch)
             return {self.role(name): value for name, value in seen.items()} if self.roles else seen
 

@@ -14,6 +14,7 @@ import numpy as np
 from isograd.framework import Framework, Trainee, as_floats, called
 from isograd.inputs import Array
 from isograd.patched import patched
+from isograd.side.memory import PutBack, remembered
 from isograd.side.program import PortError, building, framework_of, function_of, trainee_of
 from isograd.side.units import Held, units_of
 from isograd.structure import Call
@@ -30,7 +31,7 @@ class Enough(BaseException):  # no Exception: a user's code that catches those i
 
 
 DRAWN = "drawn/"
-"""What is in an initial state only: whole numbers that a model draws when it is built."""
+"""What is in an initial state only: what a model draws when it is built and no step records, as whole numbers."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Names:
         params: of parameters and buffers.
         swapped: parameters whose last two axes are the other way round there.
         kept: buffers that stay as this side's code has made them.
-        drawn: of whole numbers that both sides draw, which is which on the first side.
+        drawn: of buffers that are not recorded and that both sides draw, which is which on the first side.
         rate: the parameter, by the first side's name, whose learning rate is told; "" for the first in the alphabet.
     """
 
@@ -61,8 +62,8 @@ class Names:
         """A parameter's, likewise."""
         return key if self.params is None else self.params.get(key)
 
-    def whole(self, key: str) -> str | None:
-        """A drawn buffer's of whole numbers, likewise."""
+    def passing(self, key: str) -> str | None:
+        """A drawn buffer's that is not recorded, likewise."""
         return key if self.params is None else self.drawn.get(key)
 
 
@@ -104,13 +105,7 @@ class Session:
             else:
                 tied[held.key] = first
         self.params, self.tied = params, tied
-        self.buffers = {held.key: held for unit in self.units for held in unit.buffers()}
-        self.whole = {
-            f"{path}.{name}": tensor
-            for path, module in self.framework.modules(self.trainee.model)
-            if not type(module).__module__.startswith(f"{self.framework.root}.")
-            for name, tensor in self.framework.whole_numbers(module).items()
-        }
+        self.begins: PutBack | None = None  # what modules keep beside the state, as the first run began
         for unit in self.units:
             self.framework.on_forward(unit.module, self._seen(unit.name))
         self.phases: dict[str, int] = {}  # before which update a quantity came; where there are several optimizers
@@ -166,8 +161,36 @@ class Session:
 
     # ------------------------------------------------------------ state
 
+    @property
+    def buffers(self) -> dict[str, Held]:
+        """Buffers that are recorded, as their modules hold them now: a step may have put others there."""
+        return {held.key: held for unit in self.units for held in unit.buffers()}
+
+    def passing(self) -> dict[str, Any]:
+        """Buffers of a user's own modules that are not recorded: whole numbers, flags, what no file keeps."""
+        return {
+            f"{path}.{name}": tensor
+            for path, module in self.framework.modules(self.trainee.model)
+            if not self.framework.made(module)
+            for name, tensor in self.framework.held_buffers(module).items()
+            if tensor is not None and name not in self.framework.direct_buffers(module)
+        }
+
+    def begin(self) -> None:
+        """What modules keep beside the state is as when the first run began."""
+        if self.begins is None:
+            self.begins = remembered(self.framework, self.trainee)
+        else:
+            self.begins()
+
     def load(self, t: int, state: Mapping[str, Array]) -> None:
-        """Take a state over, by the first side's names; what it does not name stays."""
+        """Take a state over, by the first side's names; what it does not name stays, but for a run's beginning."""
+        if not t:
+            self.begin()
+        self.take(t, state)
+
+    def take(self, t: int, state: Mapping[str, Array]) -> None:
+        """The same of what is recorded alone."""
         whole: dict[int, tuple[Any, Array]] = {}
         for kind, held in (("weight", self.params), ("buffer", self.buffers)):
             for key, one in held.items():
@@ -177,8 +200,8 @@ class Session:
                     one.part.write(array, value)
         for tensor, array in whole.values():
             self.framework.copy_into(tensor, array)
-        for key, tensor in self.whole.items() if not t else ():
-            drawn = state.get(f"{DRAWN}{self.names.whole(key)}")
+        for key, tensor in self.passing().items() if not t else ():
+            drawn = state.get(f"{DRAWN}{self.names.passing(key)}")
             if drawn is not None and drawn.shape == tuple(tensor.shape):
                 self.framework.copy_into(tensor, drawn)
         self._load_slots(t, state)

@@ -14,6 +14,7 @@ from isograd.side.attributes import other_attribute, other_of_loss
 from isograd.side.batches import read_batches
 from isograd.side.calls import call_of_loss, other_call
 from isograd.side.changes import Change
+from isograd.side.memory import PutBack, remembered
 from isograd.side.origin import Found, Origin
 from isograd.side.training import Names, Session, at_step, make_session
 from isograd.trace import load_arrays
@@ -40,15 +41,18 @@ OF_OWN_LOSS = (
 def _explain(session: Session, job: Mapping[str, Any]) -> None:
     t, first = job["t"], job["first"]
     batches, initial = read_batches(Path(job["batches"])), load_arrays(Path(job["initial"]))[0]
-    session.load(0, initial)
-    for at in range(t):  # schedules stand where they stood
-        session.step(at, batches[at])
     states = read_columns(Path(job["states"])) or {}
     before = [initial, *(at_step(states, at) for at in range(1, t + 1))]
+    kept = dict[int, PutBack]()
+    for at in range(t + 1):  # schedules stand where they stood, and what modules keep is what they kept
+        session.load(at, before[at])
+        kept[at] = remembered(session.framework, session.trainee)
+        if at < t:
+            session.step(at, batches[at])
     target, bounds = (load_arrays(Path(job[name]))[0] for name in ("target", "bounds"))
     ordered = {name: bounds[name] for name in job["order"] if name in bounds}
     previous = (before[t - 1], batches[t - 1]) if t else None
-    origin = Origin(session, t, before[t], batches[t], target, ordered, previous=previous)
+    origin = Origin(session, t, before[t], batches[t], target, ordered, previous=previous, kept=kept)
     session.memories[t] = session.framework.remember(session.trainee)
     origin.right = origin.step(())
     told: list[dict[str, Any]] = []

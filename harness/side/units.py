@@ -41,7 +41,7 @@ class Own:
     @property
     def known(self) -> bool:
         """Whether it is the framework's own, and not a user's class."""
-        return self.row is not None or type(self.module).__module__.startswith(f"{self.framework.root}.")
+        return self.row is not None or self.framework.made(self.module)
 
     @property
     def kind(self) -> str:
