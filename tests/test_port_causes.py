@@ -12,7 +12,7 @@ import pytest
 
 from isograd.ports.checking import check
 from isograd.report.ports import Checked
-from isograd.side.operands import Pool
+from isograd.side.operands import Arguments, Pool
 from isograd.side.program import frameworks
 
 torch = pytest.importorskip("torch")
@@ -95,19 +95,31 @@ def test_a_call_with_the_parameters_of_the_layer_beside_its_own() -> None:
         next(of for of in frameworks() if of.root == "torch"),
         {id(one): "block.norm1.weight", id(two): "block.norm2.weight"},
     )
-    (beside, _) = pool.instead((x, (4,)), {"weight": two}, None)
-    made = beside(params, {}, F.layer_norm, (x, (4,)), {"weight": two})
+    given = Arguments((x, (4,)), {"weight": two})
+    (beside, _) = pool.instead(given, None)
+    made = beside(params, {}, F.layer_norm, given)
     torch.testing.assert_close(made, F.layer_norm(x, (4,), one))
 
 
 def test_what_no_call_has_made_can_stand_in_the_place_of_what_one_has() -> None:
     pool = Pool(next(of for of in frameworks() if of.root == "torch"), {})
     samples, other = drawn(2, 4), drawn(2, 4)
-    pool.meet((samples,))
+    pool.meet(Arguments((samples,), {}))
     pool.keep(0, other)
-    (given,) = pool.instead((other,), {}, None)
+    (given,) = pool.instead(Arguments((other,), {}), None)
     assert given.of == ((0, -1),)
-    torch.testing.assert_close(given({}, {-1: samples}, torch.exp, (other,), {}), samples.exp())
+    torch.testing.assert_close(given({}, {-1: samples}, torch.exp, Arguments((other,), {})), samples.exp())
+
+
+def test_what_a_call_is_given_is_put_by_place_by_name_and_in_lists() -> None:
+    given = Arguments((1, [2, 3], (4, 5)), {"six": 6})
+    places = dict(given.placed())
+    assert places == {0: 1, (1, 0): 2, (1, 1): 3, (2, 0): 4, (2, 1): 5, "six": 6}
+    for at, value in places.items():
+        assert given.taken(at) == value
+        assert given.put(at, 0).taken(at) == 0
+    assert given.put((2, 1), 0).args == [1, [2, 3], (4, 0)]
+    assert given.put("six", 0).of(lambda *args, **options: (args, options)) == ((1, [2, 3], (4, 5)), {"six": 0})
 
 
 # ---------------------------------------------------------------- what was done in a user's code

@@ -79,9 +79,9 @@ def _stacked(
 
     Of several axes that can be it the one along which the numbers are nearest.
     """
-    whole, each = (truth[here[0]], [columns[of] for of in there]) if len(here) == 1 else (
-        columns[there[0]], [truth[of] for of in here]
-    )  # fmt: skip
+    in_one_here = len(here) == 1
+    whole = truth[here[0]] if in_one_here else columns[there[0]]
+    each = [columns[of] for of in there] if in_one_here else [truth[of] for of in here]
     axes = [
         axis
         for axis in range(1, whole.ndim)
@@ -91,7 +91,7 @@ def _stacked(
     if not axes:
         return {}
     axis = min(axes, key=lambda axis: _off(np.stack(each, axis), whole))
-    if len(here) == 1:
+    if in_one_here:
         return {here[0]: np.stack(each, axis)}
     return {name: whole.take(at, axis) for at, name in enumerate(here)}
 

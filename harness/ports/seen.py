@@ -17,7 +17,7 @@ FIT = 1e-4
 def seen(guilty: Guilty) -> Iterator[str]:
     """What can be read off the numbers of the step, without another run."""
     outside = guilty.outside()
-    if not outside:  # what is wrong, as a number that is none, is no size
+    if not outside:  # red by a known definition alone, which the other side does not have after all
         return
     yield from _schedule(guilty)
     if guilty.kind in ("forward", "loss", "backward"):

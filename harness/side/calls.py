@@ -15,7 +15,7 @@ from typing import Any
 from isograd.framework import Other
 from isograd.side.changes import Change
 from isograd.side.listed import Call, listed_calls, regions_of
-from isograd.side.operands import Exchanged, Given, Place, Reordered, Shared, strangers, taken
+from isograd.side.operands import Arguments, Exchanged, Given, Place, Reordered, Shared, strangers
 from isograd.side.origin import Found, Origin, better
 from isograd.side.ways import IN_ORDER, OF_LOSS, ONCE, SHARES, Ways, plain, reordered
 
@@ -32,7 +32,7 @@ SMALL, SAME = 128, 1e-6
 def call_of_loss(origin: Origin, first: str) -> Found | None:
     """The same within a loss that the user has written, of what needs no number, and only if it gives everything."""
     loss = origin.session.trainee.loss
-    theirs = loss is None or type(loss).__module__.startswith(f"{origin.session.framework.root}.")
+    theirs = loss is None or origin.session.framework.made(loss)
     if theirs or not first.startswith("loss"):
         return None
     found = other_call(origin, first, ((0, (plain,)),))
@@ -107,13 +107,13 @@ class _Shifted:
     """What calls have made, by the numbers of those that stood so before the first of some alike ones."""
 
     made: Mapping[int, Any]
-    given: Mapping[int, Any]
+    given: Mapping[int, Arguments]
     by: int
     role: tuple[int, Place] | None
 
     def __getitem__(self, number: int) -> Any:
         if self.role is not None:
-            return taken(self.given[self.role[0] + self.by], self.role[1])
+            return self.given[self.role[0] + self.by].taken(self.role[1])
         return self.made[number if number < 0 else number + self.by]
 
 
@@ -130,36 +130,36 @@ def _fitted(
 
 def _instead(origin: Origin, numbers: Sequence[int], other: Other, *x: float) -> Callable[..., Any]:
     """What gives each call's result, where some of them are another, perhaps with numbers."""
-    made, given = dict[int, Any](), dict[int, Any]()
+    made, given = dict[int, Any](), dict[int, Arguments]()
     params = {key: held.tensor for key, held in origin.session.params.items()}
     known = {id(tensor) for tensor in params.values()}
     reordered = other.call.begun() if isinstance(other.call, Reordered) else None
 
-    def of(number: int, function: Any, args: Any, options: Any) -> Any:
-        if isinstance(other.call, (Given, Exchanged)):
-            for value in strangers(origin.session.framework, args, known):
-                made[-1 - sum(number < 0 for number in made)] = value
-                known.add(id(value))
-            given[number] = args
+    def result(number: int, function: Any, args: Any, options: Any) -> Any:
         if number not in numbers:
-            out = function(*args, **options)
-        elif reordered is not None:
-            out = reordered(number, function, args, options)
-        elif isinstance(other.call, Shared):
-            out = other.call(number, function, args, options, *x)
-        elif isinstance(other.call, Exchanged):
-            out = other.call(made, number, function, args, options)
-        elif isinstance(other.call, Given):
+            return function(*args, **options)
+        if reordered is not None:
+            return reordered(number, function, Arguments(args, options))
+        if isinstance(other.call, Shared):
+            return other.call(number, function, Arguments(args, options), *x)
+        if isinstance(other.call, Exchanged):
+            return other.call(made, number, function, given[number])
+        if isinstance(other.call, Given):
             shifted = _Shifted(made, given, number - numbers[0], other.call.role)
-            out = other.call(params, shifted, function, args, options)
-        else:
-            out = other.call(function, args, options, *x)
-        if isinstance(other.call, (Given, Exchanged)):
-            made[number] = out
-            known.add(id(out))
-        return out
+            return other.call(params, shifted, function, given[number])
+        return other.call(function, args, options, *x)
 
-    return of
+    def followed(number: int, function: Any, args: Any, options: Any) -> Any:
+        """The same, where other tensors of the step have to be known."""
+        given[number] = Arguments(args, options)
+        for value in strangers(origin.session.framework, given[number], known):
+            made[-1 - sum(number < 0 for number in made)] = value
+            known.add(id(value))
+        made[number] = result(number, function, args, options)
+        known.add(id(made[number]))
+        return made[number]
+
+    return followed if isinstance(other.call, (Given, Exchanged)) else result
 
 
 def _where(call: Call, first: str, spelled_in: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from isograd.framework import Framework, Other
-from isograd.side.operands import Given, Place, Pool, placed
+from isograd.side.operands import Arguments, Given, Place, Pool
 from isograd.side.origin import Origin
 
 
@@ -50,7 +50,6 @@ class Call:
         operands: the tensors that it is given, each by its place and what it is told from others by.
         shared: what each of these can have been, if other calls are given it too.
         sources: which of its arguments other calls have made, and their numbers.
-        named: the numbers of those that have made what it is given by name.
         through: by which of its arguments something can go through it: those that are no parameters, if there are any.
     """
 
@@ -63,7 +62,6 @@ class Call:
     operands: list[tuple[Place, int]] = field(default_factory=list)
     shared: dict[int, list[Other]] = field(default_factory=dict)
     sources: list[tuple[Place, int]] = field(default_factory=list)
-    named: list[int] = field(default_factory=list)
     through: list[Place] = field(default_factory=list)
 
 
@@ -77,20 +75,20 @@ def listed_calls(origin: Origin, first: str, in_parts: bool) -> list[Call]:
         last = next(reversed(session.forward), "")
         call = Call(number, getattr(function, "__name__", str(function)), last, site_of(session.framework))
         listed.append(call)
-        pool.meet(args)
-        call.sources = pool.sources(args)
-        call.named = [number for _, number in pool.sources(tuple(options.values()))]
-        tensors = [at for at, value in placed(args) if session.framework.is_tensor(value)]
-        call.through = [at for at, _ in pool.operands(args)] or tensors
+        given = Arguments(args, options)
+        pool.meet(given)
+        call.sources, operands = pool.sources(given), pool.operands(given)
+        tensors = [at for at, value in given.placed() if session.framework.is_tensor(value)]
+        call.through = [at for at, _ in operands] or tensors
         made = function(*args, **options)
         if backward:
             call.others = _as_far(session.framework.cut(function, args, options))
-            call.given = [given for given in pool.instead(args, options, None) if given.neighbour]
+            call.given = [other for other in pool.instead(given, None) if other.neighbour]
         else:
             call.others = _as_far(session.framework.others(function, args, options))
-            call.given = list(pool.instead(args, options, made))
-            call.operands = [(at, id(value)) for at, value in pool.operands(args)]
-            call.shared = {id(value): list(session.framework.shared(value)) for _, value in pool.operands(args)}
+            call.given = list(pool.instead(given, made))
+            call.operands = [(at, id(value)) for at, value in operands]
+            call.shared = {id(value): list(session.framework.shared(value)) for _, value in operands}
         pool.keep(number, made)
         return made
 

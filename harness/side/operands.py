@@ -16,6 +16,49 @@ Place = int | str | tuple[int, int]
 """Where a call is given something: at a place, by a name, or at a place of a list at one."""
 
 
+@dataclass(frozen=True)
+class Arguments:
+    """What a call is given.
+
+    Attributes:
+        args: by places.
+        options: by names.
+    """
+
+    args: Sequence[Any]
+    options: Mapping[str, Any]
+
+    def placed(self) -> Iterator[tuple[Place, Any]]:
+        """Everything by its place, also what is in lists."""
+        for at, value in enumerate(self.args):
+            if isinstance(value, (list, tuple)):
+                yield from (((at, i), item) for i, item in enumerate(value))
+            else:
+                yield at, value
+        yield from self.options.items()
+
+    def taken(self, at: Place) -> Any:
+        """What stands at a place."""
+        if isinstance(at, str):
+            return self.options[at]
+        return self.args[at[0]][at[1]] if isinstance(at, tuple) else self.args[at]
+
+    def put(self, at: Place, value: Any) -> Arguments:
+        """With something else at a place."""
+        if isinstance(at, str):
+            return Arguments(self.args, {**self.options, at: value})
+        given = list(self.args)
+        if isinstance(at, tuple):
+            whole, at, inner = self.args[at[0]], *at
+            value = type(whole)([value if i == inner else item for i, item in enumerate(whole)])
+        given[at] = value
+        return Arguments(given, self.options)
+
+    def of(self, function: Callable[..., Any]) -> Any:
+        """What a function gives for it."""
+        return function(*self.args, **self.options)
+
+
 class Made(Protocol):
     """What calls have made, by their numbers."""
 
@@ -41,19 +84,19 @@ class Given:
     neighbour: str = ""
     role: tuple[int, Place] | None = None
 
-    def __call__(self, params: Mapping[str, Any], made: Made, function: Any, args: Any, options: Any) -> Any:
+    def __call__(self, params: Mapping[str, Any], made: Made, function: Any, given: Arguments) -> Any:
         """The call's result."""
         if self.neighbour:
             keys = {id(tensor): key for key, tensor in params.items()}
-            own = {at: keys[id(value)] for at, value in named(args, options) if id(value) in keys}
-            given: dict[Place, Any] = {at: params[beside(key, self.neighbour)] for at, key in own.items()}
+            own = {at: keys[id(value)] for at, value in given.placed() if id(value) in keys}
+            others = {at: params[beside(key, self.neighbour)] for at, key in own.items()}
         else:
-            given = {at: params[name] if isinstance(name, str) else made[name] for at, name in self.of}
+            others = {at: params[name] if isinstance(name, str) else made[name] for at, name in self.of}
         if self.added:
-            return function(*args, **options) + next(iter(given.values()))
-        for at, value in given.items():
-            args = args if isinstance(at, str) else put(args, at, value)
-        return function(*args, **{name: given.get(name, value) for name, value in options.items()})
+            return given.of(function) + next(iter(others.values()))
+        for at, value in others.items():
+            given = given.put(at, value)
+        return given.of(function)
 
 
 @dataclass(frozen=True)
@@ -68,15 +111,14 @@ class Exchanged:
     start: int
     pair: tuple[int, int]
 
-    def __call__(self, made: Made, number: int, function: Any, args: Any, options: Any) -> Any:
+    def __call__(self, made: Made, number: int, function: Any, given: Arguments) -> Any:
         """A call's result."""
         if number >= self.start:
             one, other = (made[of] for of in self.pair)
             swapped = {id(one): other, id(other): one}
-            for at, value in list(placed(args)):
-                args = put(args, at, swapped.get(id(value), value))
-            options = {name: swapped.get(id(value), value) for name, value in options.items()}
-        return function(*args, **options)
+            for at, value in [*given.placed()]:
+                given = given.put(at, swapped[id(value)]) if id(value) in swapped else given
+        return given.of(function)
 
 
 @dataclass(frozen=True)
@@ -91,11 +133,11 @@ class Shared:
     places: Mapping[int, Sequence[Place]]
     change: Callable[..., Any]
 
-    def __call__(self, number: int, function: Any, args: Any, options: Any, *x: float) -> Any:
+    def __call__(self, number: int, function: Any, given: Arguments, *x: float) -> Any:
         """A call's result."""
         for at in self.places[number]:
-            args = put(args, at, self.change(taken(args, at), *x))
-        return function(*args, **options)
+            given = given.put(at, self.change(given.taken(at), *x))
+        return given.of(function)
 
 
 @dataclass(frozen=True)
@@ -123,58 +165,28 @@ class Reordered:
     chains: Sequence[Sequence[Link]]
     order: Sequence[int]
 
-    def begun(self) -> Callable[[int, Any, Any, Any], Any]:
+    def begun(self) -> Callable[[int, Any, Arguments], Any]:
         """What gives each call's result in one run: nothing is done before the last one of a chain is called."""
         links = {link.number: (chain, link) for chain in self.chains for link in chain}
-        held = dict[int, tuple[Any, Any, Any]]()
+        held = dict[int, tuple[Any, Arguments]]()
 
-        def of(number: int, function: Any, args: Any, options: Any) -> Any:
+        def of(number: int, function: Any, given: Arguments) -> Any:
             chain, link = links[number]
-            held[number] = (function, args, options)
-            x = taken(args, link.at)
+            held[number] = (function, given)
+            x = given.taken(link.at)
             if link is not chain[-1]:
                 return x + 0  # a tensor of its own: a parameter that a unit seemed to give would keep what watches it
             for place in self.order:
-                function, given, options = held[chain[place].number]
-                x = function(*put(given, chain[place].at, x), **options)
+                function, given = held[chain[place].number]
+                x = given.put(chain[place].at, x).of(function)
             return x
 
         return of
 
 
-def placed(args: Any) -> Iterator[tuple[Place, Any]]:
-    """Arguments by their places, and those in lists of them."""
-    for at, value in enumerate(args):
-        if isinstance(value, (list, tuple)):
-            yield from (((at, i), item) for i, item in enumerate(value))
-        else:
-            yield at, value
-
-
-def taken(args: Any, at: Place) -> Any:
-    """The argument at a place."""
-    return args[at[0]][at[1]] if isinstance(at, tuple) else args[at]
-
-
-def put(args: Any, at: Place, value: Any) -> list[Any]:
-    """Arguments with another one at a place."""
-    given = list(args)
-    if isinstance(at, tuple):
-        within = [value if i == at[1] else item for i, item in enumerate(args[at[0]])]
-        value, at = within if isinstance(args[at[0]], list) else tuple(within), at[0]
-    given[int(at)] = value
-    return given
-
-
-def named(args: Any, options: Any) -> Iterator[tuple[int | str, Any]]:
-    """Arguments by their places, and options by their names."""
-    yield from enumerate(args)
-    yield from options.items()
-
-
-def strangers(framework: Framework, args: Any, known: Collection[int]) -> list[Any]:
-    """Tensors among arguments that are not known by their `id`."""
-    return [value for _, value in placed(args) if framework.is_tensor(value) and id(value) not in known]
+def strangers(framework: Framework, given: Arguments, known: Collection[int]) -> list[Any]:
+    """Tensors that a call is given and that are not known by their `id`."""
+    return [value for _, value in given.placed() if framework.is_tensor(value) and id(value) not in known]
 
 
 def beside(key: str, unit: str) -> str:
@@ -194,9 +206,9 @@ class Pool:
     kept: list[Any] = field(default_factory=list)  # so that no `id` comes twice
     numbers: dict[int, int] = field(default_factory=dict)
 
-    def meet(self, args: Any) -> None:
+    def meet(self, given: Arguments) -> None:
         """What a call is given that no call has made, as the samples: numbered from −1 down, as it comes."""
-        for value in strangers(self.framework, args, (*self.params, *self.numbers)):
+        for value in strangers(self.framework, given, (*self.params, *self.numbers)):
             number = -1 - sum(known < 0 for known in self.made)
             self.made[number] = tuple(value.shape)
             self.numbers[id(value)] = number
@@ -209,20 +221,20 @@ class Pool:
             self.kept.append(made)
             self.numbers[id(made)] = number
 
-    def sources(self, args: Any) -> list[tuple[Place, int]]:
+    def sources(self, given: Arguments) -> list[tuple[Place, int]]:
         """Which of a call's arguments other calls have made, and which ones."""
-        own = [(at, self.numbers.get(id(value), -1)) for at, value in placed(args) if self.framework.is_tensor(value)]
+        own = [(at, self.numbers.get(id(of), -1)) for at, of in given.placed() if self.framework.is_tensor(of)]
         return [(at, number) for at, number in own if number >= 0]
 
-    def operands(self, args: Any) -> list[tuple[Place, Any]]:
+    def operands(self, given: Arguments) -> list[tuple[Place, Any]]:
         """A call's tensors that are no parameters, by their places; they are kept, so that no `id` comes twice."""
-        found = [(at, value) for at, value in placed(args) if self.framework.is_tensor(value)]
+        found = [(at, value) for at, value in given.placed() if self.framework.is_tensor(value)]
         self.kept += [value for _, value in found]
         return [(at, value) for at, value in found if id(value) not in self.params]
 
-    def instead(self, args: Any, options: Any, made: Any) -> Iterator[Given]:
-        """A call with other tensors, given its arguments, its options and its result."""
-        own = {at: self.params[id(value)] for at, value in named(args, options) if id(value) in self.params}
+    def instead(self, given: Arguments, made: Any) -> Iterator[Given]:
+        """A call with other tensors, of what it is given and of its result."""
+        own = {at: self.params[id(value)] for at, value in given.placed() if id(value) in self.params}
         units = dict.fromkeys(key.rpartition(".")[0] for key in self.params.values())
         keys = set(self.params.values())
         for neighbour in dict.fromkeys(unit.rpartition(".")[2] for unit in units) if own else ():
@@ -233,7 +245,7 @@ class Pool:
             of = {at: f"{unit}.{key.rpartition('.')[2]}" for at, key in own.items()}
             if keys.issuperset(of.values()) and set(of.values()).isdisjoint(own.values()):
                 yield Given(tuple(of.items()))
-        for at, value in placed(args):
+        for at, value in given.placed():
             if self.framework.is_tensor(value) and id(value) not in self.params:
                 yield from (Given(((at, number),)) for number in self._alike(value))
         if self.framework.is_tensor(made):

@@ -43,13 +43,16 @@ def _others_of(calls: Sequence[Call], region: Sequence[Call], solved: bool) -> T
     done: set[tuple[str, int, tuple[int, ...]]] = set()
     known = {call.number: {other.words for other in call.others} for call in calls}
 
-    forms = _forms(calls)
+    forms, written = _forms(calls), dict[tuple[Any, ...], list[int]]()
+
+    def inside(call: Call) -> tuple[Any, ...]:  # of the user's own functions those that are written alike
+        return (call.name, call.site.file, call.site.within or (call.site.function, forms[call.number]))
+
+    for call in calls:
+        written.setdefault(inside(call), []).append(call.number)
 
     def function(call: Call) -> list[int]:
-        def inside(one: Call) -> tuple[Any, ...]:  # of the user's own functions those that are written alike
-            return (one.name, one.site.file, one.site.within or (one.site.function, forms[one.number]))
-
-        return [one.number for one in calls if inside(one) == inside(call)]
+        return written[inside(call)]
 
     def alone(call: Call) -> list[int]:
         if not call.site.parts:
@@ -149,7 +152,7 @@ def reordered(calls: Sequence[Call], region: Sequence[Call]) -> Tried:
     Only where nothing else is given what the first ones have made: it would have to be another then.
     """
     of = {call.number: call for call in calls}
-    users = Counter(number for call in calls for number in (*(n for _, n in call.sources), *call.named))
+    users = Counter(number for call in calls for _, number in call.sources)
     inside = {call.number for call in region}
     alike: dict[tuple[Any, ...], list[list[Link]]] = {}
     for chain in (chain for call in calls for chain in _chains(of, users, call)):
