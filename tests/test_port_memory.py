@@ -123,7 +123,9 @@ def test_things_of_every_kind_are_put_back() -> None:
 
 
 def test_what_nobody_can_put_back_is_left_alone() -> None:
-    for thing in (object(), [object()], open, {"a": lambda: 0}):
+    itself: list[object] = []
+    itself.append(itself)
+    for thing in (object(), [object()], open, {"a": lambda: 0}, itself):
         assert saved(FRAMEWORK, thing) is None
 
 

@@ -128,8 +128,9 @@ class TorchFramework(Framework):
         return {name: value for name, value in module._parameters.items() if value is not None}
 
     def direct_buffers(self, module: Any) -> dict[str, Any]:
-        """Those that are saved with it."""
-        kept = {name: value for name, value in module._buffers.items() if value is not None}
+        """Those that are saved with it, and are no sparse ones."""
+        held = {name: value for name, value in module._buffers.items() if value is not None}
+        kept = {name: value for name, value in held.items() if value.layout == torch.strided}
         passing = module._non_persistent_buffers_set
         return {name: value for name, value in kept.items() if name not in passing and value.is_floating_point()}
 

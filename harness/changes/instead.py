@@ -70,6 +70,11 @@ def beside(values: Array, like: Any) -> Any:
     return like.a.array(values) if isinstance(like, Marked) else values.astype(like.dtype, copy=False)
 
 
+def operand(values: Array, like: Any) -> Any:
+    """An array as an operand of the arithmetic of another: a mask, weights."""
+    return like.a.array(values.astype(np.float64)) if isinstance(like, Marked) else values.astype(like.dtype)
+
+
 def cast(values: Any, dtype: str) -> Any:
     """Rounded to a narrower dtype, and back."""
     narrow = FORMATS[dtype].dtype

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from isograd.side.batches import keep_batches, read_batches
 from isograd.side.oracle import resynced, write_envelope
 from isograd.side.program import function_of, reseeded
 from isograd.side.telling import structure_of
-from isograd.side.training import DRAWN, Names, Session, make_session, train
+from isograd.side.training import DRAWN, Names, Session, Values, make_session, train
 from isograd.side.trial import explain
 from isograd.structure import Structure
 from isograd.trace import load_arrays, save_arrays
@@ -65,8 +66,12 @@ def _drawn(session: Session, batch: Any, initial: Mapping[str, Array], first: Ma
 
 
 def _arrays(session: Session) -> dict[str, Array]:
-    """Buffers that no step records."""
-    return {key: session.framework.array(tensor) for key, tensor in session.passing().items()}
+    """Buffers that no step records, but for those of a kind that no array is of."""
+    found = Values()
+    for key, tensor in session.passing().items():
+        with suppress(Exception):
+            found[key] = session.framework.array(tensor)
+    return found
 
 
 def _made_alike(

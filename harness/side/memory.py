@@ -49,12 +49,18 @@ def _names(framework: Framework, held: dict[str, Any]) -> PutBack:
     return put_back
 
 
-def saved(framework: Framework, value: Any) -> PutBack | None:
-    """What puts a number, a tensor, an array or a generator back, or what is made of such; None for anything else."""
+def saved(framework: Framework, value: Any, within: frozenset[int] = frozenset()) -> PutBack | None:
+    """What puts a number, a tensor, an array or a generator back, or what is made of such; None for anything else.
+
+    Args:
+        framework: whose tensors.
+        value: the thing.
+        within: the containers that it stands in, by their `id`: what holds itself is nothing that is known.
+    """
     if isinstance(value, PLAIN):
         return lambda: value
     if isinstance(value, (list, tuple, set, deque, dict)):
-        return _container(framework, value)
+        return None if id(value) in within else _container(framework, value, within | {id(value)})
     if isinstance(value, np.ndarray) and value.flags.writeable:
         return _with(value, deepcopy(value), lambda copied: np.copyto(value, copied))
     if isinstance(value, np.random.Generator):
@@ -79,19 +85,21 @@ def _with(value: Any, state: Any, put: Callable[[Any], Any]) -> PutBack:
     return put_back
 
 
-def _container(framework: Framework, value: Any) -> PutBack | None:
-    names = [*value] if isinstance(value, dict) else None
-    parts = [saved(framework, item) for item in (value.values() if isinstance(value, dict) else value)]
-    if any(part is None for part in parts):
+def _container(framework: Framework, value: Any, within: frozenset[int]) -> PutBack | None:
+    names, held = ([*value], [*value.values()]) if isinstance(value, dict) else ((), [*value])
+    parts = {at: saved(framework, of, within) for at, of in enumerate(held) if not isinstance(of, PLAIN)}
+    if None in parts.values():
         return None
 
     def put_back() -> Any:
-        items = [part() for part in parts if part is not None]
+        items = list(held)
+        for at, part in parts.items():
+            items[at] = part() if part else None
         if isinstance(value, tuple):
             return value if all(one is other for one, other in zip(items, value, strict=True)) else type(value)(items)
         value.clear()
         if isinstance(value, dict):
-            value.update(zip(names or (), items, strict=True))
+            value.update(zip(names, items, strict=True))
         elif isinstance(value, set):
             value.update(items)
         else:

@@ -13,7 +13,7 @@ from isograd.arithmetic.words import maximum, minimum, sign
 from isograd.arithmetic.words import sum as total
 from isograd.changes.change import Circumstances, Evidence
 from isograd.changes.functions import length
-from isograd.changes.instead import instead
+from isograd.changes.instead import instead, operand
 from isograd.changes.places import AtLayer
 from isograd.changes.reading import near
 from isograd.dtypes import FORMATS
@@ -77,8 +77,7 @@ WITH_A_LIMIT = ("clamped", "clipped to a norm", "clipped to a norm each")
 
 
 def _first(d: Any) -> Any:
-    mask = (np.arange(d.shape[-1]) < -(-d.shape[-1] // 2)).astype(np.float64)
-    return d.a.array(mask) if hasattr(d, "a") else mask.astype(d.dtype)
+    return operand(np.arange(d.shape[-1]) < -(-d.shape[-1] // 2), d)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from isograd.arithmetic.words import concat, one_hot, pick, reshape
 from isograd.arithmetic.words import max as largest
 from isograd.arithmetic.words import sum as total
 from isograd.changes.change import Change, Circumstances, Values
-from isograd.changes.instead import instead
+from isograd.changes.instead import instead, operand
 from isograd.changes.places import AtPartialBatch, OfLoss
 from isograd.ops.op import Array, Loss
 from isograd.scenario import Scenario
@@ -133,17 +133,15 @@ class OutputsLeftOut(OfLoss):
         left = outputs - 1 if self.others else 1
         share = 1 if op.kind == "half_squared_error" else Exact(outputs / left)
 
-        def kept(yhat: Any) -> Any:
-            mask = np.arange(outputs) == self.output
-            return yhat.a.array((mask != self.others).astype(np.float64)) if hasattr(yhat, "a") else mask != self.others
+        counts = (np.arange(outputs) == self.output) != self.others
 
         def residual(yhat: Any, y: Any) -> Any:
-            return (yhat - y) * kept(yhat)
+            return (yhat - y) * operand(counts, yhat)
 
         return instead(
             op,
             value=lambda yhat, y: share * op.value(residual(yhat, y), 0 * yhat),
-            gradient=lambda yhat, y: share * op.gradient(residual(yhat, y), 0 * yhat) * kept(yhat),
+            gradient=lambda yhat, y: share * op.gradient(residual(yhat, y), 0 * yhat) * operand(counts, yhat),
         )
 
 
