@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from isograd.ports.checking import check
+from isograd.ports.searching import _attempt
+from isograd.ports.sides import Files, SideError
 from isograd.report.ports import Checked
 from isograd.side.operands import Arguments, Pool
 from isograd.side.program import frameworks
@@ -120,6 +125,29 @@ def test_what_a_call_is_given_is_put_by_place_by_name_and_in_lists() -> None:
         assert given.put(at, 0).taken(at) == 0
     assert given.put((2, 1), 0).args == [1, [2, 3], (4, 0)]
     assert given.put("six", 0).of(lambda *args, **options: (args, options)) == ((1, [2, 3], (4, 5)), {"six": 0})
+
+
+@pytest.mark.parametrize("found", [[], [{"outside": ["loss"], "values": [], "error": ""}], None])
+def test_a_search_that_is_cut_off_loses_nothing_that_it_had_found(found: Any, tmp_path: Path) -> None:
+    def ask(do: str, **options: Any) -> Future[None]:
+        if found is not None:
+            Path(options["told"]).write_text(json.dumps(found))
+        future = Future[None]()
+        future.set_exception(SideError("took longer than 300 s"))
+        return future
+
+    (tmp_path / "explained.json").write_text("of another search")
+    files = Files(tmp_path)
+    grounds: Any = SimpleNamespace(files=files, works=[SimpleNamespace(ask=ask)], batches=tmp_path, rate="")
+    guilty: Any = SimpleNamespace(step=0, first="loss", bounds={}, clips=False)
+    said: list[str] = []
+    built: Any = SimpleNamespace(at=1, label="port")
+    if found is None:
+        with pytest.raises(SideError):
+            _attempt(grounds, built, guilty, said.append, [], True)
+    else:
+        assert _attempt(grounds, built, guilty, said.append, [], True) == found
+        assert said == ["the search for a cause in port ended: took longer than 300 s"]
 
 
 # ---------------------------------------------------------------- what was done in a user's code

@@ -41,7 +41,7 @@ def cause_of(grounds: Grounds, built: Built, result: Result, progress: Callable[
     try:
         for one in (*_of_its_loss(guilty), guilty):
             save_arrays(dict(one.bounds), Path(grounds.files[f"limits-{built.at}"]))
-            if found := cause(one, partial(_attempt, grounds, built, one)):
+            if found := cause(one, partial(_attempt, grounds, built, one, progress)):
                 return found
     except SideError as error:
         progress(f"the search for a cause in {result.side} ended: {error}")
@@ -143,11 +143,17 @@ def _orders(here: Structure, there: Structure, pairing: Pairing | None) -> tuple
 
 
 def _attempt(
-    grounds: Grounds, built: Built, guilty: Guilty, trials: Sequence[Sequence[Mapping[str, Any]]], calls: bool
+    grounds: Grounds,
+    built: Built,
+    guilty: Guilty,
+    progress: Callable[[str], None],
+    trials: Sequence[Sequence[Mapping[str, Any]]],
+    calls: bool,
 ) -> list[dict[str, Any]]:
-    """Have the origin try changes at the step."""
-    files = grounds.files
-    grounds.works[0].ask(
+    """Have the origin try changes at the step; if it does not come to an end, what it had found until then."""
+    files, answer = grounds.files, Path(grounds.files["explained.json"])
+    answer.unlink(missing_ok=True)
+    asked = grounds.works[0].ask(
         "explain",
         t=guilty.step,
         first=guilty.first,
@@ -161,6 +167,12 @@ def _attempt(
         calls=calls,
         clipping=guilty.clips,
         rate=grounds.rate,
-        told=files["explained.json"],
-    ).result()
-    return told(files.folder / "explained.json")
+        told=str(answer),
+    )
+    try:
+        asked.result()
+    except SideError as error:
+        if not answer.exists():
+            raise
+        progress(f"the search for a cause in {built.label} ended: {error}")
+    return told(answer)

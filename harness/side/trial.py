@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +40,24 @@ OF_OWN_LOSS = (
 
 
 def _explain(session: Session, job: Mapping[str, Any]) -> None:
-    t, first = job["t"], job["first"]
-    batches, initial = read_batches(Path(job["batches"])), load_arrays(Path(job["initial"]))[0]
-    states = read_columns(Path(job["states"])) or {}
+    """What has been found is written down each time: a search that takes too long loses nothing."""
+    path, told = Path(job["told"]), list[dict[str, Any]]()
+    part = path.with_suffix(".part")
+    for found in chain([{}], _found(_origin(session, job), job)):
+        told += [found] if found else []
+        part.write_text(json.dumps(told), "utf-8")
+        part.replace(path)
+        if found and found["outside"] == []:
+            break
+
+
+def _origin(session: Session, job: Mapping[str, Any]) -> Origin:
+    """The origin at the step, with schedules, and with what modules keep, as they stood before it."""
+    t, batches = job["t"], read_batches(Path(job["batches"]))
+    initial, states = load_arrays(Path(job["initial"]))[0], read_columns(Path(job["states"])) or {}
     before = [initial, *(at_step(states, at) for at in range(1, t + 1))]
     kept = dict[int, PutBack]()
-    for at in range(t + 1):  # schedules stand where they stood, and what modules keep is what they kept
+    for at in range(t + 1):
         session.load(at, before[at])
         kept[at] = remembered(session.framework, session.trainee)
         if at < t:
@@ -55,24 +68,28 @@ def _explain(session: Session, job: Mapping[str, Any]) -> None:
     origin = Origin(session, t, before[t], batches[t], target, ordered, previous=previous, kept=kept)
     session.memories[t] = session.framework.remember(session.trainee)
     origin.right = origin.step(())
-    told: list[dict[str, Any]] = []
+    return origin
+
+
+def _found(origin: Origin, job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """What each change, and each search for another number or call, has found, in order."""
+    first = job["first"]
     for search in OF_OWN_LOSS if job["calls"] else ():
-        if not any(found["outside"] == [] for found in told) and (other := search(origin, first)):
-            told.append(_words(other))
-    for changes in job["trials"] if not any(found["outside"] == [] for found in told) else ():
-        found: dict[str, Any] = {"outside": None, "values": [], "error": ""}
-        try:
-            values, outside = origin.fitted(first, *_solvable(changes))
-            found |= {"outside": outside, "values": values}
-        except Exception as error:  # noqa: BLE001  # a change that this model cannot have
-            found["error"] = f"{type(error).__name__}: {error}"
-        told.append(found)
-        if found["outside"] == []:
-            break
+        if other := search(origin, first):
+            yield _words(other)
+    for changes in job["trials"]:
+        yield _tried(origin, first, changes)
     for search in (other_attribute, other_call) if job["calls"] else ():
-        if not any(found["outside"] == [] for found in told) and (other := search(origin, first)):
-            told.append(_words(other))
-    Path(job["told"]).write_text(json.dumps(told), "utf-8")
+        if other := search(origin, first):
+            yield _words(other)
+
+
+def _tried(origin: Origin, first: str, changes: Sequence[Change]) -> dict[str, Any]:
+    try:
+        values, outside = origin.fitted(first, *_solvable(changes))
+    except Exception as error:  # noqa: BLE001  # a change that this model cannot have
+        return {"outside": None, "values": [], "error": f"{type(error).__name__}: {error}"}
+    return {"outside": outside, "values": values, "error": ""}
 
 
 def _words(found: Found) -> dict[str, Any]:
