@@ -21,11 +21,11 @@ def keep_batches(batches: Iterator[Any], steps: int, file: Path) -> int:
     number = 0
     for number, batch in enumerate(islice(batches, steps), 1):
         if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-            raise PortError(f"batches(): expected (x, y) each time; got {type(batch).__name__}")
+            raise PortError(f"expected (x, y) each time; got {type(batch).__name__}")
         for name, part in zip("xy", batch, strict=True):
             arrays.update(_packed(f"{number - 1:06d}/{name}", part))
     if not number:
-        raise PortError("batches(): expected at least one batch; got none")
+        raise PortError("expected at least one batch; got none")
     np.savez(file, **arrays)  # type: ignore[arg-type]
     return number
 
@@ -40,7 +40,7 @@ def _packed(name: str, value: Any) -> Iterator[tuple[str, Array]]:
     elif value is not None:
         array = np.asarray(value)
         if array.dtype.kind not in "fiub":
-            raise PortError(f"batches(): expected arrays of numbers; got {array.dtype}")
+            raise PortError(f"expected arrays of numbers; got {array.dtype}")
         yield name, array
 
 
