@@ -85,9 +85,16 @@ def test_batches_come_back_as_they_were_given(tmp_path: Path) -> None:
     np.testing.assert_array_equal(ys[1], given[1][1][1])
 
 
-@pytest.mark.parametrize("batch", [np.zeros(3), (np.zeros(3),), (np.array(["a"]), np.zeros(1))])
-def test_batches_that_are_none(batch: Any, tmp_path: Path) -> None:
-    with pytest.raises(IsogradError, match="batches"):
+@pytest.mark.parametrize(
+    ("batch", "said"),
+    [
+        (np.zeros(3), r"expected \(x, y\) each time; got ndarray"),
+        ((np.zeros(3),), r"expected \(x, y\) each time; got tuple"),
+        ((np.array(["a"]), np.zeros(1)), "expected arrays of numbers; got <U1"),
+    ],
+)
+def test_batches_that_are_none(batch: Any, said: str, tmp_path: Path) -> None:
+    with pytest.raises(IsogradError, match=said):
         keep_batches(iter([batch]), 1, tmp_path / "b.npz")
 
 
