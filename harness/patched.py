@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,3 +31,17 @@ def patched(thing: Any, **values: Any) -> Iterator[None]:
                 setattr(thing, name, held[name])
             else:
                 delattr(thing, name)
+
+
+class Instead:
+    """A function in the place of something that is called, with whatever else that has."""
+
+    def __init__(self, own: Any, call: Callable[..., Any]) -> None:
+        self._own, self._call = own, call
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """The function's."""
+        return self._call(*args, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._own, name)

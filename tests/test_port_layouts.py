@@ -178,3 +178,67 @@ def test_an_output_of_another_shape_is_no_mistake_if_all_that_comes_of_it_is_rig
     assert "of another shape, and not compared: head" in after.cells["rules"].judgement.message
     assert not wrong.green
     assert wrong.cells["rules"].judgement.first == "forward/head"
+
+
+OFTEN = """
+import numpy as np
+
+class Loss:
+    def __call__(self, out, y):
+        return ((out - y) ** 2).mean()
+
+    def size(self, a):
+        return 0.1 * (a ** 2).mean()
+
+def _side(scale, tables):
+    import torch
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table, self.head = nn.Embedding(5, 4), nn.Linear(4, 1)
+
+        def forward(self, x):
+            seen = self.table(x)
+            again = self.table(x) if tables == 2 else seen
+            return self.head(seen).squeeze(-1), scale * again
+
+    torch.manual_seed(0)
+    model = Net()
+
+    def train_step(model, loss, optimizer, batch):
+        out, again = model(batch[0])
+        value = loss(out, batch[1]) + loss.size(again)
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        return value
+
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    return {"model": model, "loss": Loss(), "optimizer": optimizer, "train_step": train_step}
+
+def twice():
+    return _side(1.0, 2)
+
+def once():
+    return _side(1.0, 1)
+
+def wrong():
+    return _side(1.01, 1)
+
+def batches():
+    rng = np.random.default_rng(0)
+    while True:
+        yield rng.integers(0, 5, 6), rng.normal(size=6).astype("float32")
+"""
+
+
+def test_a_part_of_a_gradient_is_not_compared_where_a_unit_is_called_more_often(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    file = tmp_path / "port.py"
+    file.write_text(OFTEN, "utf-8")
+    _, once, wrong = check(file, steps=2, mode="resync").results
+    assert once.green
+    assert "called more often on one side, and not compared: table" in once.cells["rules"].judgement.message
+    assert not wrong.green

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -25,20 +26,31 @@ def cell_of(grounds: Grounds, built: Built, stage: Stage) -> Cell:
     """A stage whose run is done.
 
     An output of another shape is none that a wrong port is told by, where all that comes of it is right: a linear layer
-    may come before a mean, or after it.
+    may come before a mean, or after it. Nor is the gradient of one call of a unit that is called more often on one
+    side: it is a part of what another call gets on the other.
     """
     cell = _cell(grounds, built, stage)
-    if not cell.judgement.structural:
+    if cell.verdict.green:
         return cell
     columns, truth = grounds.columns(built, stage), grounds.truth[mode_of(stage)]
-    other = [of for of in columns if of.startswith(OUTPUTS) and of in truth and columns[of].shape != truth[of].shape]
-    again = _cell(grounds, built, stage, other) if other else cell
+    shaped = [of for of in columns if of.startswith(OUTPUTS) and of in truth and columns[of].shape != truth[of].shape]
+    parted = [of for of in _parts_of_gradients(columns, truth) if of not in shaped]
+    again = _cell(grounds, built, stage, [*shaped, *parted]) if shaped or parted else cell
     if not again.verdict.green:
         return cell
-    units = ", ".join(dict.fromkeys(name.partition("/")[2].partition(":")[0] for name in other))
-    told = f"of another shape, and not compared: {units}; what comes of that is right"
+    why = {"of another shape": shaped, "called more often on one side": parted}
+    units = {said: dict.fromkeys(name.partition("/")[2].partition(":")[0] for name in of) for said, of in why.items()}
+    told = " and ".join(f"{said}, and not compared: {', '.join(of)}" for said, of in units.items() if of)
+    told += "; what comes of that is right"
     message = "; ".join(said for said in (again.judgement.message, told) if said)
     return replace(again, judgement=replace(again.judgement, verdict=Verdict.EXPECTED, message=message))
+
+
+def _parts_of_gradients(columns: Mapping[str, Array], truth: Mapping[str, Array]) -> list[str]:
+    """The gradients of outputs of units that are called more often on one side."""
+    gradients = [[name for name in side if name.startswith("backward/")] for side in (columns, truth)]
+    here, there = (Counter(name.partition(":")[0] for name in side) for side in gradients)
+    return [name for name in gradients[0] if here[name.partition(":")[0]] != there[name.partition(":")[0]]]
 
 
 def _cell(grounds: Grounds, built: Built, stage: Stage, without: Collection[str] = ()) -> Cell:

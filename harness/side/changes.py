@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from isograd.inputs import Array
-from isograd.patched import patched
+from isograd.patched import Instead, patched
 from isograd.side.training import Session
 
 if TYPE_CHECKING:
@@ -137,7 +137,8 @@ DATA: Mapping[str, Callable[[Array, Any], Array]] = {
 def _output(origin: Origin, change: Change, batch: Any) -> Iterator[None]:
     """A function of the model's output before the loss."""
     own, function = origin.session.trainee.loss, origin.session.framework.function(change["value"])
-    with patched(origin.session.trainee, loss=lambda out, *args, **options: own(function(out), *args, **options)):
+    loss = Instead(own, lambda out, *args, **options: own(function(out), *args, **options))
+    with patched(origin.session.trainee, loss=loss):
         yield
 
 
