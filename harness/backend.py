@@ -103,7 +103,7 @@ class Backend(ABC):
 
     The class attributes say what it can do and are read without importing any framework: an operation whose ``kind``
     (or a dtype that) is not in its table is UNSUPPORTED. So is one for which its row, if that has a method
-    ``lacks(op)``, names a setting.
+    ``lacks(op)``, names a setting; one in ``without`` is a dtype that it does not have.
     """
 
     distribution: ClassVar[str]
@@ -127,7 +127,8 @@ class Backend(ABC):
         """What the scenario needs and this backend does not have, as in "layer relu"; empty: it is supported."""
         tables = {"layer": self.layers, "loss": self.losses, "optimizer": self.optimizers, "schedule": self.schedules}
         asked = [(word, op, tables[word]) for word, op in worded(scenario)]
-        lacks = [f"{word} {op.kind}{_lacking(op, table)}" for word, op, table in asked if _lacks(op, table)]
+        wanted = [(word, op, op.kind in table, _lacking(op, table, scenario.dtype)) for word, op, table in asked]
+        lacks = [f"{word} {op.kind}{lacking}" for word, op, is_there, lacking in wanted if lacking or not is_there]
         lacks += [f"dtype {scenario.dtype}"] if scenario.dtype not in self.dtypes else []
         return list(dict.fromkeys(lacks))
 
@@ -139,14 +140,13 @@ def worded(scenario: Scenario) -> list[tuple[str, Op]]:
     return [*asked, ("schedule", scenario.schedule)] if scenario.schedule else asked
 
 
-def _lacks(op: Op, table: Mapping[str, Any]) -> bool:
-    return op.kind not in table or bool(_lacking(op, table))
-
-
-def _lacking(op: Op, table: Mapping[str, Any]) -> str:
-    """The setting that a row does not have, in brackets; "" where there is no row, or nothing that it lacks."""
-    lacks = getattr(table.get(op.kind), "lacks", None)
-    word = lacks(op) if callable(lacks) and not isinstance(table[op.kind], type) else ""
+def _lacking(op: Op, table: Mapping[str, Any], dtype: str) -> str:
+    """What a row does not have, in brackets: a setting, or a dtype; "" where there is no row, or nothing is lacking."""
+    row = table.get(op.kind)
+    if row is None or isinstance(row, type):  # our own tables hold the operations themselves
+        return ""
+    lacks = getattr(row, "lacks", None)
+    word = (callable(lacks) and lacks(op)) or (dtype if dtype in getattr(row, "without", ()) else "")
     return f"[{word}]" if word else ""
 
 

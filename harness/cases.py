@@ -11,14 +11,14 @@ import numpy as np
 
 from isograd.loading import parse_scenario
 from isograd.ops import LAYERS, LOSSES, OPTIMIZERS, SCHEDULES
-from isograd.ops.op import Layer, Op
+from isograd.ops.axes import axis_of
+from isograd.ops.op import Layer, Loss, Op, Shape
 from isograd.scenario import Scenario
 
 SAMPLES, BATCH, EPOCHS = 10, 4, 2
 """The last batch of an epoch is smaller than the others."""
 
 DRAW = {"draw": "normal", "scale": 0.5}
-CLASSES = 3
 
 PLAIN: Mapping[str, Any] = {
     "layer": ("relu", {}),
@@ -79,11 +79,10 @@ def scenario_of(case: Case, dtype: str, prefix: str, seed: int = 1, scale: float
     rng = np.random.Generator(np.random.PCG64(seed))
     chosen = {word: (case.kind, case.settings) if word == case.word else plain for word, plain in PLAIN.items()}
     kind, settings = chosen["layer"]
-    sample = LAYERS[kind].sample
-    layers = _layers(kind, settings, sample, CLASSES if _wants_classes(chosen["loss"][0]) else 2)
+    sample, loss = LAYERS[kind].sample, _loss(*chosen["loss"])
+    layers = _layers(kind, settings, sample, loss)
     x = rng.standard_normal((SAMPLES, prod(sample))) * scale
-    values = rng.standard_normal((SAMPLES, 2)).tolist()
-    y = rng.integers(0, CLASSES, SAMPLES).tolist() if _wants_classes(chosen["loss"][0]) else values
+    y = labels_of(loss, SAMPLES, rng)
     schedule = {"schedule": {"kind": case.kind, **case.settings}} if case.word == "schedule" else {}
     return parse_scenario(
         {
@@ -105,17 +104,47 @@ def scenario_of(case: Case, dtype: str, prefix: str, seed: int = 1, scale: float
     )
 
 
-def _wants_classes(loss: str) -> bool:
-    return LOSSES[loss].labels == "classes"
+def _loss(kind: str, settings: Mapping[str, Any]) -> Loss:
+    return LOSSES[kind](kind=kind, **settings)
 
 
-def _layers(kind: str, settings: Mapping[str, Any], sample: tuple[int, ...], outputs: int) -> list[dict[str, Any]]:
-    """A layer whose output the tried one sees, so that its gradient is seen; it; and a linear one above."""
+def labels_of(loss: Loss, samples: int, rng: np.random.Generator, outputs: Shape | None = None) -> Any:
+    """Labels that a loss is for, for outputs of its examples' shape or another: a row of numbers each, or a class."""
+    outputs = outputs or loss.sample
+    label = loss.label_shape(outputs)
+    size = (samples, prod(label))
+    if loss.labels == "classes":
+        return rng.integers(0, loss.classes(outputs), size if label else samples).tolist()
+    drawn: Mapping[str, Any] = {
+        "numbers": lambda: rng.standard_normal(size),
+        "shares": lambda: rng.random(size),
+        "distributions": lambda: _distributions(loss, outputs, samples, rng),
+        "signs": lambda: rng.choice([-1.0, 1.0], size),
+        "counts": lambda: rng.poisson(2.0, size),
+    }
+    return drawn[loss.within]().astype(np.float64).tolist()
+
+
+def _distributions(loss: Loss, outputs: Shape, samples: int, rng: np.random.Generator) -> np.ndarray[Any, Any]:
+    at = axis_of(getattr(loss, "axis", -1), outputs)
+    rest = (*outputs[:at], *outputs[at + 1 :])
+    drawn = rng.dirichlet(np.ones(outputs[at]), (samples, *rest))
+    return np.moveaxis(drawn, -1, at + 1).reshape(samples, -1)
+
+
+def _layers(kind: str, settings: Mapping[str, Any], sample: tuple[int, ...], loss: Loss) -> list[dict[str, Any]]:
+    """A layer whose output the tried one sees, so that its gradient is seen; it; and a linear one above.
+
+    Above that what the loss needs: its outputs' shape, and what keeps them within bounds.
+    """
     below = {"name": "hidden", "kind": "linear", "outputs": sample[-1], "weight": DRAW, "bias": DRAW}
     two = {"inputs": ["hidden", "x"]} if LAYERS[kind].arity[0] > 1 else {}
-    flat = [{"name": "flat", "kind": "flatten"}] if len(sample) > 1 else []
-    above = {"name": "output", "kind": "linear", "outputs": outputs, "weight": DRAW}
-    return [below, {"name": "tried", "kind": kind, **two, **_plain(settings)}, *flat, above]
+    tried = LAYERS[kind](kind=kind, name="tried", **settings)
+    flat = [{"name": "flat", "kind": "flatten"}] if len(tried.shape(*[sample] * max(tried.arity[0], 1))) > 1 else []
+    above = [{"name": "output", "kind": "linear", "outputs": prod(loss.sample), "weight": DRAW}]
+    above += [{"name": "shaped", "kind": "reshape", "to": list(loss.sample)}] if len(loss.sample) > 1 else []
+    above += [{"name": "bounded", "kind": loss.above}] if loss.above else []
+    return [below, {"name": "tried", "kind": kind, **two, **_plain(settings)}, *flat, *above]
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import ceil, prod
 from pathlib import Path
@@ -28,7 +28,7 @@ class Batch(NamedTuple):
 
     Attributes:
         x: samples, (B, *sample's shape), in the scenario's dtype.
-        y: labels: numbers in the dtype, (B, *outputs' shape); or classes, (B,) of int64.
+        y: labels: numbers in the dtype, (B, *the loss's shape of labels); or classes, as many, of int64.
     """
 
     x: Array
@@ -41,7 +41,8 @@ class Inputs:
 
     Attributes:
         x: samples, (N, *sample's shape).
-        y: labels, (N, *outputs' shape), also where one number is meant for every output; or classes, (N,) of int64.
+        y: labels, (N, *the loss's shape of labels), also where one number is meant for every output; or classes, as
+            many, of int64.
         initial: the state before the first step, by quantity: ``weight/…``, ``state/…``, ``buffer/…``.
         order: the order of the samples in each epoch, (epochs, N).
         lr: the learning rate of each step, (steps,), rounded to the dtype as the frameworks' kernels round it.
@@ -162,10 +163,14 @@ def _check_batches(scenario: Scenario, batch_size: int, last: int) -> None:
 
 def state_of(scenario: Scenario) -> dict[str, Param]:
     """What a training starts from and goes on with, by quantity: weights, the optimizer's slots, buffers."""
-    parameters, slots = scenario.parameters(), scenario.optimizer.slots()
-    zero = {f"state/{name}.{slot}": param._replace(initial=0.0) for name, param in parameters.items() for slot in slots}
+    parameters, optimizer = scenario.parameters(), scenario.optimizer
+    slots = {
+        f"state/{name}.{slot}": param._replace(initial=optimizer.initial(slot))
+        for name, param in parameters.items()
+        for slot in optimizer.slots()
+    }
     weights = {WEIGHT + name: param for name, param in parameters.items()}
-    return weights | zero | {f"buffer/{name}": param for name, param in scenario.buffers().items()}
+    return weights | slots | {f"buffer/{name}": param for name, param in scenario.buffers().items()}
 
 
 def _rates(scenario: Scenario, steps: int) -> NDArray[np.float64]:
@@ -226,14 +231,43 @@ def _data(scenario: Scenario, rng: np.random.Generator) -> tuple[Array, Array]:
     else:
         x, y = _table(scenario.name, Path(scenario.folder) / data.file, data)
     x = x.reshape(len(x), *data.sample)
+    shape = scenario.loss.label_shape(outputs)
     if scenario.loss.labels == "classes":
-        return x, _classes(scenario, y.reshape(-1), outputs[0])
+        return x, _classes(scenario, y.reshape(len(y), *shape), scenario.loss.classes(outputs))
     y = np.repeat(y, prod(outputs), axis=1) if scenario.broadcasts and y.shape[1] == 1 else y
-    return x, y.reshape(len(y), *outputs)
+    _check_labels(scenario, y.reshape(len(y), *shape))
+    return x, y.reshape(len(y), *shape)
+
+
+SUMS = 1e-4
+"""How far the numbers of a distribution that a person has written may be from 1 in all."""
+
+WITHIN: Mapping[str, tuple[str, Callable[[Array], Array]]] = {
+    "numbers": ("numbers", np.isfinite),
+    "shares": ("numbers from 0 to 1", lambda y: (y >= 0) & (y <= 1)),
+    "distributions": ("numbers from 0 to 1", lambda y: (y >= 0) & (y <= 1)),
+    "signs": ("1 or −1", lambda y: np.abs(y) == 1),
+    "counts": ("whole numbers from 0", lambda y: (y >= 0) & (y == np.rint(y))),
+}
+
+
+def _check_labels(scenario: Scenario, y: Array) -> None:
+    """That labels are what the loss is for."""
+    loss = scenario.loss
+    expected, right = WITHIN[loss.within]
+    if len(wrong := y[~right(y) & np.isfinite(y)]):
+        raise ScenarioError(f"{scenario.name}: data.y: expected {expected}, for the loss {loss.kind}; got {wrong[0]:g}")
+    if loss.within == "distributions":
+        sums = y.sum(getattr(loss, "axis", -1) % (y.ndim - 1) + 1)
+        if len(off := sums[np.abs(sums - 1) > SUMS]):
+            raise ScenarioError(
+                f"{scenario.name}: data.y: expected shares that are 1 in all, for the loss {loss.kind}; got {off[0]:g}"
+            )
 
 
 def _classes(scenario: Scenario, y: Array, number: int) -> NDArray[np.int64]:
-    wrong = y[(y < 0) | (y >= number) | (y != np.rint(y))]
+    ignored = getattr(scenario.loss, "ignored", None)
+    wrong = y[((y < 0) | (y >= number) | (y != np.rint(y))) & (y != (number if ignored is None else ignored))]
     if len(wrong):
         raise ScenarioError(
             f"{scenario.name}: data.y: expected classes from 0 to {number - 1}, as many as outputs; got {wrong[0]:g}"

@@ -168,7 +168,7 @@ def _kinds(base: str) -> Iterator[str]:
     """The kinds of all operations of a sort, file by file."""
     for module in _modules(OPS):
         for spec in static.classes(module):
-            if base in spec.bases:
+            if "kind" in spec.annotations and any(base == part.name for part in static.ancestry(spec)):
                 yield _slices(module, spec.annotations["kind"])[0]
 
 

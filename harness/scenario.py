@@ -178,11 +178,15 @@ class Scenario(Spec):
         return self
 
     def _labels_fit(self, outputs: Shape) -> None:
-        labels, width = self.data.label_width, prod(outputs)
+        try:
+            labels, width = self.data.label_width, prod(self.loss.label_shape(outputs))
+        except ValueError as error:
+            raise ValueError(f"loss: {self.loss.kind}: {error}") from None
         if self.loss.labels == "classes":
-            if labels != 1:
+            if labels != width:
+                number = "one class" if width == 1 else f"{width} classes"
                 raise ValueError(
-                    f"data.y: expected one class a sample, for the loss {self.loss.kind}; got {labels} numbers"
+                    f"data.y: expected {number} a sample, for the loss {self.loss.kind}; got {labels} numbers"
                 )
             return
         if isinstance(self.data, InlineData) and not isinstance(self.data.y[0], tuple):
@@ -196,7 +200,8 @@ class Scenario(Spec):
                     'write width_1_labels = "broadcast" if every output is to learn the one label'
                 )
             return
-        raise ValueError(f"data.y: expected labels of width {width}, the last layer's; got {labels}")
+        whose = "the last layer's" if width == prod(outputs) else f"as the loss {self.loss.kind} has them"
+        raise ValueError(f"data.y: expected labels of width {width}, {whose}; got {labels}")
 
     @property
     def broadcasts(self) -> bool:

@@ -217,7 +217,7 @@ def test_a_wrong_request_is_2_and_says_why(
 # A line of a scenario, what it is changed to, and what is said about the file and the key.
 MISTAKES = [
     ("lr = 0.1", "lr = -1", "optimizer.lr: "),
-    ("lr = 0.1", "rate = 0.1", "optimizer.rate: unknown key; expected one of kind, lr"),
+    ("lr = 0.1", "rate = 0.1", "optimizer.rate: unknown key; expected one of dampening, kind, lr"),
     ("epochs = 2", "epochs = 0.5", "epochs: "),
     ("epochs = 2", "epoch = 2", "epoch: unknown key; expected one of batch_gradient_is_mean, batch_size, data, "),
     (

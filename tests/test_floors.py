@@ -111,7 +111,7 @@ def test_averages_of_squares_have_floors_that_go_with_their_roots() -> None:
     g = np.geomspace(1e-8, 1.0, 50)
     op = OPTIMIZERS["adam"](kind="adam", lr=0.1)
     arithmetic = make_arithmetic("float64", "float64")
-    slots = {name: arithmetic.array(np.zeros(50)) for name in op.slots()}
+    slots = {name: arithmetic.array(np.full(50, op.initial(name))) for name in op.slots()}
     numbers = [arithmetic.array(value) for value in (g, g, np.asarray(0.1), np.asarray(1))]
     v = np.asarray(op.update(*numbers[:2], slots, *numbers[2:])[1]["v"])
     error = 2 * np.sqrt(v) * 1e-9  # of gradients that are all off by as much

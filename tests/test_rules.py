@@ -41,7 +41,8 @@ LAYERS = {
     kind: CLASSES[kind](kind=kind, name="tried", **SETTINGS.get(kind, {}))
     for kind in ("linear", "sigmoid", "relu", "tanh", "scale")
 }
-LOSSES = {kind: op(kind=kind) for kind, op in OF_LOSSES.items() if op.labels == "values" and op.exact}
+PLAIN = {"half_squared_error", "mse", "l1", "smooth_l1", "huber"}
+LOSSES = {kind: op(kind=kind) for kind, op in OF_LOSSES.items() if kind in PLAIN}
 EXACT = [name for name, rule in LAYERS.items() if rule.exact]
 
 Checked = dict[str, np.ndarray]

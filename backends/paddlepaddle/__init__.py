@@ -101,14 +101,12 @@ class PaddleSession(Session):
         self.optimizer.clear_grad()
         own = self.optimizer.state_dict()
         self.slots = {
-            f"{name}.{slot}": Held(own[f"{held.tensor.name}_{theirs}_0"], held.transposed)
+            f"{name}.{slot}": Held(own[f"{held.tensor.name}_{row.slots[slot]}_0"], held.transposed)
             for name, held in self.weights.items()
-            for slot, theirs in row.slots.items()
+            for slot in op.slots()
         }
-        self.powers = [
-            (own[f"{tensor.name}_{theirs}_0"], getattr(op, base))
-            for tensor in tensors
-            for theirs, base in row.powers.items()
+        self.counted = [
+            (own[f"{tensor.name}_{theirs}_0"], after) for tensor in tensors for theirs, after in row.counted.items()
         ]
 
     @property
@@ -121,11 +119,12 @@ class PaddleSession(Session):
         }
 
     def load(self, t: int, state: Mapping[str, Array]) -> None:
-        """Set weights, slots and buffers, in PaddlePaddle's layout, the powers for bias correction and the schedule."""
+        """Set weights, slots and buffers, in PaddlePaddle's layout, what is counted, and the schedule."""
         for name, held in self.state.items():
             held.set(state[name])
-        for power, base in self.powers:  # β^(t+1), multiplied step by step, as training would have come to it
-            power.set_value(np.cumprod(np.full(t + 1, base, self.dtype))[-1:])
+        for tensor, after in self.counted:
+            number = after(self.scenario.optimizer, t, self.dtype)
+            tensor.set_value(np.full(tensor.shape, number, self.dtype))
         place = min(t, self.last_step)
         if self.schedule and self.schedule.last_epoch != place:
             self.schedule.step(place)
@@ -159,7 +158,7 @@ class PaddleSession(Session):
             nodes[name] = layer(*(nodes[feed] for feed in self.feeds[name]))
         last, loss = nodes[self.scenario.layers[-1].name], self.scenario.loss
         del nodes[SAMPLES]
-        return nodes, LOSSES[loss.kind](loss, last, y)
+        return nodes, LOSSES[loss.kind].of(loss, last, y)
 
     def _evaluated(self, x: Any, y: Any) -> dict[str, Array]:
         self.model.eval()

@@ -99,9 +99,7 @@ class TorchSession(Session):
             self.optimizer.step()
             own = self.optimizer.state
             self.slots = {
-                f"{name}.{ours}": own[p][theirs]
-                for name, p in self.parameters.items()
-                for ours, theirs in row.slots.items()
+                f"{name}.{slot}": own[p][row.slots[slot]] for name, p in self.parameters.items() for slot in op.slots()
             }
         self._make_schedule()
 
@@ -122,11 +120,30 @@ class TorchSession(Session):
         with torch.no_grad():
             for name, value in state.items():
                 tensors[name].copy_(to_tensor(np.array(value)))
-            for own in self.optimizer.state.values():
-                if "step" in own:
-                    own["step"].fill_(t)
+            self._count(t)
         if self.schedule and self.place != t:
             self._jump(t)
+
+    def _count(self, t: int) -> None:
+        """Set what the optimizer knows of the number of its steps."""
+        row = OPTIMIZERS[self.scenario.optimizer.kind]
+        for own in self.optimizer.state.values():
+            if "step" in own:
+                own["step"].fill_(t)
+            for name, after in row.counted.items():
+                own[name].fill_(after(self.scenario.optimizer, t))
+            if t == 0:
+                own.update({name: None for name in row.first if name in own})
+
+    def _take_first(self) -> None:
+        """What the first step has made is copied into the slots, which stay the tensors that they are."""
+        row = OPTIMIZERS[self.scenario.optimizer.kind]
+        for key, slot in self.slots.items():
+            name, _, ours = key.rpartition(".")
+            own, theirs = self.optimizer.state[self.parameters[name]], row.slots[ours]
+            if own[theirs] is not slot:
+                slot.copy_(own[theirs])
+                own[theirs] = slot
 
     def _jump(self, t: int) -> None:
         if self.place > t:
@@ -151,6 +168,8 @@ class TorchSession(Session):
         loss.backward()
         lr = self.dtype.type(self.optimizer.param_groups[0]["lr"])
         self.optimizer.step()
+        if t == 0:
+            self._take_first()
         self._advance(t + 1)
         seen = {
             "lr": lr,
@@ -169,7 +188,7 @@ class TorchSession(Session):
             nodes[name] = layer(*(nodes[feed] for feed in self.feeds[name]))
         last, loss = nodes[self.scenario.layers[-1].name], self.scenario.loss
         del nodes[SAMPLES]
-        return nodes, LOSSES[loss.kind](loss, last, y)
+        return nodes, LOSSES[loss.kind].of(loss, last, y)
 
     def _evaluated(self, x: Any, y: Any) -> dict[str, Array]:
         self.model.eval()

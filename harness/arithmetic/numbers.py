@@ -18,7 +18,7 @@ Array = NDArray[Any]
 LISTED = (
     "expected + − × ÷ @, comparisons, abs, and the words of isograd.arithmetic.words (exp log log1p expm1 tanh sqrt "
     "erf sin cos sign power maximum minimum where around sum max pick take_at put_at take scatter_add one_hot reshape "
-    "transpose expand pad windows fold concat constant)"
+    "transpose expand pad windows fold concat constant row up_to equals of_step)"
 )
 
 
@@ -164,10 +164,10 @@ class Numbers(Marked):
         return Numbers(self.v[(*[slice(None)] * self.a.hidden, *parts)], self.a)
 
     def __neg__(self) -> Numbers:
-        return Numbers(np.negative(self.v), self.a)
+        return Numbers(np.asarray(np.negative(self.v)), self.a)
 
     def __abs__(self) -> Numbers:
-        return Numbers(np.abs(self.v), self.a)
+        return Numbers(np.asarray(np.abs(self.v)), self.a)
 
     def __invert__(self) -> Numbers:
         return Numbers(~self.v, self.a)

@@ -99,6 +99,14 @@ def power(base: float, t: Array) -> Any:
     return t.dtype.type(base) ** t
 
 
+def of_step(function: Callable[[int], float], t: Array, like: Array) -> Any:
+    """A number that follows from a step's number, computed in float64, as frameworks do on the side."""
+    if not isinstance(t, Marked):
+        return like.dtype.type(function(int(t)))
+    values = np.array([function(int(each)) for each in t.v.flat]).reshape(t.v.shape)
+    return numbers.Numbers(like.a.taken(values), like.a)
+
+
 # ---------------------------------------------------------------- elementwise, exact
 
 
@@ -157,6 +165,14 @@ def irrational(value: Irrational, like: Array) -> Any:
     return value if isinstance(like, Marked) else like.dtype.type(value)
 
 
+def row(values: Sequence[float], like: Array) -> Any:
+    """Numbers that stand in a rule, along an axis, as operands of the arithmetic of another array."""
+    if not isinstance(like, Marked):
+        return np.array(values, like.dtype)
+    made = np.array([like.a.constant(float(value)) for value in values])
+    return numbers.Numbers(made.reshape(*[1] * like.a.hidden, len(values)), like.a)
+
+
 # ---------------------------------------------------------------- over axes
 
 
@@ -212,11 +228,25 @@ def _put(values: Any, index: Any, axis: int, n: int) -> Any:
     return out
 
 
+def up_to(index: Array, n: int) -> Any:
+    """An index, and the last of ``n`` places where it is beyond them."""
+    if not isinstance(index, Marked):
+        return np.minimum(index, n - 1)
+    return numbers.Numbers(np.minimum(index.v, n - 1), index.a)
+
+
+def equals(index: Array, value: int, like: Array) -> Any:
+    """1 where an index is a value, elsewhere 0, as numbers of the arithmetic of another array."""
+    if not isinstance(like, Marked):
+        return (index == value).astype(like.dtype)
+    return numbers.Numbers(like.a.taken((index.v == value).astype(np.float64)), like.a)
+
+
 def one_hot(index: Array, n: int, like: Array) -> Any:
     """1 at the index along a new last axis, elsewhere 0, as numbers of the arithmetic of another array."""
     if not isinstance(like, Marked):
         return (index[..., np.newaxis] == np.arange(n)).astype(like.dtype)
-    return numbers.Numbers((index.v[..., np.newaxis] == np.arange(n)).astype(like.v.dtype), like.a)
+    return numbers.Numbers(like.a.taken((index.v[..., np.newaxis] == np.arange(n)).astype(np.float64)), like.a)
 
 
 def take(x: Array, index: Array) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args
@@ -15,9 +15,17 @@ for _module in iter_modules(__path__):
     import_module(f"{__name__}.{_module.name}")
 
 
+def _below(base: type[Any]) -> Iterator[type[Any]]:
+    for cls in base.__subclasses__():
+        yield cls
+        yield from _below(cls)
+
+
 def _of(base: type[Any]) -> Mapping[str, type[Any]]:
-    """Every class of a sort, by its kind; what has none, or stands for another as an alternative, is not named."""
-    return {get_args(cls.model_fields["kind"].annotation)[0]: cls for cls in base.__subclasses__()}
+    """Every class of a sort that says its kind itself, by it: no base of several, and no alternative of another."""
+    return {
+        get_args(cls.model_fields["kind"].annotation)[0]: cls for cls in _below(base) if "kind" in cls.__annotations__
+    }
 
 
 LAYERS: Mapping[str, type[Layer]] = _of(Layer)

@@ -19,6 +19,7 @@ from isograd.arithmetic.words import (
     tanh,
     where,
 )
+from isograd.ops.axes import axis_of
 from isograd.ops.op import Array, Back, Layer, Out, Shape
 from isograd.spec import Index, Number, Positive
 
@@ -37,6 +38,24 @@ def logistic(z: Array) -> Array:
 def _log_of_1_and_exp(z: Array) -> Array:
     """max(z, 0) + log(1 + e^−|z|), so that nothing overflows. Some libraries lose digits of the sum."""
     return maximum(z, 0) + log(1 + exp(-abs(z)))
+
+
+def _steeper(beta: float, z: Array) -> Array:
+    return z if beta == 1 else beta * z
+
+
+class Identity(Layer):
+    """a = z: a layer that somebody has put there for later."""
+
+    kind: Literal["identity"]
+
+    def forward(self, p: Params, z: Array) -> Out:
+        """A = z."""
+        return Out(z)
+
+    def backward(self, p: Params, out: Out, d: Array, z: Array) -> Back:
+        """∂L/∂z = d."""
+        return Back(d)
 
 
 class Sigmoid(Layer):
@@ -133,6 +152,24 @@ class Selu(Layer):
         return Back(LAMBDA * where(z > 0, d, d * ALPHA * exp(minimum(z, 0))))
 
 
+class Celu(Layer):
+    """a = z above 0, α (e^{z/α} − 1) below, with derivative 1 above and e^{z/α} below (Barron, 2017)."""
+
+    kind: Literal["celu"]
+    exact: ClassVar[bool] = False
+    examples = ({}, {"alpha": 0.5})
+
+    alpha: Positive = 1.0
+
+    def forward(self, p: Params, z: Array) -> Out:
+        """As an ELU's: some libraries lose digits of e^{z/α} − 1."""
+        return Out(where(z > 0, z, self.alpha * (exp(minimum(z, 0) / self.alpha) - 1)))
+
+    def backward(self, p: Params, out: Out, d: Array, z: Array) -> Back:
+        """∂L/∂z = d above 0, d e^{z/α} elsewhere."""
+        return Back(where(z > 0, d, d * exp(minimum(z, 0) / self.alpha)))
+
+
 class Gelu(Layer):
     """a = z Φ(z), Φ(z) = ½ (1 + erf(z / √2)), with derivative Φ(z) + z φ(z) (Hendrycks and Gimpel, 2016).
 
@@ -175,15 +212,12 @@ class Silu(Layer):
 
     def forward(self, p: Params, z: Array) -> Out:
         """A = z σ(β z)."""
-        return Out(z * logistic(self._steeper(z)))
+        return Out(z * logistic(_steeper(self.beta, z)))
 
     def backward(self, p: Params, out: Out, d: Array, z: Array) -> Back:
         """∂L/∂z = d σ (1 + β z (1 − σ)); 1 − σ(u) is σ(−u), which does not cancel."""
-        u = self._steeper(z)
+        u = _steeper(self.beta, z)
         return Back(d * logistic(u) * (1 + u * logistic(-u)))
-
-    def _steeper(self, z: Array) -> Array:
-        return z if self.beta == 1 else self.beta * z
 
 
 class Mish(Layer):
@@ -204,18 +238,28 @@ class Mish(Layer):
 
 
 class Softplus(Layer):
-    """a = log(1 + eᶻ), with derivative σ(z) (Dugas et al., 2001)."""
+    """a = log(1 + e^βz) / β, with derivative σ(β z) (Dugas et al., 2001).
+
+    Above a ``threshold`` of β z it is z itself, as frameworks have it.
+    """
 
     kind: Literal["softplus"]
     exact: ClassVar[bool] = False
+    examples = ({}, {"beta": 2.0}, {"threshold": 0.5})
+
+    beta: Positive = 1.0
+    threshold: Number = 20.0
 
     def forward(self, p: Params, z: Array) -> Out:
-        """A = log(1 + eᶻ)."""
-        return Out(_log_of_1_and_exp(around(z)))
+        """A = log(1 + e^βz) / β, or z."""
+        u = _steeper(self.beta, z)
+        a = _log_of_1_and_exp(around(u))
+        return Out(where(u > self.threshold, z, a if self.beta == 1 else a / self.beta))
 
     def backward(self, p: Params, out: Out, d: Array, z: Array) -> Back:
-        """∂L/∂z = d σ(z)."""
-        return Back(d * logistic(around(z)))
+        """∂L/∂z = d σ(β z), or d."""
+        u = _steeper(self.beta, z)
+        return Back(where(u > self.threshold, d, d * logistic(around(u))))
 
 
 class LogSigmoid(Layer):
@@ -293,8 +337,7 @@ class Softmax(Layer):
 
     def shape(self, *x: Shape) -> Shape:
         """That of the input, which has such an axis."""
-        if not -len(x[0]) <= self.axis < len(x[0]):
-            raise ValueError(f"axis: expected an axis of a sample of shape {x[0]}; got {self.axis}")
+        axis_of(self.axis, x[0])
         return x[0]
 
     def _of_batch(self) -> int:
@@ -308,3 +351,29 @@ class Softmax(Layer):
     def backward(self, p: Params, out: Out, d: Array, z: Array) -> Back:
         """∂L/∂z = a (d − Σ_j d_j a_j)."""
         return Back(out.a * (d - sum(d * out.a, self._of_batch(), keepdims=True)))
+
+
+class LogSoftmax(Layer):
+    """a_i = z_i − log Σ_j e^{z_j} over an axis of a sample, ∂L/∂z = d − softmax(z) Σ_j d_j."""
+
+    kind: Literal["log_softmax"]
+    exact: ClassVar[bool] = False
+    sample: ClassVar[Shape] = (2, 3)
+    examples = ({}, {"axis": 0})
+
+    axis: Index = -1
+
+    def shape(self, *x: Shape) -> Shape:
+        """That of the input, which has such an axis."""
+        axis_of(self.axis, x[0])
+        return x[0]
+
+    def forward(self, p: Params, z: Array) -> Out:
+        """Over the largest, so that nothing overflows."""
+        at = axis_of(self.axis, z.shape[1:]) + 1
+        shifted = z - max(z, at, keepdims=True)
+        return Out(shifted - log(sum(exp(shifted), at, keepdims=True)))
+
+    def backward(self, p: Params, out: Out, d: Array, z: Array) -> Back:
+        """∂L/∂z = d − e^a Σ_j d_j."""
+        return Back(d - exp(out.a) * sum(d, axis_of(self.axis, z.shape[1:]) + 1, keepdims=True))

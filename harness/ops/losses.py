@@ -5,19 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any, ClassVar, Literal
 
-from isograd.arithmetic.words import (
-    Irrational,
-    exp,
-    irrational,
-    log,
-    max,
-    one_hot,
-    sign,
-    sum,
-    take_at,
-    tanh,
-    where,
-)
+from isograd.arithmetic.words import Irrational, exp, irrational, log, sign, sum, tanh, where
 from isograd.ops.op import Array, Loss
 from isograd.spec import Positive
 
@@ -94,6 +82,26 @@ class SmoothL1(Loss):
         return where(abs(r) < self.beta, r / self.beta, sign(r)) / prod(r.shape)
 
 
+class Huber(Loss):
+    """L = mean of ½ r² where |r| < δ, of δ (|r| − ½ δ) elsewhere, with r = ŷ − y (Huber, 1964)."""
+
+    kind: Literal["huber"]
+    examples = ({}, {"delta": 0.5})
+
+    delta: Positive = 1.0
+
+    def value(self, yhat: Array, y: Array) -> Any:
+        """The sum over n."""
+        r = yhat - y
+        size = abs(r)
+        return sum(where(size < self.delta, 0.5 * r * r, self.delta * (size - 0.5 * self.delta))) / prod(r.shape)
+
+    def gradient(self, yhat: Array, y: Array) -> Any:
+        """∂L/∂ŷ = r / n where |r| < δ, δ sign(r) / n elsewhere."""
+        r = yhat - y
+        return where(abs(r) < self.delta, r, self.delta * sign(r)) / prod(r.shape)
+
+
 class LogCosh(Loss):
     """L = mean of log cosh r, with r = ŷ − y: ½ r² of small ones, and |r| − log 2 of large ones."""
 
@@ -108,24 +116,3 @@ class LogCosh(Loss):
     def gradient(self, yhat: Array, y: Array) -> Any:
         """∂L/∂ŷ = tanh(r) / n."""
         return tanh(yhat - y) / prod(yhat.shape)
-
-
-class CrossEntropy(Loss):
-    """L = −(1/B) Σ_batch log softmax(ŷ)_y, of logits ŷ (B, classes) and each sample's class y.
-
-    Goodfellow, Bengio, Courville, *Deep Learning* (2016), sections 3.13 and 6.2.2.3.
-    """
-
-    kind: Literal["cross_entropy"]
-    labels: ClassVar[Literal["values", "classes"]] = "classes"
-    exact: ClassVar[bool] = False
-
-    def value(self, yhat: Array, y: Array) -> Any:
-        """The mean of log Σ e^ŷ − ŷ_y, both over the largest ŷ, so that nothing overflows."""
-        shifted = yhat - max(yhat, 1, keepdims=True)
-        return sum(log(sum(exp(shifted), 1)) - take_at(shifted, y, 1)) / yhat.shape[0]
-
-    def gradient(self, yhat: Array, y: Array) -> Any:
-        """∂L/∂ŷ = (softmax(ŷ) − 1_y) / B."""
-        e = exp(yhat - max(yhat, 1, keepdims=True))
-        return (e / sum(e, 1, keepdims=True) - one_hot(y, yhat.shape[1], yhat)) / yhat.shape[0]

@@ -147,11 +147,26 @@ class Loss(Op):
     """The last node: a number for outputs and labels.
 
     Attributes:
-        labels: what labels are: ``values``, numbers of the outputs' shape; ``classes``, one integer a sample.
+        labels: what labels are: ``values``, numbers; ``classes``, integers.
+        within: which numbers they may be: any ``numbers``; ``shares`` from 0 to 1; ``distributions``, whose sum is 1;
+            ``signs``, 1 or −1; ``counts``, whole ones from 0.
+        above: the kind of layer whose outputs it is for, "" for any.
+        sample: the shape of outputs that its examples are for.
     """
 
     labels: ClassVar[Literal["values", "classes"]] = "values"
+    within: ClassVar[Literal["numbers", "shares", "distributions", "signs", "counts"]] = "numbers"
+    above: ClassVar[str] = ""
+    sample: ClassVar[Shape] = (2,)
     exact: ClassVar[bool] = True
+
+    def label_shape(self, outputs: Shape) -> Shape:
+        """Of one sample's label, for outputs of this shape; ValueError where the outputs do not fit."""
+        return outputs
+
+    def classes(self, outputs: Shape) -> int:
+        """How many classes there are, where labels are classes."""
+        return outputs[0]
 
     def value(self, yhat: Array, y: Array) -> Array:
         """L."""
@@ -176,8 +191,12 @@ class Optimizer(Op):
     lr: Positive
 
     def slots(self) -> tuple[str, ...]:
-        """What it keeps for each parameter, in the parameter's shape, 0 at first."""
+        """What it keeps for each parameter, in the parameter's shape."""
         return ()
+
+    def initial(self, slot: str) -> float:
+        """What all numbers of a slot are at first."""
+        return 0.0
 
     def update(
         self, w: Array, g: Array, slots: Mapping[str, Array], lr: Array, t: Array

@@ -36,7 +36,7 @@ def elementwise() -> Iterator[tuple[str, type[Layer]]]:
     """Functions of each number: layers of one input that have no parameters and take any shape."""
     for kind, op in LAYERS.items():
         plain = op.parameters is Layer.parameters and op.buffers is Layer.buffers and op.shape is Layer.shape
-        if plain and op.arity == (1, 1) and kind != "scale":
+        if plain and op.arity == (1, 1) and kind not in ("scale", "identity"):
             yield kind, op
 
 

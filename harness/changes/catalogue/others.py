@@ -42,9 +42,9 @@ class OtherLoss(OfLoss):
         """Every other of such labels; a constant's difference has a change of its own."""
         right = scenario.loss
         for kind, op in LOSSES.items():
-            alike = {kind, right.kind} <= OF_SQUARES.keys()
-            if kind != right.kind and op.labels == right.labels and not alike:
-                yield from (cls(by=kind, example=i) for i, _ in enumerate(op.examples))
+            if kind != right.kind and not {kind, right.kind} <= OF_SQUARES.keys():
+                made = [op(kind=kind, **example) for example in op.examples]
+                yield from (cls(by=kind, example=i) for i, loss in enumerate(made) if _fits(loss, scenario))
 
     def says(self) -> str:
         """Which it is."""
@@ -57,6 +57,22 @@ class OtherLoss(OfLoss):
         if not self.by:
             return op
         return LOSSES[self.by].model_construct(kind=self.by, **LOSSES[self.by].examples[self.example])
+
+
+def _fits(loss: Loss, scenario: Scenario) -> bool:
+    """Whether a loss is for such outputs and labels as another one has."""
+    right, outputs = scenario.loss, scenario.outputs
+    bounded = scenario.layers[-1].kind == loss.above
+    try:
+        alike = loss.label_shape(outputs) == right.label_shape(outputs)
+    except ValueError:
+        return False
+    return (
+        alike
+        and loss.labels == right.labels
+        and loss.within in ("numbers", right.within, "shares" if bounded else "")
+        and loss.above in ("", right.above, scenario.layers[-1].kind)
+    )
 
 
 @dataclass(frozen=True)
@@ -122,7 +138,8 @@ class OtherOptimizer(Change):
         if isinstance(w, Marked):
             rate, count = w.a.scalar(run.lr), w.a.count(run.step + 1)
         if slots is None:
-            slots = {slot: np.zeros(run.inputs.weights[key].shape) for slot in made.slots()}
+            shape = run.inputs.weights[key].shape
+            slots = {slot: np.full(shape, made.initial(slot)) for slot in made.slots()}
         slots = {slot: run.held(values, w) for slot, values in slots.items()}
         changed, kept = made.update(w, g, slots, rate, count)
         run.memory[key] = {slot: run.plain(values) for slot, values in kept.items()}

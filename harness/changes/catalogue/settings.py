@@ -12,7 +12,7 @@ from typing import Any, Self, get_args
 from isograd.changes.change import Change, Circumstances
 from isograd.changes.places import of_layers, of_loss, of_optimizer
 from isograd.ops import LAYERS, LOSSES, OPTIMIZERS, SCHEDULES
-from isograd.ops.op import Alternative, Layer, Op
+from isograd.ops.op import Alternative, Layer, Op, Optimizer
 from isograd.scenario import Scenario
 
 APART = ("kind", "name", "inputs", "weight", "bias", "outputs", "kernel", "lr", "width_1_labels")
@@ -84,7 +84,7 @@ class Setting(_OfOp):
         """Every number with the value that an example has, every flag the other way, every other choice."""
         for at, op in (places(scenario) | groups(scenario)).items():
             for name, value in op:
-                yield from cls._of(at, op, name, value)
+                yield from (made for made in cls._of(at, op, name, value) if made.keeps_form(op, scenario))
 
     @classmethod
     def _of(cls, at: str, op: Op, name: str, value: Any) -> Iterator[Self]:
@@ -121,9 +121,29 @@ class Setting(_OfOp):
         """The operation with the other setting."""
         if not isinstance(op, Op) or self.name not in type(op).model_fields or not is_at(op, self.at):
             return op  # another change may have put another operation there
+        return self._changed(op)
+
+    def _changed(self, op: Op) -> Any:
         right = getattr(op, self.name)
         value = self.choice or (bool(self.value) if isinstance(right, bool) else self.value)
         return op.model_copy(update={self.name: value})
+
+    def keeps_form(self, op: Op, scenario: Scenario) -> bool:
+        """Whether slots, parameters, buffers, outputs and labels stay as many and as large."""
+        return _form(self._changed(op), scenario) == _form(op, scenario)
+
+
+def _form(op: Op, scenario: Scenario) -> object:
+    """The shapes of all that an operation computes and keeps; None where it does not fit what feeds it."""
+    try:
+        if isinstance(op, Layer):
+            shapes = scenario.shapes()
+            x = [shapes[feed] for feed in scenario.feeds()[op.name]]
+            held = {name: param.shape for name, param in {**op.parameters(*x), **op.buffers(*x)}.items()}
+            return op.shape(*x), held
+        return op.slots() if isinstance(op, Optimizer) else op.label_shape(scenario.outputs)  # type: ignore[attr-defined]
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True)
