@@ -128,7 +128,7 @@ def make_inputs(scenario: Scenario) -> Inputs:
     order = np.array([rng.permutation(rows) if scenario.shuffle else rows for _ in range(scenario.epochs)])
     batch_size = min(scenario.batch_size, len(x))
     _check_batches(scenario, batch_size, len(x) % batch_size or batch_size)
-    rates = _rates(scenario, len(order) * ceil(len(x) / batch_size))
+    rates = _rates(scenario, ceil(len(x) / batch_size))
     with np.errstate(over="ignore"):  # looked at in the next lines, where it can be named
         x, y = x.astype(dtype), y if y.dtype == np.int64 else y.astype(dtype)
         initial = {name: value.astype(dtype) for name, value in drawn.items()}
@@ -173,9 +173,10 @@ def state_of(scenario: Scenario) -> dict[str, Param]:
     return weights | slots | {f"buffer/{name}": param for name, param in scenario.buffers().items()}
 
 
-def _rates(scenario: Scenario, steps: int) -> NDArray[np.float64]:
-    lr, schedule = scenario.optimizer.lr, scenario.schedule
-    return np.array([schedule.rate(t, steps, lr) if schedule else lr for t in range(steps)], np.float64)
+def _rates(scenario: Scenario, per_epoch: int) -> NDArray[np.float64]:
+    lr, schedule, steps = scenario.optimizer.lr, scenario.schedule, scenario.epochs * per_epoch
+    rates = [schedule.rate(t, steps, per_epoch, lr) if schedule else lr for t in range(steps)]
+    return np.array(rates, np.float64)
 
 
 # What says nothing about the numbers, or is in the numbers themselves.

@@ -31,7 +31,9 @@ def rectangular(rows: object) -> object:
 Matrix = Annotated[tuple[Vector, ...], Field(min_length=1), BeforeValidator(rectangular)]
 
 
-Tensor4 = Annotated[tuple[Annotated[tuple[Matrix, ...], Field(min_length=1)], ...], Field(min_length=1)]
+Tensor3 = Annotated[tuple[Matrix, ...], Field(min_length=1)]
+Tensor4 = Annotated[tuple[Tensor3, ...], Field(min_length=1)]
+Tensor5 = Annotated[tuple[Tensor4, ...], Field(min_length=1)]
 
 
 class Spec(BaseModel):

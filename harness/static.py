@@ -101,7 +101,7 @@ def value(module: str, node: ast.expr | None) -> Any:
 
 
 def keys(module: str, node: ast.expr | None) -> tuple[Any, ...]:
-    """The keys of a table: of a display, of `dict.fromkeys`, of two tables in one; here or under a name elsewhere."""
+    """The keys of a table: of a display, of `dict.fromkeys`, of two tables in one; here, or elsewhere by name."""
     match node:
         case ast.Dict() if all(key is not None for key in node.keys):
             return tuple(value(module, key) for key in node.keys)
@@ -111,6 +111,8 @@ def keys(module: str, node: ast.expr | None) -> tuple[Any, ...]:
             return tuple(dict.fromkeys((*keys(module, node.left), *keys(module, node.right))))
         case ast.Name():
             return keys(*_assigned(module, node.id))
+        case ast.Attribute(value=ast.Name(id=name), attr=table):  # of a module that is imported by its name
+            return keys(*_assigned(".".join(_imported(module, name)), table))
     raise Unreadable(module)
 
 

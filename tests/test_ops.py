@@ -20,7 +20,7 @@ from isograd.cases import labels_of
 from isograd.ops import LAYERS, LOSSES, OPTIMIZERS, SCHEDULES
 from isograd.ops.op import Back, Layer, Loss, Op, Optimizer, Out, Schedule
 
-BATCH, CLASSES, STEPS = 3, 4, 12
+BATCH, CLASSES, STEPS, PER_EPOCH = 3, 4, 12, 4
 DIRECTIONS = 3  # an error in any element shows in a direction at random, but for one in infinitely many
 SLIP = 1.001
 
@@ -415,7 +415,7 @@ def test_a_schedule_s_rates_are_numbers_up_to_the_optimizer_s(
     cls: type[Schedule], kind: str, example: Mapping[str, Any]
 ) -> None:
     schedule = built(cls, kind, example)
-    rates = [schedule.rate(t, STEPS, 0.1) for t in range(2 * STEPS)]
+    rates = [schedule.rate(t, STEPS, PER_EPOCH, 0.1) for t in range(2 * STEPS)]
     assert all(0 <= rate <= 0.1 for rate in rates)
     assert max(rates) == pytest.approx(0.1)
 
@@ -423,5 +423,20 @@ def test_a_schedule_s_rates_are_numbers_up_to_the_optimizer_s(
 @pytest.mark.parametrize("kind", SCHEDULES)
 def test_examples_of_a_schedule_tell_themselves_apart(kind: str) -> None:
     made = [built(SCHEDULES[kind], kind, example) for example in SCHEDULES[kind].examples]
-    rates = [[schedule.rate(t, STEPS, 0.1) for t in range(STEPS)] for schedule in made]
+    rates = [[schedule.rate(t, STEPS, PER_EPOCH, 0.1) for t in range(STEPS)] for schedule in made]
     assert all(one != other for one, other in combinations(rates, 2))
+
+
+@pytest.mark.parametrize(("cls", "kind", "example"), cases(SCHEDULES))
+def test_a_schedule_that_counts_epochs_has_in_each_the_rate_of_as_many_steps(
+    cls: type[Schedule], kind: str, example: Mapping[str, Any]
+) -> None:
+    steps, epochs = (built(cls, kind, example | {"per": per}) for per in ("step", "epoch"))
+    for t in range(STEPS):
+        expected = steps.rate(t // PER_EPOCH, STEPS // PER_EPOCH, PER_EPOCH, 0.1)
+        assert epochs.rate(t, STEPS, PER_EPOCH, 0.1) == expected
+
+
+def test_milestones_increase() -> None:
+    with pytest.raises(ValueError, match=r"expected numbers that increase; got \[3, 3\]"):
+        built(SCHEDULES["multi_step"], "multi_step", {"milestones": [3, 3]})

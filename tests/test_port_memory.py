@@ -145,3 +145,37 @@ def test_what_came_later_is_removed_and_frameworks_keep_their_own() -> None:
     assert not hasattr(model[0], "later")
     assert hasattr(model[1], "cache")
     assert not model[0].training
+
+
+EMPTY = """
+import numpy as np
+
+def torch():
+    import torch
+    from torch import nn
+    model = nn.LSTM(3, 4, batch_first=True)
+    loss = lambda out, y: ((out[0].mean((1, 2)) - y) ** 2).mean()
+    return model, loss, torch.optim.SGD(model.parameters(), 0.1)
+
+def paddle():
+    import paddle
+    from paddle import nn
+
+    class Mine(nn.LSTM):  # whose own buffer has no numbers yet
+        pass
+
+    model = Mine(3, 4)
+    loss = lambda out, y: ((out[0].mean((1, 2)) - y) ** 2).mean()
+    return model, loss, paddle.optimizer.SGD(0.1, parameters=model.parameters())
+
+def batches():
+    rng = np.random.default_rng(0)
+    while True:
+        yield rng.normal(size=(4, 5, 3)).astype("float32"), rng.normal(size=4).astype("float32")
+"""
+
+
+def test_a_tensor_without_numbers_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "port.py").write_text(EMPTY, "utf-8")
+    (_, paddle) = check(tmp_path / "port.py", steps=1, mode="resync").results
+    assert paddle.green, next(iter(paddle.cells.values())).judgement.message

@@ -11,7 +11,7 @@ import numpy as np
 from isograd.backend import Backend, Session
 from isograd.backends.paddlepaddle.rows import DEVIATIONS, LAYERS, LOSSES, OPTIMIZERS, SCHEDULES, paddle
 from isograd.inputs import Array, Batch, Inputs
-from isograd.ops.op import Layer
+from isograd.ops.op import Param
 from isograd.scenario import SAMPLES, Scenario
 
 
@@ -44,19 +44,21 @@ class PaddleBackend(Backend):
 
 
 class Held(NamedTuple):
-    """A tensor that stays the same one from step to step, and whether its axes are ours in the opposite order."""
+    """A tensor that stays the same one from step to step, its shape as we have it, and whether its axes are turned."""
 
     tensor: Any
+    shape: tuple[int, ...]
     transposed: bool = False
 
     def canonical(self, tensor: Any) -> Array:
         """The numbers of it, or of its gradient, in the mathematical layout."""
         values: Array = tensor.numpy()
-        return values.T if self.transposed else values
+        return values.T if self.transposed else values.reshape(self.shape)
 
     def set(self, value: Array) -> None:
         """Copy numbers in, which come in the mathematical layout."""
-        self.tensor.set_value(np.ascontiguousarray(value.T if self.transposed else value))
+        value = value.T if self.transposed else value.reshape(self.tensor.shape)
+        self.tensor.set_value(np.ascontiguousarray(value))
 
 
 class PaddleSession(Session):
@@ -74,26 +76,29 @@ class PaddleSession(Session):
         self.follow_samples = any(
             SAMPLES in self.feeds[op.name] and not op.parameters(*fed[op.name]) for op in scenario.layers
         )
-        held = [
-            (kind, op, name)
-            for op in scenario.layers
-            for kind, names in (("weight", op.parameters(*fed[op.name])), ("buffer", op.buffers(*fed[op.name])))
-            for name in names
-        ]
-        self.weights = {f"{op.name}.{name}": self._held(op, name) for kind, op, name in held if kind == "weight"}
-        self.buffers = {f"{op.name}.{name}": self._held(op, name) for kind, op, name in held if kind == "buffer"}
-        self._make_optimizer(inputs.steps)
+        self.weights = {name: self._held(name, param) for name, param in scenario.parameters().items()}
+        self.buffers = {name: self._held(name, param) for name, param in scenario.buffers().items()}
+        self._make_optimizer(inputs)
         self.load(0, inputs.initial)
 
-    def _held(self, op: Layer, name: str) -> Held:
-        row = LAYERS[op.kind]
-        return Held(getattr(self.layers[op.name], row.names.get(name, name)), name in row.transposed)
+    def _held(self, key: str, param: Param) -> Held:
+        layer, _, name = key.partition(".")
+        row = LAYERS[self.scenario.layer(layer).kind]
+        return Held(getattr(self.layers[layer], row.names.get(name, name)), param.shape, name in row.transposed)
 
-    def _make_optimizer(self, steps: int) -> None:
+    def _make_schedule(self) -> None:
         op, schedule = self.scenario.optimizer, self.scenario.schedule
+        self.schedule: Any = None
+        self.place = self.last = 0
+        if schedule:
+            self.last = schedule.last(schedule.passed(self.steps, self.per_epoch))
+            self.schedule = SCHEDULES[schedule.kind].build(schedule, op.lr, self.last)
+
+    def _make_optimizer(self, inputs: Inputs) -> None:
+        op = self.scenario.optimizer
+        self.steps, self.per_epoch = inputs.steps, inputs.steps_per_epoch
+        self._make_schedule()
         row, tensors = OPTIMIZERS[op.kind], [held.tensor for held in self.weights.values()]
-        self.last_step = getattr(schedule, "steps", None) or steps
-        self.schedule = SCHEDULES[schedule.kind].build(schedule, op.lr, self.last_step) if schedule else None
         self.optimizer = row.build(op, self.schedule or op.lr, tensors)
         # slots are made by the first step: it is taken with gradients of 0, and what it changes is loaded anew
         sum((tensor * 0).sum() for tensor in tensors).backward()
@@ -101,7 +106,7 @@ class PaddleSession(Session):
         self.optimizer.clear_grad()
         own = self.optimizer.state_dict()
         self.slots = {
-            f"{name}.{slot}": Held(own[f"{held.tensor.name}_{row.slots[slot]}_0"], held.transposed)
+            f"{name}.{slot}": Held(own[f"{held.tensor.name}_{row.slots[slot]}_0"], held.shape, held.transposed)
             for name, held in self.weights.items()
             for slot in op.slots()
         }
@@ -125,9 +130,20 @@ class PaddleSession(Session):
         for tensor, after in self.counted:
             number = after(self.scenario.optimizer, t, self.dtype)
             tensor.set_value(np.full(tensor.shape, number, self.dtype))
-        place = min(t, self.last_step)
-        if self.schedule and self.schedule.last_epoch != place:
-            self.schedule.step(place)
+        if self.place > self._due(t):  # anew: what `step(epoch)` gives is not right for every schedule
+            self._make_schedule()
+            self.optimizer.set_lr_scheduler(self.schedule)
+        self._advance(t)
+
+    def _due(self, t: int) -> int:
+        """How often the schedule is stepped before step ``t``: after each step or epoch, up to its end."""
+        schedule = self.scenario.schedule
+        return min(schedule.passed(t, self.per_epoch), self.last) if schedule else 0
+
+    def _advance(self, t: int) -> None:
+        while self.place < self._due(t):
+            self.schedule.step()
+            self.place += 1
 
     def step(self, t: int, batch: Batch) -> Mapping[str, Array]:
         """One step of the loop, with every layer's output kept for its gradient."""
@@ -138,8 +154,7 @@ class PaddleSession(Session):
         loss.backward()
         lr = self.dtype.type(self.optimizer.get_lr())
         self.optimizer.step()
-        if self.schedule and self.schedule.last_epoch < self.last_step:
-            self.schedule.step()
+        self._advance(t + 1)
         seen = {
             "lr": lr,
             **{f"forward/{name}": a.numpy() for name, a in outputs.items()},

@@ -79,17 +79,16 @@ class TorchSession(Session):
         )
         own = {f"{name}.{key}": buffer for name, layer in modules.items() for key, buffer in layer.named_buffers()}
         self.buffers = {name: own[name] for name in scenario.buffers()}
-        self._make_optimizer(inputs.steps)
+        self._make_optimizer(inputs)
         # `to_array` shares the tensor's memory: made once, it shows every later update
         self.state = {f"state/{name}": to_array(slot) for name, slot in self.slots.items()}
         self.state |= {f"weight/{name}": to_array(p.detach()) for name, p in self.parameters.items()}
         self.state |= {f"buffer/{name}": to_array(buffer) for name, buffer in self.buffers.items()}
         self.load(0, inputs.initial)
 
-    def _make_optimizer(self, steps: int) -> None:
-        op, schedule = self.scenario.optimizer, self.scenario.schedule
-        row = OPTIMIZERS[op.kind]
-        self.last_step = SCHEDULES[schedule.kind].last(schedule, steps) if schedule else 0
+    def _make_optimizer(self, inputs: Inputs) -> None:
+        op, row = self.scenario.optimizer, OPTIMIZERS[self.scenario.optimizer.kind]
+        self.steps, self.per_epoch = inputs.steps, inputs.steps_per_epoch
         # in a group, since PyTorch refuses an empty list, and a scenario may have no parameters
         self.optimizer = row.build(op, op.lr, [{"params": [*self.parameters.values()]}])
         self.slots: dict[str, Any] = {}
@@ -105,12 +104,14 @@ class TorchSession(Session):
 
     def _make_schedule(self) -> None:
         op, schedule = self.scenario.optimizer, self.scenario.schedule
-        self.schedule, self.place = None, 0
+        self.schedule: Any = None
+        self.place = self.last = 0
         if schedule:
+            self.last = schedule.last(schedule.passed(self.steps, self.per_epoch))
             for group in self.optimizer.param_groups:  # as it was before an earlier schedule
                 group.pop("initial_lr", None)
                 group["lr"] = op.lr
-            self.schedule = SCHEDULES[schedule.kind].build(schedule, self.optimizer, self.last_step)
+            self.schedule = SCHEDULES[schedule.kind].build(schedule, self.optimizer, self.last)
 
     def load(self, t: int, state: Mapping[str, Array]) -> None:
         """Copy weights, slots and buffers in, and set the counts of the optimizer and of the schedule."""
@@ -121,7 +122,7 @@ class TorchSession(Session):
             for name, value in state.items():
                 tensors[name].copy_(to_tensor(np.array(value)))
             self._count(t)
-        if self.schedule and self.place != t:
+        if self.place != self._due(t):
             self._jump(t)
 
     def _count(self, t: int) -> None:
@@ -146,15 +147,19 @@ class TorchSession(Session):
                 own[theirs] = slot
 
     def _jump(self, t: int) -> None:
-        if self.place > t:
+        if self.place > self._due(t):
             self._make_schedule()
         with warnings.catch_warnings():  # that no `optimizer.step()` came before: here it is meant
             warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step", UserWarning)
             self._advance(t)
 
+    def _due(self, t: int) -> int:
+        """How often the schedule is stepped before step ``t``: after each step or epoch, up to its end."""
+        schedule = self.scenario.schedule
+        return min(schedule.passed(t, self.per_epoch), self.last) if schedule else 0
+
     def _advance(self, t: int) -> None:
-        """Let the schedule come to a step; at its end it stays."""
-        while self.schedule and self.place < min(t, self.last_step):
+        while self.place < self._due(t):
             self.schedule.step()
             self.place += 1
 

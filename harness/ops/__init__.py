@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args
@@ -11,21 +11,19 @@ from pydantic import Field
 
 from isograd.ops.op import Layer, Loss, Op, Optimizer, Schedule
 
-for _module in iter_modules(__path__):
-    import_module(f"{__name__}.{_module.name}")
-
-
-def _below(base: type[Any]) -> Iterator[type[Any]]:
-    for cls in base.__subclasses__():
-        yield cls
-        yield from _below(cls)
+_MODULES = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)]
 
 
 def _of(base: type[Any]) -> Mapping[str, type[Any]]:
     """Every class of a sort that says its kind itself, by it: no base of several, and no alternative of another."""
-    return {
-        get_args(cls.model_fields["kind"].annotation)[0]: cls for cls in _below(base) if "kind" in cls.__annotations__
-    }
+    defined = [cls for module in _MODULES for cls in vars(module).values() if _is_of(cls, base, module.__name__)]
+    return {get_args(cls.model_fields["kind"].annotation)[0]: cls for cls in defined}
+
+
+def _is_of(cls: Any, base: type[Any], module: str) -> bool:
+    return (
+        isinstance(cls, type) and issubclass(cls, base) and cls.__module__ == module and "kind" in cls.__annotations__
+    )
 
 
 LAYERS: Mapping[str, type[Layer]] = _of(Layer)

@@ -1,53 +1,59 @@
-"""What does a kernel make of an image?"""
+"""What does a kernel make of a line, an image or a volume, and the other way?"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from math import prod
-from typing import Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, StrictInt, model_validator
 
 from isograd.arithmetic.words import fold, pad, reshape, sum, transpose, windows
-from isograd.ops.op import Array, Back, Draw, InitialTensor4, InitialVector, Layer, Out, Param, Shape
+from isograd.ops.op import (
+    Array,
+    Back,
+    Draw,
+    InitialTensor3,
+    InitialTensor4,
+    InitialTensor5,
+    InitialVector,
+    Layer,
+    Out,
+    Param,
+    Shape,
+)
 from isograd.spec import EXACT, Count
 
 Params = Mapping[str, Array]
+Margin = Annotated[StrictInt, Field(ge=0, le=EXACT)]
+One = tuple[Count]
 Two = tuple[Count, Count]
-Padding = tuple[
-    Annotated[StrictInt, Field(ge=0, le=EXACT)],
-    Annotated[StrictInt, Field(ge=0, le=EXACT)],
-]
+Three = tuple[Count, Count, Count]
+Margin1 = tuple[Margin]
+Margin2 = tuple[Margin, Margin]
+Margin3 = tuple[Margin, Margin, Margin]
 
-DRAWN = {"weight": {"draw": "normal", "scale": 0.5}, "outputs": 4, "kernel": (2, 3)}
+NORMAL = {"draw": "normal", "scale": 0.5}
+LINE = {"weight": NORMAL, "outputs": 4, "kernel": (3,)}
+IMAGE = {"weight": NORMAL, "outputs": 4, "kernel": (2, 3)}
+VOLUME = {"weight": NORMAL, "outputs": 2, "kernel": (2, 2, 2)}
 
 
-class Conv2d(Layer):
-    """z[o, i, j] = b[o] + Σ_{c, m, n} W[o, c, m, n] x[c, s i + δ m − p, s j + δ n − p], a cross-correlation.
+class _Kernel(Layer):
+    """What convolutions and transposed ones have: a kernel, with a size along each of ``rank`` axes of places."""
 
-    x is (channels, height, width) and W (out, in / groups, kh, kw): the k-th group of outputs sees the k-th group of
-    channels. ``stride`` s, ``padding`` p with zeros on both sides, ``dilation`` δ, each for height and width. As in
-    Dumoulin and Visin, *A guide to convolution arithmetic for deep learning* (2016), chapters 2 and 5.
-    """
+    rank: ClassVar[int]
+    turned: ClassVar[bool] = False  # whether the weight has inputs before outputs
 
-    kind: Literal["conv2d"]
-    sample: ClassVar[Shape] = (2, 5, 6)
-    examples = (
-        DRAWN,
-        DRAWN | {"bias": {"draw": "normal", "scale": 0.5}},
-        DRAWN | {"stride": (2, 1)},
-        DRAWN | {"padding": (1, 2)},
-        DRAWN | {"dilation": (2, 1)},
-        DRAWN | {"groups": 2},
-    )
+    if TYPE_CHECKING:
+        weight: Any
+        kernel: tuple[int, ...] | None
+        stride: tuple[int, ...]
+        padding: tuple[int, ...]
+        dilation: tuple[int, ...]
 
-    weight: InitialTensor4
     bias: InitialVector | None = None
     outputs: Count | None = None
-    kernel: Two | None = None
-    stride: Two = (1, 1)
-    padding: Padding = (0, 0)
-    dilation: Two = (1, 1)
     groups: Count = 1
 
     @model_validator(mode="after")
@@ -55,8 +61,8 @@ class Conv2d(Layer):
         if isinstance(self.weight, Draw):
             if self.outputs is None or self.kernel is None:
                 raise ValueError("kernel: expected outputs and kernel, since the weight is drawn")
-        elif self.outputs not in (None, len(self.weight)):
-            raise ValueError(f"outputs: expected {len(self.weight)}, the rows of the weight; got {self.outputs}")
+        elif self.outputs not in (None, self.units):
+            raise ValueError(f"outputs: expected {self.units}, as the weight has; got {self.outputs}")
         if self.units % self.groups:
             raise ValueError(f"groups: expected a divisor of {self.units}, the outputs; got {self.groups}")
         if isinstance(self.bias, tuple) and len(self.bias) != self.units:
@@ -66,86 +72,290 @@ class Conv2d(Layer):
     @property
     def units(self) -> int:
         """Output channels."""
-        return self.outputs or 0 if isinstance(self.weight, Draw) else len(self.weight)
+        if isinstance(self.weight, Draw):
+            return self.outputs or 0
+        return len(self.weight[0]) * self.groups if self.turned else len(self.weight)
 
     @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the kernel."""
+    def size(self) -> tuple[int, ...]:
+        """The kernel's, along each axis."""
         if isinstance(self.weight, Draw):
-            return self.kernel or (0, 0)
-        return len(self.weight[0][0]), len(self.weight[0][0][0])
+            return self.kernel or (0,) * self.rank
+        size, part = [], self.weight[0][0]
+        for _ in range(self.rank):
+            size.append(len(part))
+            part = part[0]
+        return tuple(size)
 
-    def shape(self, *x: Shape) -> Shape:
-        """(out, H′, W′), with H′ = ⌊(H + 2 p − δ (kh − 1) − 1) / s⌋ + 1."""
-        if len(x[0]) != 3:
-            raise ValueError(f"inputs: expected samples of shape (channels, height, width); got {x[0]}")
-        channels, *image = x[0]
-        if channels % self.groups:
-            raise ValueError(f"groups: expected a divisor of {channels}, the channels; got {self.groups}")
-        if not isinstance(self.weight, Draw) and len(self.weight[0]) != channels // self.groups:
-            came = (self.units, len(self.weight[0]), *self.size)
-            raise ValueError(f"weight: expected shape ({self.units}, {channels // self.groups}, kh, kw); got {came}")
-        sizes = zip(image, self.size, self.stride, self.padding, self.dilation, strict=True)
-        out = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in sizes]
-        if min(out) < 1:
-            raise ValueError(f"kernel: expected one that fits into {tuple(image)} with its padding; got {self.size}")
-        return (self.units, *out)
+    def _places(self, x: Shape) -> Shape:
+        """The places of a sample, which has channels before them."""
+        names = ("length",), ("height", "width"), ("depth", "height", "width")
+        if len(x) != self.rank + 1:
+            raise ValueError(
+                f"inputs: expected samples of shape (channels, {', '.join(names[self.rank - 1])}); got {x}"
+            )
+        if x[0] % self.groups:
+            raise ValueError(f"groups: expected a divisor of {x[0]}, the channels; got {self.groups}")
+        shape = self._weight_shape(x[0])
+        came = (len(self.weight), len(self.weight[0]), *self.size) if not isinstance(self.weight, Draw) else shape
+        if came != shape:
+            axes = ", ".join(map(str, shape[:2])) + ", " + ", ".join(_AXES[self.rank])
+            raise ValueError(f"weight: expected shape ({axes}); got {came}")
+        return x[1:]
+
+    def _weight_shape(self, channels: int) -> Shape:
+        pair = (channels, self.units // self.groups) if self.turned else (self.units, channels // self.groups)
+        return (*pair, *self.size)
 
     def parameters(self, *x: Shape) -> Mapping[str, Param]:
-        """Weight (out, in / groups, kh, kw), and bias (out,) where there is one."""
-        shape = (self.units, x[0][0] // self.groups, *self.size)
+        """Weight, and bias (out,) where there is one."""
+        axes = (*(("in", "out") if self.turned else ("out", "in")), *_AXES[self.rank])
         bias = {} if self.bias is None else {"bias": Param((self.units,), ("out",), self.bias)}
-        return {"weight": Param(shape, ("out", "in", "kh", "kw"), self.weight)} | bias
+        return {"weight": Param(self._weight_shape(x[0][0]), axes, self.weight)} | bias
 
-    def forward(self, p: Params, x: Array) -> Out:
-        """Every place's window as a row: z = windows · Wᵀ, for each group."""
-        seen = windows(pad(x, self._margins), self.size, self.stride, self.dilation)  # (B, C, H′, W′, kh, kw)
-        rows, places = self._rows(seen), seen.shape[2:4]  # (B, G, H′ W′, C/G kh kw)
-        z = rows @ self._kernels(p).mT  # (B, G, H′ W′, O/G)
-        z = reshape(transpose(z, (0, 1, 3, 2)), (x.shape[0], self.units, *places))
-        return Out(z + reshape(p["bias"], (self.units, 1, 1)) if "bias" in p else z, saved=rows)
-
-    def backward(self, p: Params, out: Out, d: Array, x: Array) -> Back:
-        """∂L/∂W = dᵀ · windows; ∂L/∂windows = d · W, each added to where its window was; ∂L/∂b = Σ d."""
-        batch, groups, places = x.shape[0], self.groups, d.shape[2:]
-        of_rows = reshape(d, (batch, groups, self.units // groups, prod(places)))
-        weight = self._of_kernels(of_rows, out.saved, p["weight"].shape)
-        bias = {"bias": sum(d, (0, 2, 3))} if "bias" in p else {}
-        rest = [s * (k - 1) - m for k, m, s in zip(self.size, self.padding, self.dilation, strict=True)]
-        if self.stride == (1, 1) and min(rest) >= 0:
-            return Back(self._turned(p, d, x, rest), weight=weight, **bias)
-        seen = transpose(of_rows, (0, 1, 3, 2)) @ self._kernels(p)
-        seen = reshape(seen, (batch, groups, *places, x.shape[1] // groups, *self.size))
-        seen = reshape(transpose(seen, (0, 1, 4, 2, 3, 5, 6)), (batch, x.shape[1], *places, *self.size))
-        (top, _), (left, _) = self._margins[2:]
-        padded = [n + 2 * m for n, m in zip(x.shape[2:], self.padding, strict=True)]
-        dx = fold(seen, padded, self.stride, self.dilation)[:, :, top : top + x.shape[2], left : left + x.shape[3]]
-        return Back(dx, weight=weight, **bias)
-
-    def _turned(self, p: Params, d: Array, x: Array, rest: list[int]) -> Array:
-        """∂L/∂x at a stride of 1: the convolution of d, with what is missing of its margins, by the turned kernels."""
-        units, inside = self.units // self.groups, x.shape[1] // self.groups
-        rows = self._rows(windows(pad(d, [(0, 0), (0, 0), *((n, n) for n in rest)]), self.size, (1, 1), self.dilation))
-        kernels = reshape(p["weight"][:, :, ::-1, ::-1], (self.groups, units, inside, *self.size))
-        kernels = reshape(transpose(kernels, (0, 1, 3, 4, 2)), (self.groups, units * prod(self.size), inside))
-        return reshape(transpose(rows @ kernels, (0, 1, 3, 2)), x.shape)
+    # ------------------------------------------------------------ rows: a window each
 
     @property
     def _margins(self) -> list[tuple[int, int]]:
         return [(0, 0), (0, 0), *((n, n) for n in self.padding)]
 
     def _rows(self, seen: Array) -> Array:
-        batch, channels, high, wide = seen.shape[:4]
-        seen = reshape(seen, (batch, self.groups, channels // self.groups, high, wide, *self.size))
-        rows = transpose(seen, (0, 1, 3, 4, 2, 5, 6))
-        return reshape(rows, (batch, self.groups, high * wide, channels // self.groups * prod(self.size)))
+        """(B, C, *places, *size) gives (B, G, places, C/G · size)."""
+        n, (batch, channels) = self.rank, seen.shape[:2]
+        places = seen.shape[2 : 2 + n]
+        seen = reshape(seen, (batch, self.groups, channels // self.groups, *places, *self.size))
+        rows = transpose(seen, (0, 1, *range(3, 3 + n), 2, *range(3 + n, 3 + 2 * n)))
+        return reshape(rows, (batch, self.groups, prod(places), channels // self.groups * prod(self.size)))
+
+    def _of_rows(self, rows: Array, channels: int, places: Shape) -> Array:
+        """The other way: (B, C, *places, *size)."""
+        n, batch = self.rank, rows.shape[0]
+        rows = reshape(rows, (batch, self.groups, *places, channels // self.groups, *self.size))
+        seen = transpose(rows, (0, 1, 2 + n, *range(2, 2 + n), *range(3 + n, 3 + 2 * n)))
+        return reshape(seen, (batch, channels, *places, *self.size))
+
+    def _grouped(self, x: Array) -> Array:
+        """(B, C, *places) gives (B, G, C/G, places)."""
+        return reshape(x, (x.shape[0], self.groups, x.shape[1] // self.groups, prod(x.shape[2:])))
 
     def _kernels(self, p: Params) -> Array:
-        return reshape(p["weight"], (self.groups, self.units // self.groups, prod(p["weight"].shape[1:])))
+        """The weight as a matrix for each group: its first axis, and all others in a row."""
+        first = p["weight"].shape[0] // self.groups
+        return reshape(p["weight"], (self.groups, first, prod(p["weight"].shape[1:])))
 
     def _of_kernels(self, d: Array, rows: Array, shape: Shape) -> Array:
-        """Over samples and places at once: (G, O/G, B H′ W′) times (G, B H′ W′, C/G kh kw)."""
-        batch, groups, units, places = d.shape
-        d = reshape(transpose(d, (1, 2, 0, 3)), (groups, units, batch * places))
+        """∂L/∂W over samples and places at once: (G, n, B places) times (G, B places, m)."""
+        batch, groups, first, places = d.shape
+        d = reshape(transpose(d, (1, 2, 0, 3)), (groups, first, batch * places))
         rows = reshape(transpose(rows, (1, 0, 2, 3)), (groups, batch * places, rows.shape[3]))
         return reshape(d @ rows, shape)
+
+    def _shifted(self, p: Params, z: Array) -> Array:
+        return z + reshape(p["bias"], (self.units, *[1] * self.rank)) if "bias" in p else z
+
+    def _of_bias(self, p: Params, d: Array) -> dict[str, Array]:
+        return {"bias": sum(d, (0, *range(2, d.ndim)))} if "bias" in p else {}
+
+
+_AXES = {1: ("k",), 2: ("kh", "kw"), 3: ("kd", "kh", "kw")}
+
+
+class _Convolution(_Kernel):
+    def shape(self, *x: Shape) -> Shape:
+        """(out, *places), of n ⌊(n + 2 p − δ (k − 1) − 1) / s⌋ + 1."""
+        places = self._places(x[0])
+        sizes = zip(places, self.size, self.stride, self.padding, self.dilation, strict=True)
+        out = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in sizes]
+        if min(out) < 1:
+            raise ValueError(f"kernel: expected one that fits into {places} with its padding; got {self.size}")
+        return (self.units, *out)
+
+    def forward(self, p: Params, x: Array) -> Out:
+        """Every place's window as a row: z = windows · Wᵀ, for each group."""
+        seen = windows(pad(x, self._margins), self.size, self.stride, self.dilation)
+        rows, places = self._rows(seen), seen.shape[2 : 2 + self.rank]
+        z = transpose(rows @ self._kernels(p).mT, (0, 1, 3, 2))  # (B, G, O/G, places)
+        return Out(self._shifted(p, reshape(z, (x.shape[0], self.units, *places))), saved=rows)
+
+    def backward(self, p: Params, out: Out, d: Array, x: Array) -> Back:
+        """∂L/∂W = dᵀ · windows; ∂L/∂windows = d · W, each added to where its window was; ∂L/∂b = Σ d."""
+        of_rows = self._grouped(d)
+        gradients = {"weight": self._of_kernels(of_rows, out.saved, p["weight"].shape), **self._of_bias(p, d)}
+        rest = [s * (k - 1) - m for k, m, s in zip(self.size, self.padding, self.dilation, strict=True)]
+        if set(self.stride) == {1} and min(rest) >= 0:
+            return Back(self._turned(p, d, x, rest), **gradients)
+        seen = self._of_rows(transpose(of_rows, (0, 1, 3, 2)) @ self._kernels(p), x.shape[1], d.shape[2:])
+        padded = [n + 2 * m for n, m in zip(x.shape[2:], self.padding, strict=True)]
+        inner = (slice(m, m + n) for n, m in zip(x.shape[2:], self.padding, strict=True))
+        return Back(fold(seen, padded, self.stride, self.dilation)[(..., *inner)], **gradients)
+
+    def _turned(self, p: Params, d: Array, x: Array, rest: list[int]) -> Array:
+        """∂L/∂x at a stride of 1: the convolution of d, with what is missing of its margins, by the turned kernels."""
+        units, inside = self.units // self.groups, x.shape[1] // self.groups
+        margins = [(0, 0), (0, 0), *((n, n) for n in rest)]
+        rows = self._rows(windows(pad(d, margins), self.size, (1,) * self.rank, self.dilation))
+        flipped = p["weight"][(slice(None), slice(None), *[slice(None, None, -1)] * self.rank)]
+        kernels = reshape(flipped, (self.groups, units, inside, prod(self.size)))
+        kernels = reshape(transpose(kernels, (0, 1, 3, 2)), (self.groups, units * prod(self.size), inside))
+        return reshape(transpose(rows @ kernels, (0, 1, 3, 2)), x.shape)
+
+
+class Conv1d(_Convolution):
+    """z[o, i] = b[o] + Σ_{c, m} W[o, c, m] x[c, s i + δ m − p], as `Conv2d` along an axis; W: (out, in / groups, k)."""
+
+    kind: Literal["conv1d"]
+    rank: ClassVar[int] = 1
+    sample: ClassVar[Shape] = (2, 6)
+    examples = (
+        LINE,
+        LINE | {"bias": NORMAL},
+        LINE | {"stride": (2,)},
+        LINE | {"padding": (1,)},
+        LINE | {"dilation": (2,)},
+        LINE | {"groups": 2},
+    )
+
+    weight: InitialTensor3
+    kernel: One | None = None
+    stride: One = (1,)
+    padding: Margin1 = (0,)
+    dilation: One = (1,)
+
+
+class Conv2d(_Convolution):
+    """z[o, i, j] = b[o] + Σ_{c, m, n} W[o, c, m, n] x[c, s i + δ m − p, s j + δ n − p], a cross-correlation.
+
+    x is (channels, height, width) and W (out, in / groups, kh, kw): the k-th group of outputs sees the k-th group of
+    channels; with as many groups as channels, each its own (depthwise). ``stride`` s, ``padding`` p with zeros on both
+    sides, ``dilation`` δ, each for height and width. As in Dumoulin and Visin, *A guide to convolution arithmetic for
+    deep learning* (2016), chapters 2 and 5.
+    """
+
+    kind: Literal["conv2d"]
+    rank: ClassVar[int] = 2
+    sample: ClassVar[Shape] = (2, 5, 6)
+    examples = (
+        IMAGE,
+        IMAGE | {"bias": NORMAL},
+        IMAGE | {"stride": (2, 1)},
+        IMAGE | {"padding": (1, 2)},
+        IMAGE | {"dilation": (2, 1)},
+        IMAGE | {"groups": 2},
+    )
+
+    weight: InitialTensor4
+    kernel: Two | None = None
+    stride: Two = (1, 1)
+    padding: Margin2 = (0, 0)
+    dilation: Two = (1, 1)
+
+
+class Conv3d(_Convolution):
+    """As `Conv2d` along three axes: x is (channels, depth, height, width), W (out, in / groups, kd, kh, kw)."""
+
+    kind: Literal["conv3d"]
+    rank: ClassVar[int] = 3
+    sample: ClassVar[Shape] = (2, 3, 4, 3)
+    examples = (
+        VOLUME,
+        VOLUME | {"bias": NORMAL},
+        VOLUME | {"stride": (1, 2, 1)},
+        VOLUME | {"padding": (0, 1, 1)},
+        VOLUME | {"dilation": (1, 2, 1)},
+        VOLUME | {"groups": 2},
+    )
+
+    weight: InitialTensor5
+    kernel: Three | None = None
+    stride: Three = (1, 1, 1)
+    padding: Margin3 = (0, 0, 0)
+    dilation: Three = (1, 1, 1)
+
+
+class _Transposed(_Kernel):
+    turned: ClassVar[bool] = True
+
+    if TYPE_CHECKING:
+        more: tuple[int, ...]
+
+    def shape(self, *x: Shape) -> Shape:
+        """(out, *places), of n (n − 1) s − 2 p + δ (k − 1) + 1 + more."""
+        places = self._places(x[0])
+        out = [n - 2 * p for n, p in zip(self._whole(places), self.padding, strict=True)]
+        if min(out) < 1:
+            raise ValueError(f"padding: expected some that leaves a place; got {self.padding} for {places}")
+        if any(m >= s and m >= d for m, s, d in zip(self.more, self.stride, self.dilation, strict=True)):
+            raise ValueError(f"more: expected less than the stride or the dilation; got {self.more}")
+        return (self.units, *out)
+
+    def _whole(self, places: Shape) -> list[int]:
+        """The places that windows reach, with the padding."""
+        sizes = zip(places, self.size, self.stride, self.dilation, self.more, strict=True)
+        return [(n - 1) * s + d * (k - 1) + 1 + m for n, k, s, d, m in sizes]
+
+    def forward(self, p: Params, x: Array) -> Out:
+        """Each place's numbers times W are a window; windows are added up where they lie."""
+        of_places = self._grouped(x)  # (B, G, C/G, places)
+        seen = self._of_rows(transpose(of_places, (0, 1, 3, 2)) @ self._kernels(p), self.units, x.shape[2:])
+        whole = fold(seen, self._whole(x.shape[2:]), self.stride, self.dilation)
+        inner = (slice(m, n - m) for n, m in zip(whole.shape[2:], self.padding, strict=True))
+        return Out(self._shifted(p, whole[(..., *inner)]), saved=of_places)
+
+    def backward(self, p: Params, out: Out, d: Array, x: Array) -> Back:
+        """∂L/∂x = windows of d · Wᵀ; ∂L/∂W = xᵀ · windows of d; ∂L/∂b = Σ d."""
+        rows = self._rows(windows(pad(d, self._margins), self.size, self.stride, self.dilation))
+        weight = self._of_kernels(out.saved, rows, p["weight"].shape)
+        dx = reshape(transpose(rows @ self._kernels(p).mT, (0, 1, 3, 2)), x.shape)
+        return Back(dx, weight=weight, **self._of_bias(p, d))
+
+
+class ConvTranspose1d(_Transposed):
+    """The adjoint of `Conv1d`, as `ConvTranspose2d` along one axis. W is (in, out / groups, k)."""
+
+    kind: Literal["conv_transpose1d"]
+    rank: ClassVar[int] = 1
+    sample: ClassVar[Shape] = (2, 4)
+    examples = (
+        LINE,
+        LINE | {"bias": NORMAL},
+        LINE | {"stride": (2,)},
+        LINE | {"padding": (1,)},
+        LINE | {"dilation": (2,)},
+        LINE | {"groups": 2},
+        LINE | {"stride": (2,), "more": (1,)},
+    )
+
+    weight: InitialTensor3
+    kernel: One | None = None
+    stride: One = (1,)
+    padding: Margin1 = (0,)
+    dilation: One = (1,)
+    more: Margin1 = (0,)
+
+
+class ConvTranspose2d(_Transposed):
+    """z[o, s i + δ m − p, s j + δ n − p] is the sum of all W[c, o, m, n] x[c, i, j] that fall there, and b[o].
+
+    It is the adjoint of `Conv2d`: W is (in, out / groups, kh, kw), ``padding`` p is taken away on both sides, and
+    ``more`` places are added behind (frameworks call them output padding). Dumoulin and Visin (2016), chapter 4.
+    """
+
+    kind: Literal["conv_transpose2d"]
+    rank: ClassVar[int] = 2
+    sample: ClassVar[Shape] = (2, 3, 4)
+    examples = (
+        IMAGE,
+        IMAGE | {"bias": NORMAL},
+        IMAGE | {"stride": (2, 1)},
+        IMAGE | {"padding": (0, 1)},
+        IMAGE | {"dilation": (2, 1)},
+        IMAGE | {"groups": 2},
+        IMAGE | {"stride": (2, 2), "more": (1, 0)},
+    )
+
+    weight: InitialTensor4
+    kernel: Two | None = None
+    stride: Two = (1, 1)
+    padding: Margin2 = (0, 0)
+    dilation: Two = (1, 1)
+    more: Margin2 = (0, 0)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Discriminator, Field, Tag
 
-from isograd.spec import Matrix, Name, Positive, Spec, Tensor4, Vector
+from isograd.spec import EXACT, Matrix, Name, Positive, Spec, Tensor3, Tensor4, Tensor5, Vector
 
 Array = Any
 """One run's numbers, in any arithmetic: a rule computes with operators and `isograd.arithmetic.words`, nothing else."""
@@ -27,7 +27,9 @@ class Draw(Spec):
 _DRAWN = Discriminator(lambda value: "drawn" if isinstance(value, (dict, Draw)) else "values")
 InitialVector = Annotated[Annotated[Vector, Tag("values")] | Annotated[Draw, Tag("drawn")], _DRAWN]
 InitialMatrix = Annotated[Annotated[Matrix, Tag("values")] | Annotated[Draw, Tag("drawn")], _DRAWN]
+InitialTensor3 = Annotated[Annotated[Tensor3, Tag("values")] | Annotated[Draw, Tag("drawn")], _DRAWN]
 InitialTensor4 = Annotated[Annotated[Tensor4, Tag("values")] | Annotated[Draw, Tag("drawn")], _DRAWN]
+InitialTensor5 = Annotated[Annotated[Tensor5, Tag("values")] | Annotated[Draw, Tag("drawn")], _DRAWN]
 
 
 class Param(NamedTuple):
@@ -206,8 +208,30 @@ class Optimizer(Op):
 
 
 class Schedule(Op):
-    """The learning rate of each step."""
+    """The learning rate of each step.
 
-    def rate(self, t: int, steps: int, lr: float) -> float:
-        """The rate of step ``t``, counted from 0, of a run of ``steps``, for the optimizer's rate ``lr``."""
+    Attributes:
+        per: what it counts: the rate changes after each step, or after each epoch.
+    """
+
+    per: Literal["step", "epoch"] = "step"
+
+    def rate(self, t: int, steps: int, per_epoch: int, lr: float) -> float:
+        """The rate of step ``t``, counted from 0, of a run of ``steps``, ``per_epoch`` in each epoch.
+
+        ``lr`` is the optimizer's.
+        """
+        last = self.last(self.passed(steps, per_epoch))
+        return self.after(min(self.passed(t, per_epoch), last), last, lr)
+
+    def passed(self, t: int, per_epoch: int) -> int:
+        """How many steps, or epochs, are over before step ``t``."""
+        return t // per_epoch if self.per == "epoch" else t
+
+    def last(self, whole: int) -> int:
+        """After how many the rate stays, in a run of ``whole``; `EXACT`: it never does."""
+        return EXACT
+
+    def after(self, n: int, last: int, lr: float) -> float:
+        """The rate after ``n`` of them, where it stays after ``last``."""
         raise NotImplementedError

@@ -73,7 +73,9 @@ def saved(framework: Framework, value: Any, within: frozenset[int] = frozenset()
         return _with(value, value.getstate(), value.setstate)
     if hasattr(value, "detach"):
         with suppress(Exception):  # of a kind that no array is of
-            return _with(value, framework.array(value), lambda array: framework.copy_into(value, array))
+            array = framework.array(value)
+            if array.shape == tuple(value.shape):  # otherwise nobody has put numbers into it yet
+                return _with(value, array, lambda array: framework.copy_into(value, array))
     return None
 
 

@@ -379,7 +379,7 @@ def rate_of(run: Circumstances, step: int) -> float:
     scenario, inputs = run.scenario, run.inputs
     if scenario.schedule is None:
         return float(inputs.lr[min(max(step, 0), inputs.steps - 1)])
-    return scenario.schedule.rate(max(step, 0), inputs.steps, scenario.optimizer.lr)
+    return scenario.schedule.rate(max(step, 0), inputs.steps, inputs.steps_per_epoch, scenario.optimizer.lr)
 
 
 @dataclass(frozen=True)
