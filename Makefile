@@ -1,5 +1,6 @@
 # make report   set everything up, run every scenario on every backend, write reports/latest/, print the summary
 # make test     set everything up, run the tests
+# make nightly  the tests that take long and seldom break alone: large networks, large searches
 # make soak     an hour of broken traces, scenarios and backends (SOAK_ARGS='--seconds 60 traces')
 # make lint     format and type checks          make bench    timings as ratios against bare loops
 # make publish  make reports/published/ again    make clean    remove what make made
@@ -15,7 +16,7 @@ TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 unexport PYTHONDONTWRITEBYTECODE # tests and reports start processes: none is to compile the package once more
 
 .DEFAULT_GOAL := report
-.PHONY: setup report test soak lint bench publish clean
+.PHONY: setup report test nightly soak lint bench publish clean
 
 setup: $(VENV)/ready $(FRAMEWORKS:%=$(VENV)/ready-%)
 
@@ -24,6 +25,9 @@ report: setup
 
 test: setup # whole files go to one worker: what a file's tests share is made once
 	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
+
+nightly: setup
+	$(BIN)/python -m pytest -n auto --dist loadfile --nightly -m nightly $(PYTEST_ARGS)
 
 soak: setup
 	$(BIN)/python -m tests.soak $(SOAK_ARGS)

@@ -138,7 +138,7 @@ def _layers(kind: str, settings: Mapping[str, Any], sample: tuple[int, ...], los
     Above that what the loss needs: its outputs' shape, and what keeps them within bounds.
     """
     below = {"name": "hidden", "kind": "linear", "outputs": sample[-1], "weight": DRAW, "bias": DRAW}
-    two = {"inputs": ["hidden", "x"]} if LAYERS[kind].arity[0] > 1 else {}
+    two = {"inputs": ["hidden", "x", "hidden"][: LAYERS[kind].arity[0]]} if LAYERS[kind].arity[0] > 1 else {}
     tried = LAYERS[kind](kind=kind, name="tried", **settings)
     flat = [{"name": "flat", "kind": "flatten"}] if len(tried.shape(*[sample] * max(tried.arity[0], 1))) > 1 else []
     above = [{"name": "output", "kind": "linear", "outputs": prod(loss.sample), "weight": DRAW}]

@@ -64,6 +64,19 @@ COLD = ("test_processes", "test_children", "test_misbehaving", "test_soak", "tes
 """Tests of how processes start and end."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--nightly", action="store_true", help="also what takes long and seldom breaks alone")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--nightly"):
+        return
+    late = [item for item in items if item.get_closest_marker("nightly")]
+    if late:
+        config.hook.pytest_deselected(items=late)
+        items[:] = [item for item in items if not item.get_closest_marker("nightly")]
+
+
 @pytest.fixture(scope="module", autouse=True)
 def frameworks_stay(request: pytest.FixtureRequest) -> Iterator[None]:
     """The runs of a file share the processes of isograd's own backends."""

@@ -261,6 +261,7 @@ def test_a_large_step_has_fewer_noisy_runs_and_is_compared_at_fewer_steps() -> N
     assert large.runs < small.runs == 16
 
 
+@pytest.mark.nightly
 def test_a_large_scenario_is_explained_as_a_small_one_is() -> None:
     for fault in (
         "gradient_scale,by=1.001",

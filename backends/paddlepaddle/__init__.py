@@ -68,10 +68,12 @@ class PaddleSession(Session):
         self.scenario, self.dtype = scenario, np.dtype(scenario.dtype)
         self.feeds, shapes = scenario.feeds(), scenario.shapes()
         fed = {op.name: [shapes[name] for name in self.feeds[op.name]] for op in scenario.layers}
+        usual = paddle.get_default_dtype()
+        paddle.set_default_dtype(scenario.dtype)  # `to(dtype=…)` fails at a recurrent layer's own empty buffer (3.3.1)
         self.layers = {op.name: LAYERS[op.kind].build(op, *fed[op.name]) for op in scenario.layers}
+        paddle.set_default_dtype(usual)
         modules = {name: layer for name, layer in self.layers.items() if isinstance(layer, paddle.nn.Layer)}
         self.model = paddle.nn.LayerDict(modules)
-        self.model.to(dtype=scenario.dtype)
         # autograd follows an input that needs no gradient only from the first parameter on
         self.follow_samples = any(
             SAMPLES in self.feeds[op.name] and not op.parameters(*fed[op.name]) for op in scenario.layers

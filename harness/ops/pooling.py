@@ -48,17 +48,17 @@ class Largest(Pool):
 
     def forward(self, p: Params, x: Array) -> Out:
         """All that a window sees in one row, and a choice for each."""
-        seen, _ = self._seen(x)
+        seen = self._seen(x)
         chosen = pick(seen, -1)
         return Out(take_at(seen, chosen, -1), chosen)
 
-    def _seen(self, x: Array) -> tuple[Array, list[Rows]]:
-        """(B, C, *windows, all that they see), and what that is on each axis."""
+    def _seen(self, x: Array) -> Array:
+        """(B, C, *windows, all that they see)."""
         rows = self.rows(x.shape[2:])
         for i, axis in enumerate(rows):
             x = gathered(x, 2 + 2 * i, axis, self.absent)  # (B, C, k, windows, k′, windows′, …)
         x = transpose(x, (0, 1, *range(3, x.ndim, 2), *range(2, x.ndim, 2)))
-        return reshape(x, (*x.shape[: 2 + len(rows)], prod(x.shape[2 + len(rows) :]))), rows
+        return reshape(x, (*x.shape[: 2 + len(rows)], prod(x.shape[2 + len(rows) :])))
 
     def backward(self, p: Params, out: Out, d: Array, x: Array) -> Back:
         """∂L/∂x = Σ d over the windows whose largest it is."""

@@ -49,7 +49,7 @@ def _rms_norm(op: Any, x: tuple[int, ...]) -> Any:
 
         def __init__(self) -> None:
             super().__init__()
-            self.weight = self.create_parameter([x[-1]])
+            self.weight = self.create_parameter([x[-1]], dtype=paddle.get_default_dtype())
 
         def forward(self, z: Any) -> Any:
             """By the root of the mean square."""
@@ -62,6 +62,34 @@ def _normalize(op: Any, x: tuple[int, ...]) -> Any:
     return lambda z: paddle.nn.functional.normalize(z, axis=of_batch(op.axis), epsilon=op.epsilon)
 
 
+def _recurrent(name: str) -> Any:
+    def build(op: Any, x: tuple[int, ...]) -> Any:
+        class Outputs(getattr(paddle.nn, name)):  # type: ignore[misc]
+            """Its outputs, without the last states."""
+
+            def forward(self, z: Any) -> Any:
+                """(B, places, hidden)."""
+                return super().forward(z)[0]
+
+        options = {"activation": op.activation} if name == "SimpleRNN" else {}
+        options |= {f"bias_{side}_attr": bias_of(op) for side in ("ih", "hh")}
+        return Outputs(x[1], op.hidden, op.layers, "bidirect" if op.both else "forward", **options)
+
+    return build
+
+
+def _recurrent_lacks(op: Any) -> str:
+    return "" if op.bias else "bias: without one it crashes (docs/found.md)"
+
+
+def _attention(op: Any, *x: tuple[int, ...]) -> Any:
+    def apply(*inputs: Any) -> Any:
+        heads = [z.reshape([0, 0, op.heads, -1]) for z in inputs]  # (B, places, heads, features)
+        return paddle.nn.functional.scaled_dot_product_attention(*heads, is_causal=op.causal).flatten(2)
+
+    return apply
+
+
 LAYERS: dict[str, LayerRow] = {
     # a weight is (in, out), for z = x W + b
     "linear": LayerRow(_linear, transposed=frozenset({"weight"})),
@@ -70,6 +98,10 @@ LAYERS: dict[str, LayerRow] = {
     "conv3d": LayerRow(_conv),
     "conv_transpose1d": LayerRow(_conv),
     "conv_transpose2d": LayerRow(_conv),
+    "rnn": LayerRow(_recurrent("SimpleRNN"), lacks=_recurrent_lacks),
+    "lstm": LayerRow(_recurrent("LSTM"), lacks=_recurrent_lacks),
+    "gru": LayerRow(_recurrent("GRU"), lacks=_recurrent_lacks),
+    "attention": LayerRow(_attention),
     "batch_norm": LayerRow(_batch_norm, {"running_mean": "_mean", "running_var": "_variance"}),
     "layer_norm": LayerRow(_layer_norm, lacks=lambda op: f"epsilon={op.epsilon:g}" if op.epsilon > 1e-3 else ""),
     "group_norm": LayerRow(_group_norm),
@@ -105,14 +137,17 @@ DEVIATIONS: dict[str, tuple[Deviation, ...]] = {
             ("*",),
             lambda op, dtype: not op.affine,
         ),
-        Deviation(
-            "backward/{below}",
-            "the variance is the mean of the squares less the square of the mean, which loses digits of it",
-            "3.3.1",
-            f"{KERNELS}group_norm_kernel.cc",
-            ("*",),
-            lambda op, dtype: op.affine,
-            always=False,  # where the mean is large beside the deviation
+        *(
+            Deviation(
+                quantity,
+                "the variance is the mean of the squares less the square of the mean, which loses digits of it",
+                "3.3.1",
+                f"{KERNELS}group_norm_kernel.cc",
+                ("*",),
+                lambda op, dtype: op.affine,
+                always=False,  # where the mean is large beside the deviation
+            )
+            for quantity in ("forward/{op}", "backward/{below}")
         ),
     ),
     "local_response_norm": (

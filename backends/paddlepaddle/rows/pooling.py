@@ -1,4 +1,4 @@
-"""How do PaddlePaddle's windows and images' sizes differ from ours?"""
+"""How does PaddlePaddle pool windows and resize images, and what is different in it?"""
 
 from __future__ import annotations
 
@@ -28,6 +28,10 @@ def _average_pool(op: Any, x: tuple[int, ...]) -> Any:
 def _lp_pool(op: Any, x: tuple[int, ...]) -> Any:
     pool = _of_rank("LPPool", x)
     return pool(float(op.power), [*op.kernel], [*op.steps], [*op.margins], ceil_mode=op.ceil_mode)
+
+
+def _lp_pool_lacks(op: Any) -> str:
+    return "kernel of 3 axes" if op.rank == 3 else _windows_lack(op)
 
 
 def _windows_lack(op: Any) -> str:
@@ -70,7 +74,7 @@ def _unfold(op: Any, x: tuple[int, ...]) -> Any:
 LAYERS: dict[str, LayerRow] = {
     "max_pool": LayerRow(_max_pool, lacks=_max_pool_lacks),
     "average_pool": LayerRow(_average_pool, lacks=_windows_lack),
-    "lp_pool": LayerRow(_lp_pool, lacks=_windows_lack),
+    "lp_pool": LayerRow(_lp_pool, lacks=_lp_pool_lacks),
     "adaptive_average_pool": LayerRow(_adaptive("AdaptiveAvgPool")),
     "adaptive_max_pool": LayerRow(_adaptive("AdaptiveMaxPool")),
     "upsample": LayerRow(_upsample, lacks=_upsample_lacks),
@@ -111,7 +115,7 @@ DEVIATIONS: dict[str, tuple[Deviation, ...]] = {
             "3.3.1",
             f"{FILES}cpu/interpolate_kernel.cc",
             ("*",),
-            lambda op, dtype: op.scale and max(op.scale) > 1 and all(1 <= s < 2 for s in op.scale),
+            lambda op, dtype: op.scale is not None and max(op.scale) > 1 and all(1 <= s < 2 for s in op.scale),
             always=False,
         ),
     ),

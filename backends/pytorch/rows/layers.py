@@ -41,6 +41,31 @@ def _normalize(op: Any, x: tuple[int, ...]) -> Any:
     return lambda z: torch.nn.functional.normalize(z, dim=of_batch(op.axis), eps=op.epsilon)
 
 
+def _recurrent(name: str) -> Any:
+    def build(op: Any, x: tuple[int, ...]) -> Any:
+        class Outputs(getattr(torch.nn, name)):  # type: ignore[misc]
+            """Its outputs, without the last states."""
+
+            def forward(self, z: Any) -> Any:
+                """(B, places, hidden)."""
+                return super().forward(z)[0]
+
+        options = {"nonlinearity": op.activation} if name == "RNN" else {}
+        options |= {"bias": op.bias is not None, "batch_first": True, "bidirectional": op.both}
+        return Outputs(x[1], op.hidden, op.layers, **options)
+
+    return build
+
+
+def _attention(op: Any, *x: tuple[int, ...]) -> Any:
+    def apply(*inputs: Any) -> Any:
+        heads = [z.unflatten(-1, (op.heads, -1)).transpose(1, 2) for z in inputs]
+        seen = torch.nn.functional.scaled_dot_product_attention(*heads, is_causal=op.causal)
+        return seen.transpose(1, 2).flatten(2)
+
+    return apply
+
+
 LAYERS: dict[str, LayerRow] = {
     "linear": LayerRow(_linear),
     "conv1d": LayerRow(_conv),
@@ -48,6 +73,10 @@ LAYERS: dict[str, LayerRow] = {
     "conv3d": LayerRow(_conv),
     "conv_transpose1d": LayerRow(_conv),
     "conv_transpose2d": LayerRow(_conv),
+    "rnn": LayerRow(_recurrent("RNN")),
+    "lstm": LayerRow(_recurrent("LSTM")),
+    "gru": LayerRow(_recurrent("GRU")),
+    "attention": LayerRow(_attention),
     "batch_norm": LayerRow(_batch_norm),
     "layer_norm": LayerRow(_layer_norm),
     "group_norm": LayerRow(_group_norm),

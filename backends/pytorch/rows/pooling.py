@@ -1,4 +1,4 @@
-"""How do PyTorch's windows and images' sizes differ from ours?"""
+"""How does PyTorch pool windows and resize images, and what is different in it?"""
 
 from __future__ import annotations
 
@@ -101,6 +101,15 @@ DEVIATIONS: dict[str, tuple[Deviation, ...]] = {
             "https://github.com/pytorch/pytorch/blob/v2.13.0/aten/src/ATen/native/UpSample.h",
             ("*",),
             _is_cut_short,
+            always=False,
+        ),
+        Deviation(
+            "backward/{below}",
+            "where no axis gets a new size, ∂L/∂a is copied, though the output is no copy of the input",
+            "2.13.0",
+            "https://github.com/pytorch/pytorch/blob/v2.13.0/aten/src/ATen/native/UpSampleBicubic2d.cpp",
+            ("*",),
+            lambda op, dtype: op.mode == "cubic" and op.scale is not None and all(1 <= s < 2 for s in op.scale),
             always=False,
         ),
     ),

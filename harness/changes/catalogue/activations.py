@@ -32,6 +32,10 @@ NOTHING = {"leaky_relu": 1.0, "hard_shrink": 0.0, "soft_shrink": 0.0}
 """The number with which a kind hands on what it is given: then it is left out, which is another change."""
 
 
+FARTHEST = {"celu": 100.0}
+"""The largest number that a kind is tried with, where with a larger one it hands on what it is given, nearly."""
+
+
 def elementwise() -> Iterator[tuple[str, type[Layer]]]:
     """Functions of each number: layers of one input that have no parameters and take any shape."""
     for kind, op in LAYERS.items():
@@ -65,7 +69,8 @@ class _ByKind(AtLayer):
         if self.value is None:
             return {}
         bounds = LAYERS[self.by].model_fields[_number(LAYERS[self.by])].metadata
-        return {"value": (0.0, float("inf"))} if any(getattr(bound, "gt", None) == 0 for bound in bounds) else {}
+        most = FARTHEST.get(self.by, float("inf"))
+        return {"value": (0.0, most)} if any(getattr(bound, "gt", None) == 0 for bound in bounds) else {}
 
     @property
     def where(self) -> str:

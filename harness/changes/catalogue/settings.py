@@ -88,7 +88,9 @@ class Setting(_OfOp):
 
     @classmethod
     def _of(cls, at: str, op: Op, name: str, value: Any) -> Iterator[Self]:
-        if name in APART:
+        if name in APART or (
+            name == "weight_decay" and getattr(op, "is_plain", False)
+        ):  # which has a change of its own
             return
         if isinstance(value, bool):
             yield cls(at, name, float(not value), float(value))
