@@ -74,7 +74,8 @@ def _size(shape: tuple[int, ...]) -> str:
 
 
 def _spec(spec: Any) -> str:
-    options = spec.model_dump(exclude={"kind"}, exclude_none=True)
+    """The kind, and the settings that are not as usual."""
+    options = spec.model_dump(exclude={"kind"}, exclude_defaults=True)
     return ", ".join([spec.kind, *(f"{key} = {value}" for key, value in options.items())]).replace("_", " ")
 
 
