@@ -68,13 +68,16 @@ def _fit(scenario: Scenario, inputs: Inputs) -> bool:
     samples, order = inputs.x.shape[0] if inputs.x.ndim else 0, inputs.order
     dtype, classes = FORMATS[scenario.dtype].dtype, scenario.loss.labels == "classes"
     numbers = [inputs.x, *inputs.initial.values(), *([] if classes else [inputs.y])]
-    outputs = scenario.outputs
+    loss, outputs = scenario.loss, scenario.outputs
+    known = (inputs.y >= 0) & (inputs.y < loss.classes(outputs)) if classes else np.ones(inputs.y.shape, bool)
+    if classes and getattr(loss, "ignored", None) is not None:
+        known |= inputs.y == loss.ignored  # type: ignore[attr-defined]
     return (
         {name: value.shape for name, value in inputs.initial.items()}
         == {name: param.shape for name, param in state_of(scenario).items()}
         and inputs.x.shape == (samples, *scenario.data.sample)
-        and inputs.y.shape == ((samples,) if classes else (samples, *outputs))
-        and (not classes or (inputs.y.dtype == np.int64 and bool(((inputs.y >= 0) & (inputs.y < outputs[0])).all())))
+        and inputs.y.shape == (samples, *loss.label_shape(outputs))
+        and (not classes or (inputs.y.dtype == np.int64 and bool(known.all())))
         and order.shape == (scenario.epochs, samples)
         and order.dtype == np.int64
         and bool(((order >= 0) & (order < samples)).all())

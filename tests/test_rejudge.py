@@ -21,12 +21,13 @@ from isograd import Report, Scenario, Trace, load_scenario, load_trace, record, 
 from isograd.api import judge
 from isograd.assess import Cell
 from isograd.backend import backend_class, backend_names
+from isograd.cases import Case, cases, scenario_of
 from isograd.contract import modules_of
 from isograd.errors import IsogradError, TraceError
 from isograd.inputs import Inputs, fingerprint, make_inputs
 from isograd.judging import FACTOR
 from isograd.recorder import record_here
-from isograd.rejudge import rejudge
+from isograd.rejudge import _fit, rejudge
 from isograd.rules import Rules
 from isograd.trace import INPUTS, KEY, STEPS, Mode
 from tests.conftest import REFERENCE, SMALL, Outcome
@@ -50,6 +51,14 @@ REQUESTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "a factor": ({"factor": 400.0}, {"factor": 400.0}),
     "little noise": ({"noise": 3}, {"noise": 3}),
 }
+
+
+@pytest.mark.parametrize("case", [case for case in cases() if case.word == "loss"], ids=lambda case: case.name)
+def test_the_inputs_of_every_loss_are_taken_for_such(case: Case) -> None:
+    scenario = scenario_of(case, "float32", "rejudge")
+    inputs = make_inputs(scenario)
+    assert _fit(scenario, inputs)
+    assert not _fit(scenario, replace(inputs, y=inputs.y[:-1]))
 
 
 def of(report: Report) -> list[Cell]:

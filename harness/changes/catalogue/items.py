@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations
-from math import prod
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -44,7 +43,7 @@ class ClassesShifted(Change):
 
     def data(self, run: Circumstances, batch: Batch) -> Batch:
         """The next class."""
-        return batch._replace(y=(batch.y + self.by) % prod(run.scenario.outputs))
+        return batch._replace(y=(batch.y + self.by) % run.scenario.loss.classes(run.scenario.outputs))
 
 
 @dataclass(frozen=True)
