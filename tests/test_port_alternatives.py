@@ -17,7 +17,7 @@ def drawn(*shape: int) -> Any:
 
 
 X, Y, SQUARE, IMAGE = drawn(3, 4), drawn(4, 3).T, drawn(4, 4), drawn(2, 3, 6, 6)
-POSITIVE = X.abs() + 1
+POSITIVE, EDGES = X.abs() + 1, X[0].sort().values
 SHARES = (X > 0).double()
 HEADS = drawn(2, 4, 5, 3)
 LABELS = torch.tensor([0, 2, 1])
@@ -127,6 +127,11 @@ ROWS = [
         F.scaled_dot_product_attention, (HEADS, HEADS, HEADS), "it is not causal there",
         F.scaled_dot_product_attention(HEADS, HEADS, HEADS), is_causal=True,
     ),
+    row(
+        F.scaled_dot_product_attention, (HEADS, HEADS, HEADS), "heads and places are exchanged there",
+        F.scaled_dot_product_attention(*[HEADS.transpose(1, 2)] * 3, is_causal=True).transpose(1, 2), is_causal=True,
+    ),
+    row(torch.bucketize, (X, EDGES), "right=True there", torch.bucketize(X, EDGES, right=True)),
 ]  # fmt: skip
 
 

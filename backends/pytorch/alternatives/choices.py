@@ -19,6 +19,7 @@ from isograd.backends.pytorch.alternatives.building import (
     instead,
     rolled,
     transposed,
+    with_options,
 )
 from isograd.framework import Other
 from isograd.lazy import LazyModule
@@ -164,7 +165,16 @@ def _turned(f: Any, a: Args, o: Options) -> Any:
     return transposed(f(transposed(a[0]), *a[1:], **o))
 
 
+def _of_buckets(args: Args, options: Options) -> Iterator[Other]:
+    """To which bucket a number on a boundary belongs."""
+    right = bool(given(args, options, "right", 3, False))
+    bucket = "bucket before" if right else "next bucket"
+    words = f"right={not right} there: what is equal to a boundary falls into the {bucket}"
+    yield Other(words, with_options(right=not right))
+
+
 TABLE: Table = {
+    ("bucketize", "searchsorted"): _of_buckets,
     ("__getitem__",): of_indices,
     ("gather", "index_select"): _of_gathered,
     ("take_along_dim",): _of_taken,

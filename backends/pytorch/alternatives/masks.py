@@ -103,6 +103,9 @@ def _of_attention(args: Args, options: Options) -> Iterator[Other]:
         yield Other(f"{names[one]} and {names[other]} are exchanged there", exchanged(one, other))
     for axis in range(query.dim() - 2):
         yield Other(f"the softmax is over axis {axis} there (samples, heads)", _over_heads(axis))
+    if alike and query.dim() == 4:
+        words = "heads and places are exchanged there (axes transposed): it attends over heads"
+        yield Other(words, lambda f, a, o: f(*(x.transpose(1, 2) for x in a[:3]), *a[3:], **o).transpose(1, 2))
     all_seen = torch.ones(places, args[1].shape[-2], dtype=torch.bool)
     for words, seen in (
         ("the causal mask is off by one: the next place is seen", all_seen.tril(1)),

@@ -35,7 +35,7 @@ def _of_sums(args: Args, options: Options) -> Iterator[Other]:
     if mask is not None:
         yield from of_added_masks(mask, float(args[mask].min()))
         return
-    yield Other("the second part of the sum is left out there (a residual, skip or bias is missing)", _only(0))
+    yield Other("the second part of the sum is left out there (a residual, skip, mask or bias is missing)", _only(0))
     yield Other("the first part of the sum is left out there (a residual or skip is missing)", _only(1))
     for at, which in enumerate(("first", "second")):
         if isinstance(args[at], torch.Tensor) and args[at].dim() > 1 and args[at].shape[-2] > 1:
