@@ -78,7 +78,7 @@ def test_a_killed_run_leaves_no_process_and_the_next_one_removes_its_folder(
     with process:
         try:
             # each child is a watcher and a worker; the daemon's have come, and those of a chain
-            assert wait_for(lambda: len(processes(mark)) >= 6, 60)
+            assert wait_for(lambda: len(processes(mark)) >= 6, 120)
             assert wait_for(lambda: len(list(temporary.glob("isograd-*/inputs-0.safetensors"))) >= 1, 60)
         finally:
             process.kill()
