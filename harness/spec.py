@@ -13,6 +13,8 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length
 Quantity = Annotated[str, StringConstraints(pattern=r"^[a-z]+(/[a-z][a-z0-9_]*(\.[a-z0-9_]+)*)?$", max_length=300)]
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Positive = Annotated[Number, Field(gt=0)]
+NotNegative = Annotated[Number, Field(ge=0)]
+Share = Annotated[Number, Field(ge=0, lt=1)]
 EXACT = 2**53  # integers to here are floats too, and fit into every index
 Count = Annotated[StrictInt, Field(ge=1, le=EXACT)]
 Index = Annotated[StrictInt, Field(ge=-EXACT, le=EXACT)]

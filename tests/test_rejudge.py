@@ -26,6 +26,7 @@ from isograd.contract import modules_of
 from isograd.errors import IsogradError, TraceError
 from isograd.inputs import Inputs, fingerprint, make_inputs
 from isograd.judging import FACTOR
+from isograd.ops import LAYERS, OPTIMIZERS
 from isograd.recorder import record_here
 from isograd.rejudge import _fit, rejudge
 from isograd.rules import Rules
@@ -59,6 +60,25 @@ def test_the_inputs_of_every_loss_are_taken_for_such(case: Case) -> None:
     inputs = make_inputs(scenario)
     assert _fit(scenario, inputs)
     assert not _fit(scenario, replace(inputs, y=inputs.y[:-1]))
+
+
+WRITTEN = {
+    "conv2d": "weight bias outputs kernel stride padding dilation groups",
+    "batch_norm": "weight bias momentum epsilon",
+    "linear": "weight bias outputs",
+}
+
+
+@pytest.mark.parametrize("kind", WRITTEN)
+def test_fields_stand_in_the_order_of_which_old_fingerprints_are(kind: str) -> None:
+    """Those that stood in a scenario before others came, and after what all layers have."""
+    fields = [name for name in LAYERS[kind].model_fields if name not in ("kind", "name", "inputs")]
+    assert [name for name in fields if name in WRITTEN[kind].split()] == WRITTEN[kind].split()
+
+
+def test_an_optimizers_fields_too() -> None:
+    fields = "kind lr beta1 beta2 epsilon weight_decay decoupled"
+    assert [name for name in OPTIMIZERS["adam"].model_fields if name in fields.split()] == fields.split()
 
 
 def of(report: Report) -> list[Cell]:

@@ -91,10 +91,10 @@ class PaddleSession(Session):
     def _make_schedule(self) -> None:
         op, schedule = self.scenario.optimizer, self.scenario.schedule
         self.schedule: Any = None
-        self.place = self.last = 0
+        self.place = 0
         if schedule:
-            self.last = schedule.last(schedule.passed(self.steps, self.per_epoch))
-            self.schedule = SCHEDULES[schedule.kind].build(schedule, op.lr, self.last)
+            last = schedule.due(self.steps, self.steps, self.per_epoch)
+            self.schedule = SCHEDULES[schedule.kind].build(schedule, op.lr, last)
 
     def _make_optimizer(self, inputs: Inputs) -> None:
         op = self.scenario.optimizer
@@ -138,9 +138,9 @@ class PaddleSession(Session):
         self._advance(t)
 
     def _due(self, t: int) -> int:
-        """How often the schedule is stepped before step ``t``: after each step or epoch, up to its end."""
+        """How often the schedule is stepped before step ``t``."""
         schedule = self.scenario.schedule
-        return min(schedule.passed(t, self.per_epoch), self.last) if schedule else 0
+        return schedule.due(t, self.steps, self.per_epoch) if schedule else 0
 
     def _advance(self, t: int) -> None:
         while self.place < self._due(t):

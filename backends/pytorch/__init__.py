@@ -105,13 +105,13 @@ class TorchSession(Session):
     def _make_schedule(self) -> None:
         op, schedule = self.scenario.optimizer, self.scenario.schedule
         self.schedule: Any = None
-        self.place = self.last = 0
+        self.place = 0
         if schedule:
-            self.last = schedule.last(schedule.passed(self.steps, self.per_epoch))
+            last = schedule.due(self.steps, self.steps, self.per_epoch)
             for group in self.optimizer.param_groups:  # as it was before an earlier schedule
                 group.pop("initial_lr", None)
                 group["lr"] = op.lr
-            self.schedule = SCHEDULES[schedule.kind].build(schedule, self.optimizer, self.last)
+            self.schedule = SCHEDULES[schedule.kind].build(schedule, self.optimizer, last)
 
     def load(self, t: int, state: Mapping[str, Array]) -> None:
         """Copy weights, slots and buffers in, and set the counts of the optimizer and of the schedule."""
@@ -154,9 +154,9 @@ class TorchSession(Session):
             self._advance(t)
 
     def _due(self, t: int) -> int:
-        """How often the schedule is stepped before step ``t``: after each step or epoch, up to its end."""
+        """How often the schedule is stepped before step ``t``."""
         schedule = self.scenario.schedule
-        return min(schedule.passed(t, self.per_epoch), self.last) if schedule else 0
+        return schedule.due(t, self.steps, self.per_epoch) if schedule else 0
 
     def _advance(self, t: int) -> None:
         while self.place < self._due(t):

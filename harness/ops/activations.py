@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from isograd.arithmetic.words import (
     Irrational,
@@ -325,55 +325,57 @@ class Scale(Layer):
         return Back(self.factor * d)
 
 
-class Softmax(Layer):
+def softmax(z: Array, axis: int) -> Array:
+    """e^z / Σ e^z along an axis of the batch, over the largest, so that nothing overflows."""
+    e = exp(z - max(z, axis, keepdims=True))
+    return e / sum(e, axis, keepdims=True)
+
+
+def log_softmax(z: Array, axis: int) -> Array:
+    """z − log Σ e^z along an axis of the batch, likewise."""
+    shifted = z - max(z, axis, keepdims=True)
+    return shifted - log(sum(exp(shifted), axis, keepdims=True))
+
+
+class _AlongAxis(Layer):
+    exact: ClassVar[bool] = False
+    sample: ClassVar[Shape] = (2, 3)
+    examples: ClassVar[tuple[Mapping[str, Any], ...]] = ({}, {"axis": 0})
+
+    axis: Index = -1
+
+    def shape(self, *x: Shape) -> Shape:
+        """That of the input, which has such an axis."""
+        axis_of(self.axis, x[0])
+        return x[0]
+
+    def _at(self, z: Array) -> int:
+        return axis_of(self.axis, z.shape[1:]) + 1
+
+
+class Softmax(_AlongAxis):
     """a_i = e^{z_i} / Σ_j e^{z_j} over an axis of a sample, ∂L/∂z = a (d − Σ_j d_j a_j) (Bridle, 1990)."""
 
     kind: Literal["softmax"]
-    exact: ClassVar[bool] = False
-    sample: ClassVar[Shape] = (2, 3)
-    examples = ({}, {"axis": 0})
-
-    axis: Index = -1
-
-    def shape(self, *x: Shape) -> Shape:
-        """That of the input, which has such an axis."""
-        axis_of(self.axis, x[0])
-        return x[0]
-
-    def _of_batch(self) -> int:
-        return self.axis if self.axis < 0 else self.axis + 1
 
     def forward(self, p: Params, z: Array) -> Out:
-        """Over the largest, so that nothing overflows."""
-        e = exp(z - max(z, self._of_batch(), keepdims=True))
-        return Out(e / sum(e, self._of_batch(), keepdims=True))
+        """As `softmax`."""
+        return Out(softmax(z, self._at(z)))
 
     def backward(self, p: Params, out: Out, d: Array, z: Array) -> Back:
         """∂L/∂z = a (d − Σ_j d_j a_j)."""
-        return Back(out.a * (d - sum(d * out.a, self._of_batch(), keepdims=True)))
+        return Back(out.a * (d - sum(d * out.a, self._at(z), keepdims=True)))
 
 
-class LogSoftmax(Layer):
+class LogSoftmax(_AlongAxis):
     """a_i = z_i − log Σ_j e^{z_j} over an axis of a sample, ∂L/∂z = d − softmax(z) Σ_j d_j."""
 
     kind: Literal["log_softmax"]
-    exact: ClassVar[bool] = False
-    sample: ClassVar[Shape] = (2, 3)
-    examples = ({}, {"axis": 0})
-
-    axis: Index = -1
-
-    def shape(self, *x: Shape) -> Shape:
-        """That of the input, which has such an axis."""
-        axis_of(self.axis, x[0])
-        return x[0]
 
     def forward(self, p: Params, z: Array) -> Out:
-        """Over the largest, so that nothing overflows."""
-        at = axis_of(self.axis, z.shape[1:]) + 1
-        shifted = z - max(z, at, keepdims=True)
-        return Out(shifted - log(sum(exp(shifted), at, keepdims=True)))
+        """As `log_softmax`."""
+        return Out(log_softmax(z, self._at(z)))
 
     def backward(self, p: Params, out: Out, d: Array, z: Array) -> Back:
         """∂L/∂z = d − e^a Σ_j d_j."""
-        return Back(d - exp(out.a) * sum(d, axis_of(self.axis, z.shape[1:]) + 1, keepdims=True))
+        return Back(d - exp(out.a) * sum(d, self._at(z), keepdims=True))

@@ -8,7 +8,8 @@ from typing import ClassVar, Literal
 
 from pydantic import StrictBool
 
-from isograd.arithmetic.words import concat, exp, max, pad, reshape, sum, transpose
+from isograd.arithmetic.words import concat, pad, reshape, sum, transpose
+from isograd.ops.activations import softmax
 from isograd.ops.op import Array, Back, Layer, Out, Shape
 from isograd.spec import Count
 
@@ -53,13 +54,11 @@ class Attention(Layer):
         """The softmax of what each place sees."""
         last = scores.ndim - 1
         if not self.causal:
-            e = exp(scores - max(scores, last, keepdims=True))
-            return e / sum(e, last, keepdims=True)
+            return softmax(scores, last)
         rows = []
         for i in range(scores.shape[2]):  # a place that is not seen is no number, and not a small one
             seen = scores[:, :, i : i + 1, : i + 1]
-            e = exp(seen - max(seen, last, keepdims=True))
-            rows.append(pad(e / sum(e, last, keepdims=True), [(0, 0)] * 3 + [(0, scores.shape[3] - seen.shape[3])]))
+            rows.append(pad(softmax(seen, last), [(0, 0)] * 3 + [(0, scores.shape[3] - seen.shape[3])]))
         return concat(rows, 2)
 
     def backward(self, p: Params, out: Out, d: Array, *x: Array) -> Back:

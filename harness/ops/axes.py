@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from isograd.arithmetic.words import concat, reshape
 from isograd.ops.op import Array, Shape
 
 
@@ -29,3 +30,14 @@ def halves(x: Array, axis: int) -> tuple[Array, Array]:
     """Of a batch, both halves of a sample's axis."""
     size = x.shape[axis_of(axis, x.shape[1:]) + 1]
     return between(x, axis, 0, size // 2), between(x, axis, size // 2, size)
+
+
+def parts(x: Array, number: int) -> list[Array]:
+    """What lies on a sample's first axis, one by one: (B, number, …) gives (B, …) each."""
+    shape = (x.shape[0], *x.shape[2:])
+    return [reshape(between(x, 0, i, i + 1), shape) for i in range(number)]
+
+
+def joined(*arrays: Array) -> Array:
+    """The other way: (B, …) each gives (B, number, …)."""
+    return concat([reshape(one, (one.shape[0], 1, *one.shape[1:])) for one in arrays], 1)

@@ -10,9 +10,6 @@ from pydantic import Field
 
 from isograd.arithmetic.words import (
     equals,
-    exp,
-    log,
-    max,
     maximum,
     one_hot,
     reshape,
@@ -24,24 +21,12 @@ from isograd.arithmetic.words import (
     up_to,
     where,
 )
+from isograd.ops.activations import log_softmax, softmax
 from isograd.ops.axes import axis_of
-from isograd.ops.op import Alternative, Array, Loss, Shape
-from isograd.spec import Index, Number, Positive, Step
+from isograd.ops.op import Alternative, Array, Loss, Shape, Within
+from isograd.spec import Index, NotNegative, Positive, Share, Step
 
-Weights = Annotated[tuple[Annotated[Number, Field(ge=0)], ...], Field(min_length=1)]
-Share = Annotated[Number, Field(ge=0, lt=1)]
-
-
-def log_softmax(z: Array, axis: int) -> Array:
-    """z − log Σ e^z along an axis of the batch, over the largest, so that nothing overflows."""
-    shifted = z - max(z, axis, keepdims=True)
-    return shifted - log(sum(exp(shifted), axis, keepdims=True))
-
-
-def softmax(z: Array, axis: int) -> Array:
-    """e^z / Σ e^z along an axis of the batch, likewise."""
-    e = exp(z - max(z, axis, keepdims=True))
-    return e / sum(e, axis, keepdims=True)
+Weights = Annotated[tuple[NotNegative, ...], Field(min_length=1)]
 
 
 class _OfClasses(Loss):
@@ -201,7 +186,7 @@ class SoftCrossEntropy(Loss):
 
     kind: Literal["soft_cross_entropy"]
     exact: ClassVar[bool] = False
-    within: ClassVar[Literal["numbers", "shares", "distributions", "signs", "counts"]] = "distributions"
+    within: ClassVar[Within] = "distributions"
     sample: ClassVar[Shape] = (3, 3)
     examples = ({}, {"axis": -1})
 

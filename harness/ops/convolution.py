@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import prod
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, StrictInt, model_validator
 
@@ -40,20 +40,21 @@ VOLUME = {"weight": NORMAL, "outputs": 2, "kernel": (2, 2, 2)}
 
 
 class _Kernel(Layer):
-    """What convolutions and transposed ones have: a kernel, with a size along each of ``rank`` axes of places."""
+    """What convolutions and transposed ones have: a kernel, with a size along each of ``rank`` axes of places.
+
+    Fields stand in this order: a trace's fingerprint is of a scenario as it is written out.
+    """
 
     rank: ClassVar[int]
     turned: ClassVar[bool] = False  # whether the weight has inputs before outputs
 
-    if TYPE_CHECKING:
-        weight: Any
-        kernel: tuple[int, ...] | None
-        stride: tuple[int, ...]
-        padding: tuple[int, ...]
-        dilation: tuple[int, ...]
-
+    weight: Any
     bias: InitialVector | None = None
     outputs: Count | None = None
+    kernel: tuple[int, ...] | None = None
+    stride: tuple[int, ...] = ()
+    padding: tuple[int, ...] = ()
+    dilation: tuple[int, ...] = ()
     groups: Count = 1
 
     @model_validator(mode="after")
@@ -160,6 +161,36 @@ class _Kernel(Layer):
 _AXES = {1: ("k",), 2: ("kh", "kw"), 3: ("kd", "kh", "kw")}
 
 
+class _Line(_Kernel):
+    rank: ClassVar[int] = 1
+
+    weight: InitialTensor3
+    kernel: One | None = None
+    stride: One = (1,)
+    padding: Margin1 = (0,)
+    dilation: One = (1,)
+
+
+class _Image(_Kernel):
+    rank: ClassVar[int] = 2
+
+    weight: InitialTensor4
+    kernel: Two | None = None
+    stride: Two = (1, 1)
+    padding: Margin2 = (0, 0)
+    dilation: Two = (1, 1)
+
+
+class _Volume(_Kernel):
+    rank: ClassVar[int] = 3
+
+    weight: InitialTensor5
+    kernel: Three | None = None
+    stride: Three = (1, 1, 1)
+    padding: Margin3 = (0, 0, 0)
+    dilation: Three = (1, 1, 1)
+
+
 class _Convolution(_Kernel):
     def shape(self, *x: Shape) -> Shape:
         """(out, *places), of n ⌊(n + 2 p − δ (k − 1) − 1) / s⌋ + 1."""
@@ -200,11 +231,10 @@ class _Convolution(_Kernel):
         return reshape(transpose(rows @ kernels, (0, 1, 3, 2)), x.shape)
 
 
-class Conv1d(_Convolution):
+class Conv1d(_Line, _Convolution):
     """z[o, i] = b[o] + Σ_{c, m} W[o, c, m] x[c, s i + δ m − p], as `Conv2d` along an axis; W: (out, in / groups, k)."""
 
     kind: Literal["conv1d"]
-    rank: ClassVar[int] = 1
     sample: ClassVar[Shape] = (2, 6)
     examples = (
         LINE,
@@ -215,14 +245,8 @@ class Conv1d(_Convolution):
         LINE | {"groups": 2},
     )
 
-    weight: InitialTensor3
-    kernel: One | None = None
-    stride: One = (1,)
-    padding: Margin1 = (0,)
-    dilation: One = (1,)
 
-
-class Conv2d(_Convolution):
+class Conv2d(_Image, _Convolution):
     """z[o, i, j] = b[o] + Σ_{c, m, n} W[o, c, m, n] x[c, s i + δ m − p, s j + δ n − p], a cross-correlation.
 
     x is (channels, height, width) and W (out, in / groups, kh, kw): the k-th group of outputs sees the k-th group of
@@ -232,7 +256,6 @@ class Conv2d(_Convolution):
     """
 
     kind: Literal["conv2d"]
-    rank: ClassVar[int] = 2
     sample: ClassVar[Shape] = (2, 5, 6)
     examples = (
         IMAGE,
@@ -243,18 +266,11 @@ class Conv2d(_Convolution):
         IMAGE | {"groups": 2},
     )
 
-    weight: InitialTensor4
-    kernel: Two | None = None
-    stride: Two = (1, 1)
-    padding: Margin2 = (0, 0)
-    dilation: Two = (1, 1)
 
-
-class Conv3d(_Convolution):
+class Conv3d(_Volume, _Convolution):
     """As `Conv2d` along three axes: x is (channels, depth, height, width), W (out, in / groups, kd, kh, kw)."""
 
     kind: Literal["conv3d"]
-    rank: ClassVar[int] = 3
     sample: ClassVar[Shape] = (2, 3, 4, 3)
     examples = (
         VOLUME,
@@ -265,18 +281,11 @@ class Conv3d(_Convolution):
         VOLUME | {"groups": 2},
     )
 
-    weight: InitialTensor5
-    kernel: Three | None = None
-    stride: Three = (1, 1, 1)
-    padding: Margin3 = (0, 0, 0)
-    dilation: Three = (1, 1, 1)
-
 
 class _Transposed(_Kernel):
     turned: ClassVar[bool] = True
 
-    if TYPE_CHECKING:
-        more: tuple[int, ...]
+    more: tuple[int, ...] = ()
 
     def shape(self, *x: Shape) -> Shape:
         """(out, *places), of n (n − 1) s − 2 p + δ (k − 1) + 1 + more."""
@@ -309,11 +318,10 @@ class _Transposed(_Kernel):
         return Back(dx, weight=weight, **self._of_bias(p, d))
 
 
-class ConvTranspose1d(_Transposed):
+class ConvTranspose1d(_Line, _Transposed):
     """The adjoint of `Conv1d`, as `ConvTranspose2d` along one axis. W is (in, out / groups, k)."""
 
     kind: Literal["conv_transpose1d"]
-    rank: ClassVar[int] = 1
     sample: ClassVar[Shape] = (2, 4)
     examples = (
         LINE,
@@ -325,15 +333,10 @@ class ConvTranspose1d(_Transposed):
         LINE | {"stride": (2,), "more": (1,)},
     )
 
-    weight: InitialTensor3
-    kernel: One | None = None
-    stride: One = (1,)
-    padding: Margin1 = (0,)
-    dilation: One = (1,)
     more: Margin1 = (0,)
 
 
-class ConvTranspose2d(_Transposed):
+class ConvTranspose2d(_Image, _Transposed):
     """z[o, s i + δ m − p, s j + δ n − p] is the sum of all W[c, o, m, n] x[c, i, j] that fall there, and b[o].
 
     It is the adjoint of `Conv2d`: W is (in, out / groups, kh, kw), ``padding`` p is taken away on both sides, and
@@ -341,7 +344,6 @@ class ConvTranspose2d(_Transposed):
     """
 
     kind: Literal["conv_transpose2d"]
-    rank: ClassVar[int] = 2
     sample: ClassVar[Shape] = (2, 3, 4)
     examples = (
         IMAGE,
@@ -353,9 +355,4 @@ class ConvTranspose2d(_Transposed):
         IMAGE | {"stride": (2, 2), "more": (1, 0)},
     )
 
-    weight: InitialTensor4
-    kernel: Two | None = None
-    stride: Two = (1, 1)
-    padding: Margin2 = (0, 0)
-    dilation: Two = (1, 1)
     more: Margin2 = (0, 0)

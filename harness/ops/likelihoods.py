@@ -7,13 +7,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StrictBool
 
-from isograd.arithmetic.words import Irrational, concat, exp, irrational, log, maximum, reshape, row, sum, where
+from isograd.arithmetic.words import Irrational, exp, irrational, log, maximum, row, sum, where
 from isograd.ops.activations import logistic
-from isograd.ops.axes import between
-from isograd.ops.op import Array, Loss, Shape
+from isograd.ops.axes import joined, parts
+from isograd.ops.op import Array, Loss, Shape, Within
 from isograd.spec import Positive
 
-Within = Literal["numbers", "shares", "distributions", "signs", "counts"]
 LOG_TWO_PI = Irrational("1.8378770664093454835606594728112352797227949472755668256343030")
 LEAST = -100.0
 """PyTorch's and PaddlePaddle's least logarithm of a probability in a binary cross-entropy."""
@@ -152,10 +151,9 @@ class GaussianNll(Loss):
     def gradient(self, yhat: Array, y: Array) -> Any:
         """∂L/∂m = r / (v n), with r = m − y; ∂L/∂v = ½ (1 − r² / v) / (v n), and 0 where v is no more than ε."""
         r, v = self._parts(yhat, y)
-        shape, number = (y.shape[0], 1, *y.shape[1:]), prod(y.shape)
         of_v = where(v > self.epsilon, 0.5 * (1 / v - r * r / (v * v)), 0)
-        return concat([reshape(r / v, shape), reshape(of_v, shape)], 1) / number
+        return joined(r / v, of_v) / prod(y.shape)
 
     def _parts(self, yhat: Array, y: Array) -> tuple[Any, Any]:
-        m, v = (reshape(between(yhat, 0, i, i + 1), y.shape) for i in range(2))
+        m, v = parts(yhat, 2)
         return m - y, maximum(v, self.epsilon)

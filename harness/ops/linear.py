@@ -72,10 +72,11 @@ class Linear(Layer):
         """∂L/∂x = d W, ∂L/∂W = dᵀ x, ∂L/∂b = Σ d, both over samples and all axes but the features'."""
         dx = d @ p["weight"]
         if d.ndim > 2:
-            d, x = _rows(d), _rows(x)
+            d, x = rows_of(d), rows_of(x)
         dw = d.mT @ x
         return Back(dx, weight=dw, bias=sum(d, 0)) if "bias" in p else Back(dx, weight=dw)
 
 
-def _rows(x: Array) -> Array:
+def rows_of(x: Array) -> Array:
+    """(…, n) as a matrix."""
     return reshape(x, (prod(x.shape[:-1]), x.shape[-1]))

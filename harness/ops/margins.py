@@ -7,25 +7,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from isograd.arithmetic.words import concat, exp, log, maximum, reshape, sqrt, sum, where
+from isograd.arithmetic.words import exp, log, maximum, reshape, sqrt, sum, where
 from isograd.ops.activations import logistic
-from isograd.ops.axes import between
-from isograd.ops.op import Array, Loss, Shape
-from isograd.spec import Number, Positive
-
-Within = Literal["numbers", "shares", "distributions", "signs", "counts"]
-Margin = Annotated[Number, Field(ge=0)]
-
-
-def parts(yhat: Array, number: int) -> list[Array]:
-    """What lies on a sample's first axis, one by one: (B, number, …) gives (B, …) each."""
-    shape = (yhat.shape[0], *yhat.shape[2:])
-    return [reshape(between(yhat, 0, i, i + 1), shape) for i in range(number)]
-
-
-def joined(*gradients: Array) -> Array:
-    """The gradients of `parts` on their axis."""
-    return concat([reshape(g, (g.shape[0], 1, *g.shape[1:])) for g in gradients], 1)
+from isograd.ops.axes import joined, parts
+from isograd.ops.op import Array, Loss, Shape, Within
+from isograd.spec import NotNegative, Number, Positive
 
 
 class SoftMargin(Loss):
@@ -72,7 +58,7 @@ class HingeEmbedding(Loss):
     within: ClassVar[Within] = "signs"
     examples = ({}, {"margin": 0.5})
 
-    margin: Margin = 1.0
+    margin: NotNegative = 1.0
 
     def value(self, yhat: Array, y: Array) -> Any:
         """The sum over n."""
@@ -94,7 +80,7 @@ class MarginRanking(Loss):
     sample: ClassVar[Shape] = (2, 3)
     examples = ({}, {"margin": 0.5})
 
-    margin: Margin = 0.0
+    margin: NotNegative = 0.0
 
     def label_shape(self, outputs: Shape) -> Shape:
         """That of one of them."""
@@ -168,7 +154,7 @@ class Triplet(Loss):
     sample: ClassVar[Shape] = (3, 2)
     examples = ({}, {"margin": 0.1}, {"epsilon": 0.1})
 
-    margin: Margin = 1.0
+    margin: NotNegative = 1.0
     epsilon: Positive = 1e-6
 
     def label_shape(self, outputs: Shape) -> Shape:

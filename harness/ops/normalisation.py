@@ -11,11 +11,10 @@ from pydantic import Field, StrictBool
 from isograd.arithmetic.words import exp, log, maximum, pad, reshape, sqrt, sum, transpose, where, windows
 from isograd.ops.axes import axis_of
 from isograd.ops.op import Alternative, Array, Back, InitialVector, Layer, Out, Param, Shape
-from isograd.spec import Count, Index, Number, Positive
+from isograd.spec import Count, Index, NotNegative, Number, Positive
 
 Params = Mapping[str, Array]
 Share = Annotated[Number, Field(ge=0, le=1)]
-Epsilon = Annotated[Number, Field(ge=0)]
 
 
 class Standard(NamedTuple):
@@ -68,7 +67,7 @@ class BatchNorm(Layer):
     weight: InitialVector | None = None
     bias: InitialVector | None = None
     momentum: Share = 0.9
-    epsilon: Epsilon = 1e-5
+    epsilon: NotNegative = 1e-5
     running: StrictBool = True
 
     def shape(self, *x: Shape) -> Shape:
@@ -192,7 +191,7 @@ class _Affine(Layer):
     weight: InitialVector | None = None
     bias: InitialVector | None = None
     affine: StrictBool = True
-    epsilon: Epsilon = 1e-5
+    epsilon: NotNegative = 1e-5
 
     def _held(self, shape: Shape, axes: tuple[str, ...]) -> Mapping[str, Param]:
         """Scale as weight, 1 at first, and shift as bias, 0 at first, unless said otherwise."""
@@ -341,7 +340,7 @@ class RmsNorm(Layer):
     examples = ({}, {"weight": {"draw": "normal", "scale": 1.0}}, {"epsilon": 0.1})
 
     weight: InitialVector | None = None
-    epsilon: Epsilon = 1e-5
+    epsilon: NotNegative = 1e-5
 
     def shape(self, *x: Shape) -> Shape:
         """That of the input."""

@@ -145,6 +145,9 @@ class Layer(Op):
         return self.forward(p, *x).a
 
 
+Within = Literal["numbers", "shares", "distributions", "signs", "counts"]
+
+
 class Loss(Op):
     """The last node: a number for outputs and labels.
 
@@ -157,7 +160,7 @@ class Loss(Op):
     """
 
     labels: ClassVar[Literal["values", "classes"]] = "values"
-    within: ClassVar[Literal["numbers", "shares", "distributions", "signs", "counts"]] = "numbers"
+    within: ClassVar[Within] = "numbers"
     above: ClassVar[str] = ""
     sample: ClassVar[Shape] = (2,)
     exact: ClassVar[bool] = True
@@ -192,6 +195,11 @@ class Optimizer(Op):
 
     lr: Positive
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is plain gradient descent."""
+        return False
+
     def slots(self) -> tuple[str, ...]:
         """What it keeps for each parameter, in the parameter's shape."""
         return ()
@@ -221,8 +229,11 @@ class Schedule(Op):
 
         ``lr`` is the optimizer's.
         """
-        last = self.last(self.passed(steps, per_epoch))
-        return self.after(min(self.passed(t, per_epoch), last), last, lr)
+        return self.after(self.due(t, steps, per_epoch), self.last(self.passed(steps, per_epoch)), lr)
+
+    def due(self, t: int, steps: int, per_epoch: int) -> int:
+        """How often it is stepped before step ``t``: after each step or epoch, up to its end."""
+        return min(self.passed(t, per_epoch), self.last(self.passed(steps, per_epoch)))
 
     def passed(self, t: int, per_epoch: int) -> int:
         """How many steps, or epochs, are over before step ``t``."""

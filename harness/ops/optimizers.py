@@ -11,16 +11,15 @@ from pydantic import Field, StrictBool, model_validator
 
 from isograd.arithmetic.words import constant, maximum, minimum, of_step, power, sign, sqrt, sum, where
 from isograd.ops.op import Alternative, Array, Optimizer
-from isograd.spec import Number
+from isograd.spec import NotNegative, Number, Positive, Share
 
-Share = Annotated[Number, Field(ge=0, lt=1)]
 Slots = Mapping[str, Array]
 
 
 class Decayed(Optimizer):
     """One whose gradient may have a ``weight_decay`` λ in it: g ← g + λ w, as of a term ½ λ w² of the loss."""
 
-    weight_decay: Annotated[Number, Field(ge=0)] = 0.0
+    weight_decay: NotNegative = 0.0
 
     def decayed(self, w: Array, g: Array) -> Array:
         """The gradient with the term's."""
@@ -73,7 +72,26 @@ class Sgd(Decayed):
         return w - lr * (g + self.momentum * v if self.nesterov else v), {"v": v}
 
 
-class Adam(Optimizer):
+class Moments(Optimizer):
+    """One that keeps a first and a second moment: m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g²."""
+
+    exact: ClassVar[bool] = False
+
+    beta1: Share = 0.9
+    beta2: Share = 0.999
+    epsilon: NotNegative = 1e-8
+
+    def slots(self) -> tuple[str, ...]:
+        """First and second moment."""
+        return ("m", "v")
+
+    def moments(self, g: Array, slots: Slots) -> tuple[Array, Array]:
+        """Both after a gradient."""
+        m = self.beta1 * slots["m"] + (1 - constant(self.beta1, g)) * g
+        return m, self.beta2 * slots["v"] + (1 - constant(self.beta2, g)) * (g * g)
+
+
+class Adam(Moments):
     """m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g², w ← w − lr m̂ / (√v̂ + ε), with m̂ = m / (1 − β₁ᵗ), v̂ likewise.
 
     Kingma and Ba, *Adam* (2015), algorithm 1. ``weight_decay`` λ is coupled, g ← g + λ w; or, if ``decoupled``, of the
@@ -82,7 +100,6 @@ class Adam(Optimizer):
     """
 
     kind: Literal["adam"]
-    exact: ClassVar[bool] = False
     examples = (
         {"lr": 0.01, "epsilon": 1e-4},
         {"lr": 0.01},
@@ -94,10 +111,7 @@ class Adam(Optimizer):
     )
     usual = ({}, {"weight_decay": 0.01, "decoupled": True}, {"epsilon": 1e-7})  # Adam; AdamW; Keras
 
-    beta1: Share = 0.9
-    beta2: Share = 0.999
-    epsilon: Annotated[Number, Field(ge=0)] = 1e-8
-    weight_decay: Annotated[Number, Field(ge=0)] = 0.0
+    weight_decay: NotNegative = 0.0
     decoupled: StrictBool = False
     amsgrad: StrictBool = False
 
@@ -111,8 +125,7 @@ class Adam(Optimizer):
             w = w - lr * self.weight_decay * w
         elif self.weight_decay:
             g = g + self.weight_decay * w
-        m = self.beta1 * slots["m"] + (1 - constant(self.beta1, g)) * g
-        v = self.beta2 * slots["v"] + (1 - constant(self.beta2, g)) * (g * g)
+        m, v = self.moments(g, slots)
         kept = {"m": m, "v": v} | ({"u": maximum(slots["u"], v)} if self.amsgrad else {})
         m_hat, v_hat = m / (1 - power(self.beta1, t)), kept.get("u", v) / (1 - power(self.beta2, t))
         return w - lr * m_hat / self.root(v_hat), kept
@@ -186,7 +199,7 @@ class RmsProp(Decayed):
     usual = ({}, {"smoothing": 0.9}, {"smoothing": 0.95, "epsilon": 1e-6})  # PyTorch; Keras; PaddlePaddle
 
     smoothing: Share = 0.99
-    epsilon: Annotated[Number, Field(ge=0)] = 1e-8
+    epsilon: NotNegative = 1e-8
     centred: StrictBool = False
     momentum: Share = 0.0
 
@@ -240,8 +253,8 @@ class Adagrad(Decayed):
     )
     usual = ({}, {"epsilon": 1e-6}, {"epsilon": 1e-7})  # PyTorch; PaddlePaddle; Keras
 
-    epsilon: Annotated[Number, Field(ge=0)] = 1e-10
-    start: Annotated[Number, Field(ge=0)] = 0.0
+    epsilon: NotNegative = 1e-10
+    start: NotNegative = 0.0
 
     def slots(self) -> tuple[str, ...]:
         """The sum of the squares."""
@@ -275,7 +288,7 @@ class Adadelta(Decayed):
     usual = ({}, {"rho": 0.95}, {"rho": 0.95, "epsilon": 1e-7})  # PyTorch; PaddlePaddle; Keras
 
     rho: Share = 0.9
-    epsilon: Annotated[Number, Field(gt=0)] = 1e-6
+    epsilon: Positive = 1e-6
 
     def slots(self) -> tuple[str, ...]:
         """The means of the gradients' squares and of the steps'."""
@@ -290,7 +303,7 @@ class Adadelta(Decayed):
         return w - lr * delta, {"v": v, "u": self.rho * slots["u"] + rest * (delta * delta)}
 
 
-class RAdam(Decayed):
+class RAdam(Moments, Decayed):
     """Adam that waits until its second moment can be trusted: Liu et al., *On the variance* (2020), algorithm 2.
 
     ρ = ρ∞ − 2 t β₂ᵗ / (1 − β₂ᵗ) with ρ∞ = 2 / (1 − β₂) − 1. While ρ ≤ 5 (4 in the paper): w ← w − lr m̂. Then
@@ -298,7 +311,6 @@ class RAdam(Decayed):
     """
 
     kind: Literal["radam"]
-    exact: ClassVar[bool] = False
     examples = (
         {"lr": 0.01, "beta2": 0.8, "epsilon": 1e-2},
         {"lr": 0.01, "beta2": 0.8},
@@ -307,19 +319,12 @@ class RAdam(Decayed):
         {"lr": 0.01, "weight_decay": 0.1},
     )
 
-    beta1: Share = 0.9
     beta2: Annotated[Number, Field(gt=0, lt=1)] = 0.999
-    epsilon: Annotated[Number, Field(ge=0)] = 1e-8
-
-    def slots(self) -> tuple[str, ...]:
-        """First and second moment."""
-        return ("m", "v")
 
     def update(self, w: Array, g: Array, slots: Slots, lr: Array, t: Array) -> tuple[Array, Slots]:
         """The parameter after one step, and its moments."""
         g = self.decayed(w, g)
-        m = self.beta1 * slots["m"] + (1 - constant(self.beta1, g)) * g
-        v = self.beta2 * slots["v"] + (1 - constant(self.beta2, g)) * (g * g)
+        m, v = self.moments(g, slots)
         m_hat, root = m / (1 - power(self.beta1, t)), sqrt(1 - power(self.beta2, t))
         r = of_step(self.trust, t, g)
         return w - lr * where(r > 0, r * m_hat * root / (sqrt(v) + self.epsilon), m_hat), {"m": m, "v": v}
@@ -331,7 +336,7 @@ class RAdam(Decayed):
         return sqrt_of((rho - 4) * (rho - 2) * last / ((last - 4) * (last - 2) * rho)) if rho > 5 else 0.0
 
 
-class NAdam(Decayed):
+class NAdam(Moments, Decayed):
     """Adam with Nesterov's momentum: Dozat, *Incorporating Nesterov momentum into Adam* (2016), with its schedule μ.
 
     μ_t = β₁ (1 − ½ · 0.96^{t ψ}), where ψ is ``momentum_decay``, and M_t is the product of the first t of them. Then
@@ -339,7 +344,6 @@ class NAdam(Decayed):
     """
 
     kind: Literal["nadam"]
-    exact: ClassVar[bool] = False
     examples = (
         {"lr": 0.01, "epsilon": 1e-2},
         {"lr": 0.01},
@@ -349,14 +353,7 @@ class NAdam(Decayed):
         {"lr": 0.01, "weight_decay": 0.1},
     )
 
-    beta1: Share = 0.9
-    beta2: Share = 0.999
-    epsilon: Annotated[Number, Field(ge=0)] = 1e-8
-    momentum_decay: Annotated[Number, Field(ge=0)] = 0.004
-
-    def slots(self) -> tuple[str, ...]:
-        """First and second moment."""
-        return ("m", "v")
+    momentum_decay: NotNegative = 0.004
 
     def mu(self, t: int) -> float:
         """The momentum of a step, counted from 1."""
@@ -365,8 +362,7 @@ class NAdam(Decayed):
     def update(self, w: Array, g: Array, slots: Slots, lr: Array, t: Array) -> tuple[Array, Slots]:
         """The parameter after one step, and its moments."""
         g = self.decayed(w, g)
-        m = self.beta1 * slots["m"] + (1 - constant(self.beta1, g)) * g
-        v = self.beta2 * slots["v"] + (1 - constant(self.beta2, g)) * (g * g)
+        m, v = self.moments(g, slots)
         now, ahead = of_step(self.mu, t, g), of_step(self.mu, t + 1, g)
         done = of_step(self.product, t, g)
         step = ahead * m / (1 - done * ahead) + (1 - now) * g / (1 - done)
@@ -395,8 +391,8 @@ class RProp(Optimizer):
 
     up: Annotated[Number, Field(gt=1)] = 1.2
     down: Annotated[Number, Field(gt=0, lt=1)] = 0.5
-    least: Annotated[Number, Field(gt=0)] = 1e-6
-    most: Annotated[Number, Field(gt=0)] = 50.0
+    least: Positive = 1e-6
+    most: Positive = 50.0
 
     def slots(self) -> tuple[str, ...]:
         """The step of each number, and the gradient before."""
@@ -415,14 +411,13 @@ class RProp(Optimizer):
         return w - s * sign(g), {"s": s, "g": g}
 
 
-class Lamb(Optimizer):
+class Lamb(Moments):
     """Adam's step r = m̂ / (√v̂ + ε) + λ w, as long as the parameter: w ← w − lr |w| / |r| · r (You et al., 2020).
 
     Where |w| or |r| is 0, their ratio is 1.
     """
 
     kind: Literal["lamb"]
-    exact: ClassVar[bool] = False
     examples = (
         {"lr": 0.01, "epsilon": 1e-2},
         {"lr": 0.01},
@@ -431,19 +426,12 @@ class Lamb(Optimizer):
         {"lr": 0.01, "weight_decay": 0.1},
     )
 
-    beta1: Share = 0.9
-    beta2: Share = 0.999
-    epsilon: Annotated[Number, Field(ge=0)] = 1e-6
-    weight_decay: Annotated[Number, Field(ge=0)] = 0.01
-
-    def slots(self) -> tuple[str, ...]:
-        """First and second moment."""
-        return ("m", "v")
+    epsilon: NotNegative = 1e-6
+    weight_decay: NotNegative = 0.01
 
     def update(self, w: Array, g: Array, slots: Slots, lr: Array, t: Array) -> tuple[Array, Slots]:
         """The parameter after one step, and its moments."""
-        m = self.beta1 * slots["m"] + (1 - constant(self.beta1, g)) * g
-        v = self.beta2 * slots["v"] + (1 - constant(self.beta2, g)) * (g * g)
+        m, v = self.moments(g, slots)
         m_hat, v_hat = m / (1 - power(self.beta1, t)), v / (1 - power(self.beta2, t))
         r = m_hat / (sqrt(v_hat) + self.epsilon) + self.weight_decay * w
         length, of_r = sqrt(sum(w * w)), sqrt(sum(r * r))
@@ -470,7 +458,7 @@ class Adamax(Decayed):
 
     beta1: Share = 0.9
     beta2: Share = 0.999
-    epsilon: Annotated[Number, Field(ge=0)] = 1e-8
+    epsilon: NotNegative = 1e-8
 
     def slots(self) -> tuple[str, ...]:
         """The first moment, and the largest gradient."""
@@ -516,7 +504,7 @@ class Lion(Optimizer):
 
     beta1: Share = 0.9
     beta2: Share = 0.99
-    weight_decay: Annotated[Number, Field(ge=0)] = 0.0
+    weight_decay: NotNegative = 0.0
 
     def slots(self) -> tuple[str, ...]:
         """The moment."""

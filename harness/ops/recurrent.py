@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from math import prod
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic import StrictBool
 
 from isograd.arithmetic.words import concat, maximum, reshape, sum, tanh, where
 from isograd.ops.activations import logistic
+from isograd.ops.linear import rows_of
 from isograd.ops.op import Array, Back, Draw, Layer, Out, Param, Shape
 from isograd.spec import Count
 
@@ -128,8 +128,8 @@ class _Recurrent(Layer):
             of_v.append(dv)
         us = concat([_at_place(u) for u in _by_place(of_u[::-1], order)], 1)
         vs, outputs = (concat([_at_place(a) for a in side], 1) for side in (of_v[::-1], before))
-        into[f"weight_ih_{of}"] = _rows(us).mT @ _rows(x)
-        into[f"weight_hh_{of}"] = _rows(vs).mT @ _rows(outputs)
+        into[f"weight_ih_{of}"] = rows_of(us).mT @ rows_of(x)
+        into[f"weight_hh_{of}"] = rows_of(vs).mT @ rows_of(outputs)
         if self.bias:
             into[f"bias_ih_{of}"], into[f"bias_hh_{of}"] = sum(us, (0, 1)), sum(vs, (0, 1))
         return us @ p[f"weight_ih_{of}"]
@@ -234,7 +234,3 @@ def _at_place(a: Array) -> Array:
 
 def _by_place(steps: list[Array], order: list[int]) -> list[Array]:
     return [steps[order.index(t)] for t in range(len(order))]
-
-
-def _rows(x: Array) -> Array:
-    return reshape(x, (prod(x.shape[:-1]), x.shape[-1]))

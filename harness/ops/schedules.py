@@ -12,9 +12,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from isograd.ops.op import Schedule
-from isograd.spec import Count, Number, Positive, Step
+from isograd.spec import Count, NotNegative, Number, Positive, Step
 
-Rate = Annotated[Number, Field(ge=0)]
 Share = Annotated[Number, Field(ge=0, le=1)]
 PositiveShare = Annotated[Number, Field(gt=0, le=1)]
 Part = Annotated[Number, Field(gt=0, lt=1)]
@@ -49,7 +48,7 @@ class Cosine(Schedule):
 
     warmup: Step = 0
     start: PositiveShare = 0.1
-    floor: Rate = 0.0
+    floor: NotNegative = 0.0
     steps: Count | None = None
 
     def last(self, whole: int) -> int:
@@ -80,7 +79,7 @@ class CosineRestarts(Schedule):
 
     period: Count
     times: Count = 1
-    floor: Rate = 0.0
+    floor: NotNegative = 0.0
 
     def after(self, n: int, last: int, lr: float) -> float:
         """The cosine since the last restart."""
@@ -158,7 +157,7 @@ class Polynomial(Schedule):
     examples = ({"steps": 4}, {"steps": 4, "power": 2.0}, {"power": 0.9, "floor": 1e-3}, {"per": "epoch"})
 
     power: Positive = 1.0
-    floor: Rate = 0.0
+    floor: NotNegative = 0.0
     steps: Count | None = None
 
     def last(self, whole: int) -> int:
@@ -323,7 +322,7 @@ class Cyclic(Schedule):
 
     up: Count
     down: Count
-    floor: Rate = 0.0
+    floor: NotNegative = 0.0
 
     def after(self, n: int, last: int, lr: float) -> float:
         """The way up or down, as libraries compute it: the share of a cycle that is over has the rounding of 1 + it."""
@@ -338,7 +337,7 @@ class Table(Schedule):
     kind: Literal["table"]
     examples = ({"factors": (0.5, 1.0, 0.2)}, {"factors": (1.0, 0.0, 0.3)}, {"factors": (0.5, 1.0), "per": "epoch"})
 
-    factors: Annotated[tuple[Rate, ...], Field(min_length=1)]
+    factors: Annotated[tuple[NotNegative, ...], Field(min_length=1)]
 
     def last(self, whole: int) -> int:
         """Where the last factor is."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import prod
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StrictBool
 
@@ -117,12 +117,9 @@ class Slice(Layer):
         return Back(pad(d, widths))
 
 
-class Sum(Layer):
-    """The sum over ``axes`` of a sample, which are then missing, or of size 1 if they are kept."""
-
-    kind: Literal["sum"]
+class _Reduction(Layer):
     sample: ClassVar[Shape] = (2, 3)
-    examples = ({"axes": (0,)}, {"axes": (-1,), "keep": True})
+    examples: ClassVar[tuple[Mapping[str, Any], ...]] = ({"axes": (0,)}, {"axes": (-1,), "keep": True})
 
     axes: Axes
     keep: StrictBool = False
@@ -130,6 +127,12 @@ class Sum(Layer):
     def shape(self, *x: Shape) -> Shape:
         """Without those axes."""
         return reduced(x[0], self.axes, self.keep)
+
+
+class Sum(_Reduction):
+    """The sum over ``axes`` of a sample, which are then missing, or of size 1 if they are kept."""
+
+    kind: Literal["sum"]
 
     def forward(self, p: Params, x: Array) -> Out:
         """(B, …) gives (B, …)."""
@@ -140,28 +143,21 @@ class Sum(Layer):
         return Back(_repeated(d, self.axes, x))
 
 
-class Mean(Layer):
+class Mean(_Reduction):
     """The mean over ``axes`` of a sample, likewise: with all places of each channel, global average pooling."""
 
     kind: Literal["mean"]
-    sample: ClassVar[Shape] = (2, 3)
-    examples = ({"axes": (0,)}, {"axes": (-1,), "keep": True})
-
-    axes: Axes
-    keep: StrictBool = False
-
-    def shape(self, *x: Shape) -> Shape:
-        """Without those axes."""
-        return reduced(x[0], self.axes, self.keep)
 
     def forward(self, p: Params, x: Array) -> Out:
         """The sum over the number of terms."""
-        axes = _of_batch(self.axes, x)
-        return Out(sum(x, axes, keepdims=self.keep) / prod(x.shape[axis] for axis in axes))
+        return Out(sum(x, _of_batch(self.axes, x), keepdims=self.keep) / self._terms(x))
 
     def backward(self, p: Params, out: Out, d: Array, x: Array) -> Back:
         """∂L/∂x = d / n, for each term."""
-        return Back(_repeated(d / prod(x.shape[axis] for axis in _of_batch(self.axes, x)), self.axes, x))
+        return Back(_repeated(d / self._terms(x), self.axes, x))
+
+    def _terms(self, x: Array) -> int:
+        return prod(x.shape[axis] for axis in _of_batch(self.axes, x))
 
 
 def reduced(sample: Shape, axes: tuple[int, ...], keep: bool) -> Shape:

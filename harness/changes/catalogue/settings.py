@@ -89,7 +89,7 @@ class Setting(_OfOp):
     @classmethod
     def _of(cls, at: str, op: Op, name: str, value: Any) -> Iterator[Self]:
         if name in APART or (
-            name == "weight_decay" and getattr(op, "is_plain", False)
+            name == "weight_decay" and isinstance(op, Optimizer) and op.is_plain
         ):  # which has a change of its own
             return
         if isinstance(value, bool):
