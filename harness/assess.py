@@ -218,8 +218,8 @@ class Assessor:
     def _without(self, comparison: Comparison, left: Collection[str]) -> Judgement:
         return self._judge(comparison.without(left))
 
-    def _within(self, comparison: Comparison, times: float) -> Judgement:
-        return judge(comparison, self.scenario.dtype, factor=times * self.factor)
+    def _within(self, comparison: Comparison, times: float, left: Collection[str]) -> Judgement:
+        return judge(comparison.without(left), self.scenario.dtype, factor=times * self.factor)
 
     def _cell(self, backend: str, mode: Mode, run: Run) -> Cell:
         answer = run.answer

@@ -246,7 +246,7 @@ def excused(
     known: Known,
     dtype: str,
     rest: Callable[[Collection[str]], Judgement],
-    within: Callable[[float], Judgement],
+    within: Callable[[float, Collection[str]], Judgement],
 ) -> Judgement:
     """The verdict on a backend that is known to do something otherwise: EXPECTED, if that and no more is different.
 
@@ -255,7 +255,7 @@ def excused(
         known: what is known of it.
         dtype: the scenario's.
         rest: gives the judgement of all but what matches globs.
-        within: gives the judgement of everything by bounds that are so many times as wide.
+        within: gives the judgement of all but what matches globs by bounds that are so many times as wide.
     """
     if judgement.verdict is Verdict.VACUOUS or judgement.structural:
         return judgement
@@ -267,7 +267,7 @@ def excused(
         return judgement
     others = [rest((*known.quantities, *known.follows))]
     if known.kept_in:  # a constant of fewer digits makes nothing further off than rounding to them would
-        others.append(within(FORMATS[known.kept_in].roundoff / FORMATS[dtype].roundoff))
+        others.append(within(FORMATS[known.kept_in].roundoff / FORMATS[dtype].roundoff, known.apart))
     wrong = next((other for other in others if other.verdict is Verdict.DIVERGES), None)
     return wrong or replace(judgement, verdict=Verdict.EXPECTED, message=known.reason)
 

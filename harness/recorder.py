@@ -5,12 +5,14 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isograd.backend import Backend
+from isograd.dtypes import FORMATS
 from isograd.inputs import Array, Inputs, fingerprint
 from isograd.ops.op import Op
 from isograd.quantities import quantity_shapes
@@ -125,9 +127,17 @@ def _known(backend: Backend, scenario: Scenario) -> Known | None:
     told = dict.fromkeys(clipped(clean(deviation.reason)) for deviation, _ in found)
     follows = dict.fromkeys(glob.replace("{op}", "*") for deviation, _ in found for glob in deviation.follows)
     always = all(deviation.always for deviation, _ in found)
-    names, kept_in = tuple(name for _, name in found), {deviation.kept_in for deviation, _ in found}
-    only = kept_in.pop() if len(kept_in) == 1 else ""
-    return Known(quantities=names, follows=tuple(follows), reason="; ".join(told), always=always, kept_in=only)
+    names = tuple(name for _, name in found)
+    kept = [deviation.kept_in for deviation, _ in found if deviation.kept_in]
+    other = [(name, *(glob.replace("{op}", "*") for glob in d.follows)) for d, name in found if not d.kept_in]
+    return Known(
+        quantities=names,
+        follows=tuple(follows),
+        reason="; ".join(told),
+        always=always,
+        kept_in=max(kept, key=lambda dtype: FORMATS[dtype].roundoff, default=""),
+        apart=tuple(dict.fromkeys(chain.from_iterable(other))),
+    )
 
 
 def _where(quantity: str, op: Op, scenario: Scenario) -> str:

@@ -44,6 +44,7 @@ class Known(BaseModel):
     reason: str
     always: bool = True  # otherwise it may be too small to show
     kept_in: Literal["", "float16", "bfloat16", "float32"] = ""  # nothing is further off than that dtype's rounding is
+    apart: tuple[str, ...] = ()  # but what differs, or follows, for another reason than that
 
     def names(self, quantity: str) -> bool:
         """Whether a quantity is one of those that differ by themselves."""

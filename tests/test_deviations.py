@@ -7,7 +7,7 @@ import pytest
 
 from isograd import Verdict, judge
 from isograd.assess import Cell
-from isograd.backend import Backend, Deviation, Session
+from isograd.backend import Backend, Deviation, Session, backend_class
 from isograd.changes.catalogue import make_change
 from isograd.changes.sabotage import Sabotaged
 from isograd.inputs import Inputs, make_inputs
@@ -67,3 +67,31 @@ def test_a_fault_beside_it_that_is_larger_is_named_and_not_excused(by: str) -> N
 
 def test_what_is_known_and_does_not_show_is_stale() -> None:
     assert cell_of(KeepsNot()).verdict is Verdict.STALE
+
+
+UNBOUNDED = {("paddle", "rmsprop"), ("paddle", "adamax")}
+"""How much ε matters there hangs on the gradients: in their parameters, another fault of theirs may hide behind it."""
+
+
+@pytest.mark.parametrize("name", ["torch", "paddle"])
+def test_no_other_fault_hides_behind_what_is_written_down(name: str) -> None:
+    """What everything may follow from is bounded by a dtype's rounding; what has another rule is lacking instead."""
+    for kind, deviations in backend_class(name).deviations.items():
+        for deviation in deviations:
+            bounded = deviation.kept_in or "*" not in deviation.follows
+            assert bounded or (name, kind) in UNBOUNDED, f"{name}: {kind}: {deviation.reason}"
+
+
+class Both(Keeps):
+    """The same, and with a rule of its own for what the loss says."""
+
+    deviations = {  # noqa: RUF012
+        **Keeps.deviations,
+        "mse": (Deviation("loss", "another loss is told", always=False),),
+        "half_squared_error": (Deviation("loss", "another loss is told", always=False),),
+    }
+
+
+def test_a_constant_of_few_digits_is_bounded_beside_another_rule_too() -> None:
+    cell = cell_of(Sabotaged(Both(), make_change("gradient_scale", {"by": "1.001"})))
+    assert (cell.verdict, cell.judgement.first) == (Verdict.DIVERGES, "grad/third.weight")

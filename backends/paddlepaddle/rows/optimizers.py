@@ -134,7 +134,7 @@ DEVIATIONS: dict[str, tuple[Deviation, ...]] = {
             "the learning rate is in the velocity: b ← μ b + lr g / √(v + ε), w ← w − b",
             "3.3.1",
             f"{KERNELS}rmsprop_kernel.cc",
-            ("*",),
+            (),
             lambda op, dtype: op.momentum > 0,
         ),
         Deviation(
@@ -150,17 +150,14 @@ DEVIATIONS: dict[str, tuple[Deviation, ...]] = {
     ),
     "adamax": (
         *_narrow("adamax", "beta1", "beta2", "epsilon", "weight_decay"),
-        *(
-            Deviation(
-                quantity,
-                "ε is added to the largest gradient so far: max(β₂ u + ε, |g|), not max(β₂ u, |g| + ε)",
-                "3.3.1",
-                f"{KERNELS}adamax_kernel.cc",
-                ("*",),
-                lambda op, dtype: op.epsilon > 0,
-                always=False,  # as large as ε is beside the gradients
-            )
-            for quantity in ("state/*.u", "weight/*")
+        Deviation(
+            "state/*.u",
+            "ε is added to the largest gradient so far: max(β₂ u + ε, |g|), not max(β₂ u, |g| + ε)",
+            "3.3.1",
+            f"{KERNELS}adamax_kernel.cc",
+            ("*",),
+            lambda op, dtype: op.epsilon > 0,
+            always=False,  # as large as ε is beside the gradients
         ),
     ),
     "adagrad": _narrow("adagrad", "epsilon", "start", "weight_decay"),

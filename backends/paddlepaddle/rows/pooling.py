@@ -58,7 +58,10 @@ def _upsample(op: Any, x: tuple[int, ...]) -> Any:
 
 def _upsample_lacks(op: Any) -> str:
     there = {"nearest": (2, 3), "linear": (1, 2, 3), "cubic": (2,)}[op.mode]
-    return "" if op.rank in there else f"mode={op.mode} of {op.rank} axes"
+    if op.rank not in there:
+        return f"mode={op.mode} of {op.rank} axes"
+    copied = op.scale and max(op.scale) > 1 and all(1 <= s < 2 for s in op.scale)
+    return f"scale={max(op.scale):g}, which may leave the size" if copied else ""
 
 
 def _pad(op: Any, x: tuple[int, ...]) -> Any:
@@ -108,15 +111,6 @@ DEVIATIONS: dict[str, tuple[Deviation, ...]] = {
             "where a place lies, and weights, are computed in float32",
             "cpu/interpolate_kernel.cc",
             lambda op: op.mode != "nearest",
-        ),
-        Deviation(
-            "forward/{op}",
-            "where no axis gets a new size, the input is copied, whatever the scale",
-            "3.3.1",
-            f"{FILES}cpu/interpolate_kernel.cc",
-            ("*",),
-            lambda op, dtype: op.scale is not None and max(op.scale) > 1 and all(1 <= s < 2 for s in op.scale),
-            always=False,
         ),
     ),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from isograd.backend import Deviation
-from isograd.backends.pytorch.rows import activations, layers, losses, optimizers, pooling, shapes
+from isograd.backends.pytorch.rows import activations, layers, optimizers, pooling, shapes
 from isograd.backends.pytorch.rows.losses import LOSSES
 from isograd.backends.pytorch.rows.optimizers import OPTIMIZERS
 from isograd.backends.pytorch.rows.row import torch
@@ -12,6 +12,4 @@ from isograd.backends.pytorch.rows.schedules import SCHEDULES
 __all__ = ["DEVIATIONS", "LAYERS", "LOSSES", "OPTIMIZERS", "SCHEDULES", "torch"]
 
 LAYERS = activations.LAYERS | layers.LAYERS | pooling.LAYERS | shapes.LAYERS
-DEVIATIONS: dict[str, tuple[Deviation, ...]] = (
-    activations.DEVIATIONS | losses.DEVIATIONS | optimizers.DEVIATIONS | pooling.DEVIATIONS
-)
+DEVIATIONS: dict[str, tuple[Deviation, ...]] = activations.DEVIATIONS | optimizers.DEVIATIONS

@@ -5,7 +5,6 @@ from __future__ import annotations
 from math import log
 from typing import Any
 
-from isograd.backend import Deviation
 from isograd.backends.pytorch.rows.row import SIXTEEN, LossRow, of_batch, torch
 
 
@@ -86,16 +85,9 @@ def _gaussian_nll(op: Any, yhat: Any, y: Any) -> Any:
     return torch.nn.functional.gaussian_nll_loss(mean, y, variance, full=op.full, eps=op.epsilon)
 
 
-CLAMPED = (
-    Deviation(
-        "backward/*",
-        "where a clamp to 0 meets 0, the gradient is passed on",
-        "2.13.0",
-        "https://github.com/pytorch/pytorch/blob/v2.13.0/aten/src/ATen/native/Loss.cpp",
-        ("*",),
-        always=False,  # only of numbers that meet the bound exactly
-    ),
-)
+def _gaussian_nll_lacks(op: Any) -> str:
+    """It passes the gradient of a variance below the least one on: no matter where that is never met."""
+    return f"epsilon={op.epsilon:g}" if op.epsilon > 1e-3 else ""
 
 
 LOSSES: dict[str, LossRow] = {
@@ -113,7 +105,9 @@ LOSSES: dict[str, LossRow] = {
     "bce_with_logits": LossRow(_bce_with_logits),
     "kl": LossRow(_kl),
     "poisson_nll": LossRow(_poisson_nll),
-    "gaussian_nll": LossRow(_gaussian_nll),
+    "gaussian_nll": LossRow(
+        _gaussian_nll, lambda op: f"epsilon={op.epsilon:g}, without its gradient" if op.epsilon > 1e-3 else ""
+    ),
     "hinge": LossRow(_hinge),
     "soft_margin": LossRow(lambda op, yhat, y: torch.nn.functional.soft_margin_loss(yhat, y)),
     "hinge_embedding": LossRow(lambda op, yhat, y: torch.nn.functional.hinge_embedding_loss(yhat, y, op.margin)),
@@ -122,31 +116,4 @@ LOSSES: dict[str, LossRow] = {
     ),
     "cosine_embedding": LossRow(_cosine_embedding, _cosine_embedding_lacks),
     "triplet": LossRow(_triplet),
-}
-
-
-DEVIATIONS: dict[str, tuple[Deviation, ...]] = {
-    **dict.fromkeys(("margin_ranking", "hinge_embedding", "triplet"), CLAMPED),
-    "gaussian_nll": (
-        Deviation(
-            "backward/*",
-            "the gradient of a variance below the least one is passed on",
-            "2.13.0",
-            "https://github.com/pytorch/pytorch/blob/v2.13.0/torch/nn/functional.py",
-            ("*",),
-            always=False,  # only where some variance is
-        ),
-    ),
-    "cosine_embedding": (
-        *CLAMPED,
-        Deviation(
-            "loss",
-            "of a vector of zeros it is NaN: ε = 10⁻¹² is 0 in float16",
-            "2.13.0",
-            "https://github.com/pytorch/pytorch/blob/v2.13.0/aten/src/ATen/native/Loss.cpp",
-            ("*",),
-            lambda op, dtype: dtype == "float16",
-            always=False,
-        ),
-    ),
 }

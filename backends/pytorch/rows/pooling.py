@@ -6,7 +6,6 @@ from collections.abc import Callable
 from itertools import chain
 from typing import Any
 
-from isograd.backend import Deviation
 from isograd.backends.pytorch.rows.row import LayerRow, torch
 
 Build = Callable[[Any, tuple[int, ...]], Any]
@@ -27,7 +26,8 @@ def _lp_pool(op: Any, x: tuple[int, ...]) -> Any:
 
 
 def _lp_pool_lacks(op: Any) -> str:
-    return "padding" if any(op.margins) else ""
+    """With ``ceil_mode`` a window that hangs over the edge counts as if it were whole (docs/found.md)."""
+    return "padding" if any(op.margins) else "ceil_mode" if op.ceil_mode else ""
 
 
 def _adaptive(name: str) -> Build:
@@ -46,7 +46,12 @@ def _upsample(op: Any, x: tuple[int, ...]) -> Any:
 
 
 def _upsample_lacks(op: Any) -> str:
-    return "mode=cubic but of two axes" if op.mode == "cubic" and op.rank != 2 else ""
+    """An axis whose size stays, or doubles, is copied whatever its scale is; a cubic one's gradient always is."""
+    if op.mode == "cubic" and op.rank != 2:
+        return "mode=cubic but of two axes"
+    copied = {"nearest": (1, 2), "linear": (1,), "cubic": (1,)}[op.mode]
+    cut_short = [s for s in op.scale or () if any(n < s < n + 1 for n in copied)]
+    return f"scale={cut_short[0]:g}, which may leave the size" if cut_short else ""
 
 
 def _pad(op: Any, x: tuple[int, ...]) -> Any:
@@ -71,46 +76,4 @@ LAYERS: dict[str, LayerRow] = {
     "pixel_shuffle": LayerRow(lambda op, x: torch.nn.PixelShuffle(op.factor)),
     "pixel_unshuffle": LayerRow(lambda op, x: torch.nn.PixelUnshuffle(op.factor)),
     "unfold": LayerRow(_unfold),
-}
-
-
-def _is_cut_short(op: Any, dtype: str) -> bool:
-    """Whether some sizes are other than their scale says: ⌊n s⌋ is n, or 2 n."""
-    whole = {"nearest": (1, 2), "linear": (1,), "cubic": ()}[op.mode]
-    return any(n < s < n + 1 for s in op.scale or () for n in whole)
-
-
-DEVIATIONS: dict[str, tuple[Deviation, ...]] = {
-    "lp_pool": (
-        Deviation(
-            "forward/{op}",
-            "a window that hangs over the edge counts as if it were whole: its mean times the kernel's size",
-            "2.13.0",
-            "https://github.com/pytorch/pytorch/blob/v2.13.0/torch/nn/functional.py",
-            ("*",),
-            lambda op, dtype: op.ceil_mode,
-            always=False,  # whether one does hangs on the sample's shape
-        ),
-    ),
-    "upsample": (
-        Deviation(
-            "forward/{op}",
-            "an axis that keeps its size is copied, and one that gets twice as many places has each nearest one twice, "
-            "whatever the scale",
-            "2.13.0",
-            "https://github.com/pytorch/pytorch/blob/v2.13.0/aten/src/ATen/native/UpSample.h",
-            ("*",),
-            _is_cut_short,
-            always=False,
-        ),
-        Deviation(
-            "backward/{below}",
-            "where no axis gets a new size, ∂L/∂a is copied, though the output is no copy of the input",
-            "2.13.0",
-            "https://github.com/pytorch/pytorch/blob/v2.13.0/aten/src/ATen/native/UpSampleBicubic2d.cpp",
-            ("*",),
-            lambda op, dtype: op.mode == "cubic" and op.scale is not None and all(1 <= s < 2 for s in op.scale),
-            always=False,
-        ),
-    ),
 }
