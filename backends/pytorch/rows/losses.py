@@ -111,9 +111,7 @@ LOSSES: dict[str, LossRow] = {
     "hinge": LossRow(_hinge),
     "soft_margin": LossRow(lambda op, yhat, y: torch.nn.functional.soft_margin_loss(yhat, y)),
     "hinge_embedding": LossRow(lambda op, yhat, y: torch.nn.functional.hinge_embedding_loss(yhat, y, op.margin)),
-    "margin_ranking": LossRow(
-        lambda op, yhat, y: torch.nn.functional.margin_ranking_loss(*yhat.unbind(1), y, op.margin)
-    ),
+    "margin_ranking": LossRow(_margin_ranking),
     "cosine_embedding": LossRow(_cosine_embedding, _cosine_embedding_lacks),
     "triplet": LossRow(_triplet),
 }
