@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import ceil, prod
 from pathlib import Path
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from isograd.dtypes import FORMATS
 from isograd.errors import ScenarioError
 from isograd.files import is_endless
+from isograd.labels import mistake_in
 from isograd.ops.op import Draw, Param
 from isograd.scenario import GaussianData, InlineData, Scenario, TableData
 
@@ -233,47 +234,11 @@ def _data(scenario: Scenario, rng: np.random.Generator) -> tuple[Array, Array]:
         x, y = _table(scenario.name, Path(scenario.folder) / data.file, data)
     x = x.reshape(len(x), *data.sample)
     shape = scenario.loss.label_shape(outputs)
-    if scenario.loss.labels == "classes":
-        return x, _classes(scenario, y.reshape(len(y), *shape), scenario.loss.classes(outputs))
     y = np.repeat(y, prod(outputs), axis=1) if scenario.broadcasts and y.shape[1] == 1 else y
-    _check_labels(scenario, y.reshape(len(y), *shape))
-    return x, y.reshape(len(y), *shape)
-
-
-SUMS = 1e-4
-"""How far the numbers of a distribution that a person has written may be from 1 in all."""
-
-WITHIN: Mapping[str, tuple[str, Callable[[Array], Array]]] = {
-    "numbers": ("numbers", np.isfinite),
-    "shares": ("numbers from 0 to 1", lambda y: (y >= 0) & (y <= 1)),
-    "distributions": ("numbers from 0 to 1", lambda y: (y >= 0) & (y <= 1)),
-    "signs": ("1 or −1", lambda y: np.abs(y) == 1),
-    "counts": ("whole numbers from 0", lambda y: (y >= 0) & (y == np.rint(y))),
-}
-
-
-def _check_labels(scenario: Scenario, y: Array) -> None:
-    """That labels are what the loss is for."""
-    loss = scenario.loss
-    expected, right = WITHIN[loss.within]
-    if len(wrong := y[~right(y) & np.isfinite(y)]):
-        raise ScenarioError(f"{scenario.name}: data.y: expected {expected}, for the loss {loss.kind}; got {wrong[0]:g}")
-    if loss.within == "distributions":
-        sums = y.sum(getattr(loss, "axis", -1) % (y.ndim - 1) + 1)
-        if len(off := sums[np.abs(sums - 1) > SUMS]):
-            raise ScenarioError(
-                f"{scenario.name}: data.y: expected shares that are 1 in all, for the loss {loss.kind}; got {off[0]:g}"
-            )
-
-
-def _classes(scenario: Scenario, y: Array, number: int) -> NDArray[np.int64]:
-    ignored = getattr(scenario.loss, "ignored", None)
-    wrong = y[((y < 0) | (y >= number) | (y != np.rint(y))) & (y != (number if ignored is None else ignored))]
-    if len(wrong):
-        raise ScenarioError(
-            f"{scenario.name}: data.y: expected classes from 0 to {number - 1}, as many as outputs; got {wrong[0]:g}"
-        )
-    return y.astype(np.int64)
+    y = y.reshape(len(y), *shape)
+    if mistake := mistake_in(y, scenario.loss, outputs):
+        raise ScenarioError(f"{scenario.name}: data.y: {mistake}")
+    return x, y.astype(np.int64) if scenario.loss.labels == "classes" else y
 
 
 def _table(name: str, path: Path, data: TableData) -> tuple[Array, Array]:

@@ -13,6 +13,7 @@ from isograd.errors import ScenarioError, TraceError
 from isograd.findings import check_source
 from isograd.inputs import Inputs, fingerprint, state_of
 from isograd.judging import FACTOR
+from isograd.labels import are_classes
 from isograd.loading import parse_scenario
 from isograd.reference import make_reference
 from isograd.scenario import Scenario
@@ -69,15 +70,12 @@ def _fit(scenario: Scenario, inputs: Inputs) -> bool:
     dtype, classes = FORMATS[scenario.dtype].dtype, scenario.loss.labels == "classes"
     numbers = [inputs.x, *inputs.initial.values(), *([] if classes else [inputs.y])]
     loss, outputs = scenario.loss, scenario.outputs
-    known = (inputs.y >= 0) & (inputs.y < loss.classes(outputs)) if classes else np.ones(inputs.y.shape, bool)
-    if classes and getattr(loss, "ignored", None) is not None:
-        known |= inputs.y == loss.ignored  # type: ignore[attr-defined]
     return (
         {name: value.shape for name, value in inputs.initial.items()}
         == {name: param.shape for name, param in state_of(scenario).items()}
         and inputs.x.shape == (samples, *scenario.data.sample)
         and inputs.y.shape == (samples, *loss.label_shape(outputs))
-        and (not classes or (inputs.y.dtype == np.int64 and bool(known.all())))
+        and (not classes or (inputs.y.dtype == np.int64 and bool(are_classes(inputs.y, loss, outputs).all())))
         and order.shape == (scenario.epochs, samples)
         and order.dtype == np.int64
         and bool(((order >= 0) & (order < samples)).all())

@@ -38,6 +38,7 @@ ORDER = [
     "isograd.scenario",
     "isograd.loading",
     "isograd.cases",
+    "isograd.labels",
     "isograd.inputs",
     "isograd.graph",
     "isograd.overflow",
