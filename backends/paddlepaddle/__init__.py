@@ -93,7 +93,7 @@ class PaddleSession(Session):
         self.schedule: Any = None
         self.place = 0
         if schedule:
-            last = schedule.due(self.steps, self.steps, self.per_epoch)
+            last = schedule.stays_after(self.steps, self.per_epoch)
             self.schedule = SCHEDULES[schedule.kind].build(schedule, op.lr, last)
 
     def _make_optimizer(self, inputs: Inputs) -> None:

@@ -107,7 +107,7 @@ class TorchSession(Session):
         self.schedule: Any = None
         self.place = 0
         if schedule:
-            last = schedule.due(self.steps, self.steps, self.per_epoch)
+            last = schedule.stays_after(self.steps, self.per_epoch)
             for group in self.optimizer.param_groups:  # as it was before an earlier schedule
                 group.pop("initial_lr", None)
                 group["lr"] = op.lr

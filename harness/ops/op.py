@@ -229,11 +229,15 @@ class Schedule(Op):
 
         ``lr`` is the optimizer's.
         """
-        return self.after(self.due(t, steps, per_epoch), self.last(self.passed(steps, per_epoch)), lr)
+        return self.after(self.due(t, steps, per_epoch), self.stays_after(steps, per_epoch), lr)
+
+    def stays_after(self, steps: int, per_epoch: int) -> int:
+        """After how many steps or epochs the rate stays, which may be more than the run has."""
+        return self.last(self.passed(steps, per_epoch))
 
     def due(self, t: int, steps: int, per_epoch: int) -> int:
         """How often it is stepped before step ``t``: after each step or epoch, up to its end."""
-        return min(self.passed(t, per_epoch), self.last(self.passed(steps, per_epoch)))
+        return min(self.passed(t, per_epoch), self.stays_after(steps, per_epoch))
 
     def passed(self, t: int, per_epoch: int) -> int:
         """How many steps, or epochs, are over before step ``t``."""
