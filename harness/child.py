@@ -66,7 +66,7 @@ def work_of(child: Child, kind: str) -> Callable[[Said], Said]:
             return {}
 
         return do
-    return {"describe": child.describe, "environment": child.environment}.get(kind, child.run)
+    return {"atlas": child.atlas, "describe": child.describe, "environment": child.environment}.get(kind, child.run)
 
 
 class Pinned:
@@ -150,6 +150,13 @@ class Child:
     def environment(self, job: Said) -> Said:
         """What could change a variant's numbers; imports its framework."""
         return {"environment": environment_of(self._variant(job["backend"]))}
+
+    def atlas(self, job: Said) -> Said:
+        """Run programs of the atlas, or an operation as its framework builds it unasked."""
+        from isograd.atlas.programs import WORK
+
+        WORK[job["do"]](self._variant(job["backend"]), job)
+        return {}
 
     def run(self, job: Said) -> Said:
         """Record one scenario in one mode into a trace file, and see whether a second run is the same."""

@@ -309,6 +309,35 @@ def calibrate(
     raise typer.Exit(0 if green else 1)
 
 
+@app.command()
+def atlas(
+    pages: Annotated[list[str] | None, typer.Argument(help="Pages, as in optimizers; none: all.")] = None,
+    backends: Annotated[str | None, typer.Option(help="Names, parted by commas; default: all installed.")] = None,
+    against: Annotated[Path | None, typer.Option(help="An atlas.json: say what is other than it was.")] = None,
+    out_folder: Annotated[Path | None, typer.Option("--out", help="Write the pages to this folder.")] = None,
+) -> None:
+    """Find by running them in which settings, defaults and answers frameworks differ, and what to write instead."""
+    from isograd.atlas import build
+    from isograd.atlas.pages import counts_table, read, write
+    from isograd.atlas.rows import changes
+    from isograd.backend import split_names
+    from isograd.report.mark import check_replaceable
+
+    if out_folder:
+        check_replaceable(out_folder)
+    old = read(against) if against else None
+    found = build(pages or (), backends=backends and split_names(backends), progress=err.print)
+    changed = list(changes(old, found)) if old else []
+    out.print(counts_table(found), soft_wrap=True)
+    for row in found.red:
+        out.print(f"{row.key}: " + "; ".join(f"{name}: {side.answer} {side.left}" for name, side in row.sides.items()))
+    for line in changed:
+        out.print(line, soft_wrap=True, markup=False)
+    if out_folder:
+        out.print(f"atlas: {write(found, out_folder) / 'index.html'}", soft_wrap=True)
+    raise typer.Exit(1 if changed or found.red else 0)
+
+
 def _given(**options: Any) -> dict[str, Any]:
     """The options that were given: the others keep the default of the function that they are for."""
     return {name: value for name, value in options.items() if value is not None}

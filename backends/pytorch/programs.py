@@ -1,0 +1,105 @@
+"""What may a program of the atlas call in PyTorch? Its own names, and hands that every framework has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from isograd.atlas.draws import drawn
+from isograd.backends.pytorch.rows import torch
+
+OTHER = 1009  # seed of what comes from above: not the numbers that a program draws
+
+
+def t(values: Any, dtype: str = "float64") -> Any:
+    """A tensor of the values, followed by autograd; whole numbers and truths stay what they are, and are not."""
+    array = np.asarray(values)
+    if array.dtype.kind in "biu":
+        return torch.tensor(array)
+    return torch.tensor(array, dtype=getattr(torch, dtype), requires_grad=True)
+
+
+def draw(*shape: int, seed: int = 0, dtype: str = "float64") -> Any:
+    """A tensor of drawn numbers, followed by autograd."""
+    return t(drawn(*shape, seed=seed), dtype)
+
+
+def grad(y: Any, *xs: Any) -> Any:
+    """∂ Σ y / ∂ each x; None where there is none."""
+    return _gradients(y.sum(), xs)
+
+
+def vjp(y: Any, *xs: Any) -> Any:
+    """∂ Σ d y / ∂ each x, for drawn d."""
+    return _gradients((y * torch.tensor(drawn(*y.shape, seed=OTHER), dtype=y.dtype)).sum(), xs)
+
+
+def _gradients(y: Any, xs: Sequence[Any]) -> Any:
+    found = torch.autograd.grad(y, xs, allow_unused=True, retain_graph=True)
+    return found[0] if len(xs) == 1 else found
+
+
+def slope(f: Callable[[Any], Any], *points: float) -> Any:
+    """The derivative of a function of one number, at each point."""
+    x = t([float(point) for point in points])
+    return grad(f(x), x)
+
+
+def filled(module: Any, *, turned: Sequence[str] = (), seed: int = 0) -> Any:
+    """The module in float64 with drawn parameters, in their order; the numbers of ``turned`` ones are transposed."""
+    module = module.to(torch.float64)
+    with torch.no_grad():
+        for i, (name, p) in enumerate(module.named_parameters()):
+            shape = tuple(p.shape)
+            values = drawn(*reversed(shape), seed=seed + i).T if name in turned else drawn(*shape, seed=seed + i)
+            p.copy_(torch.tensor(values.copy()))
+    return module
+
+
+def steps(
+    make: Callable[[Any], Any], n: int = 5, *, lrs: Sequence[float] = (), scale: float = 1.0, dtype: str = "float64"
+) -> Any:
+    """What an optimizer makes of three drawn weights in each of n steps with drawn gradients of a size; (n, 3)."""
+    w = draw(3, dtype=dtype)
+    optimizer, seen = make([w]), []
+    for i in range(n):
+        if lrs:
+            for group in optimizer.param_groups:
+                group["lr"] = lrs[i]
+        w.grad = torch.tensor(scale * drawn(3, seed=i + 1), dtype=w.dtype)
+        optimizer.step()
+        seen.append(w.detach().clone())
+    return torch.stack(seen)
+
+
+def rates(make: Callable[[Any], Any], n: int = 10, lr: float = 0.1, *, told: Sequence[float] = ()) -> list[float]:
+    """The learning rate before each of n steps of a schedule, which may be told a number each time."""
+    optimizer = torch.optim.SGD([draw(1)], lr=lr)
+    schedule, seen = make(optimizer), []
+    for i in range(n):
+        seen.append(float(optimizer.param_groups[0]["lr"]))
+        optimizer.step()
+        schedule.step(*told[i : i + 1])
+    return seen
+
+
+def shapes(module: Any) -> dict[str, list[int]]:
+    """Names and shapes of all that a module's state has."""
+    return {name: list(value.shape) for name, value in module.state_dict().items()}
+
+
+def plain(value: Any) -> Any:
+    """An array for a tensor."""
+    return value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
+
+
+def names() -> Mapping[str, Any]:
+    """All of them, with defaults as they are at first, whatever the last program or session has left."""
+    torch.manual_seed(0)
+    torch.set_default_dtype(torch.float32)
+    torch.use_deterministic_algorithms(False)
+    hands = (t, draw, grad, vjp, slope, filled, steps, rates, shapes, plain)
+    own = {"torch": torch, "nn": torch.nn, "F": torch.nn.functional, "optim": torch.optim, "init": torch.nn.init}
+    return own | {"lr_scheduler": torch.optim.lr_scheduler} | {hand.__name__: hand for hand in hands}
