@@ -41,7 +41,7 @@ __all__ = [
 
 GROUP = "isograd.backends"
 WRAPPERS = "isograd.wrappers"  # option name → function of a backend and all options, which gives a backend
-TABLES = ("layers", "losses", "optimizers", "schedules", "dtypes")  # what a Backend says that it has
+TABLES = ("layers", "losses", "optimizers", "schedules", "clippings", "dtypes")  # what a Backend says that it has
 
 
 class Deviation(NamedTuple):
@@ -113,6 +113,7 @@ class Backend(ABC):
     optimizers: ClassVar[Mapping[str, Any]]
     dtypes: ClassVar[Mapping[str, Any]]
     schedules: ClassVar[Mapping[str, Any]] = {}
+    clippings: ClassVar[Mapping[str, Any]] = {}
     deviations: ClassVar[Mapping[str, tuple[Deviation, ...]]] = {}
 
     @abstractmethod
@@ -123,9 +124,19 @@ class Backend(ABC):
     def session(self, scenario: Scenario, inputs: Inputs) -> Session:
         """Build the scenario's model with its initial values, its loss and its optimizer."""
 
+    def programs(self) -> Mapping[str, Any]:
+        """What a program of the atlas may call, by name; a backend without any has no place there.
+
+        Beside the framework's own names: ``t(values)`` and ``draw(*shape)``, tensors that are differentiated by;
+        ``grad(y, *x)``, ``vjp(y, *x)``, ``slope(f, *points)``; ``filled(module)``; ``steps(make, n)`` of an optimizer,
+        ``rates(make, n)`` of a schedule; ``shapes(module)``; ``plain(tensor)``, an array.
+        """
+        return {}
+
     def missing(self, scenario: Scenario) -> list[str]:
         """What the scenario needs and this backend does not have, as in "layer relu"; empty: it is supported."""
-        tables = {"layer": self.layers, "loss": self.losses, "optimizer": self.optimizers, "schedule": self.schedules}
+        tables = {"layer": self.layers, "loss": self.losses, "optimizer": self.optimizers}
+        tables |= {"schedule": self.schedules, "clipping": self.clippings}
         asked = [(word, op, tables[word]) for word, op in worded(scenario)]
         wanted = [(word, op, op.kind in table, _lacking(op, table, scenario.dtype)) for word, op, table in asked]
         lacks = [f"{word} {op.kind}{lacking}" for word, op, is_there, lacking in wanted if lacking or not is_there]
@@ -137,7 +148,8 @@ def worded(scenario: Scenario) -> list[tuple[str, Op]]:
     """Every operation of a scenario with the word for what it is: layer, loss, optimizer or schedule."""
     asked: list[tuple[str, Op]] = [("layer", layer) for layer in scenario.layers]
     asked += [("loss", scenario.loss), ("optimizer", scenario.optimizer)]
-    return [*asked, ("schedule", scenario.schedule)] if scenario.schedule else asked
+    more = {"schedule": scenario.schedule, "clipping": scenario.clipping}
+    return asked + [(word, op) for word, op in more.items() if op]
 
 
 def _lacking(op: Op, table: Mapping[str, Any], dtype: str) -> str:

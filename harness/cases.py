@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from isograd.loading import parse_scenario
-from isograd.ops import LAYERS, LOSSES, OPTIMIZERS, SCHEDULES
+from isograd.ops import CLIPPINGS, LAYERS, LOSSES, OPTIMIZERS, SCHEDULES
 from isograd.ops.axes import axis_of
 from isograd.ops.op import Layer, Loss, Op, Shape
 from isograd.scenario import Scenario
@@ -33,7 +33,7 @@ class Case:
     """An operation with some settings.
 
     Attributes:
-        word: layer, loss, optimizer or schedule.
+        word: layer, loss, optimizer, schedule or clipping.
         kind: the operation's.
         example: which of its examples.
         settings: that example.
@@ -55,6 +55,7 @@ REGISTRY: Mapping[str, Mapping[str, type[Op]]] = {
     "loss": LOSSES,
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
+    "clipping": CLIPPINGS,
 }
 
 
@@ -82,8 +83,10 @@ def scenario_of(case: Case, dtype: str, prefix: str, seed: int = 1, scale: float
     sample, loss = LAYERS[kind].sample, _loss(*chosen["loss"])
     layers = _layers(kind, settings, sample, loss)
     x = rng.standard_normal((SAMPLES, prod(sample))) * scale
+    if indices := tried_layer(kind, settings).indices:
+        x = rng.integers(0, indices, x.shape).astype(np.float64)
     y = labels_of(loss, SAMPLES, rng)
-    schedule = {"schedule": {"kind": case.kind, **case.settings}} if case.word == "schedule" else {}
+    also = {case.word: {"kind": case.kind, **case.settings}} if case.word in ("schedule", "clipping") else {}
     return parse_scenario(
         {
             "name": f"{prefix}/{case.name}-{dtype}",
@@ -98,7 +101,7 @@ def scenario_of(case: Case, dtype: str, prefix: str, seed: int = 1, scale: float
             "loss": {"kind": chosen["loss"][0], **chosen["loss"][1]},
             "optimizer": {"kind": chosen["optimizer"][0], **chosen["optimizer"][1]},
         }
-        | schedule
+        | also
         | more,
         prefix,
     )
@@ -139,12 +142,18 @@ def _layers(kind: str, settings: Mapping[str, Any], sample: tuple[int, ...], los
     """
     below = {"name": "hidden", "kind": "linear", "outputs": sample[-1], "weight": DRAW, "bias": DRAW}
     two = {"inputs": ["hidden", "x", "hidden"][: LAYERS[kind].arity[0]]} if LAYERS[kind].arity[0] > 1 else {}
-    tried = LAYERS[kind](kind=kind, name="tried", **settings)
+    tried = tried_layer(kind, settings)
     flat = [{"name": "flat", "kind": "flatten"}] if len(tried.shape(*[sample] * max(tried.arity[0], 1))) > 1 else []
     above = [{"name": "output", "kind": "linear", "outputs": prod(loss.sample), "weight": DRAW}]
     above += [{"name": "shaped", "kind": "reshape", "to": list(loss.sample)}] if len(loss.sample) > 1 else []
     above += [{"name": "bounded", "kind": loss.above}] if loss.above else []
-    return [below, {"name": "tried", "kind": kind, **two, **_plain(settings)}, *flat, *above]
+    below_it = [] if tried.indices else [below]  # an embedding takes samples
+    return [*below_it, {"name": "tried", "kind": kind, **two, **_plain(settings)}, *flat, *above]
+
+
+def tried_layer(kind: str, settings: Mapping[str, Any]) -> Layer:
+    """The layer that is tried."""
+    return LAYERS[kind](kind=kind, name="tried", **settings)
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,8 +20,8 @@ class Description:
         name: the backend's name.
         distribution: the package whose version is the framework's; "" where its class cannot be looked at.
         version: the framework's; None where it is not installed.
-        tables: ``layers``, ``losses``, ``optimizers`` and ``dtypes``: the kinds in each; or its ``repr``, if it
-            is no table.
+        tables: ``layers``, ``losses``, ``optimizers``, ``schedules``, ``clippings`` and ``dtypes``: the kinds in each;
+            or its ``repr``, if it is no table.
         absent: why it cannot be run here, and what to do: not installed, or its file cannot be imported.
         error: why it cannot be run anywhere: no such class, or an option that it does not have.
     """

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from isograd.arithmetic.numbers import Arithmetic
 from isograd.dtypes import FORMATS
 from isograd.inputs import Array, Batch, Inputs
-from isograd.ops.op import Layer, Loss, Optimizer
+from isograd.ops.op import Clipping, Layer, Loss, Optimizer
 from isograd.scenario import SAMPLES, Scenario
 from isograd.spec import remembered
 
@@ -51,6 +51,7 @@ class Graph:
         feeds: for each the nodes that feed it; "x" are the samples.
         loss: of the last layer's output.
         optimizer: of every parameter.
+        clipping: of the gradients, before the optimizer has them; None: none.
         evaluates: whether each step ends with the batch in evaluation mode.
     """
 
@@ -59,6 +60,7 @@ class Graph:
     loss: Loss
     optimizer: Optimizer
     evaluates: bool = False
+    clipping: Clipping | None = None
 
     @classmethod
     def of(cls, scenario: Scenario) -> Graph:
@@ -89,7 +91,9 @@ def _names(key: str) -> tuple[str, str, str, str]:
 
 @remembered
 def _graph(scenario: Scenario) -> Graph:
-    return Graph(scenario.layers, scenario.feeds(), scenario.loss, scenario.optimizer, scenario.evaluate)
+    return Graph(
+        scenario.layers, scenario.feeds(), scenario.loss, scenario.optimizer, scenario.evaluate, scenario.clipping
+    )
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,7 @@ class Training:
         hooks: hands that are laid on each step.
         params: each layer's parameters and buffers, in the arithmetic.
         slots: each parameter's slots of the optimizer, likewise.
+        clipped: what the optimizer is given for a gradient of this step.
     """
 
     graph: Graph
@@ -126,6 +131,12 @@ class Training:
     hooks: Hooks = Hooks()
     params: dict[str, Values] = field(default_factory=dict)
     slots: dict[str, Values] = field(default_factory=dict)
+    clipped: Callable[[Any], Any] = field(default=lambda g: g)
+
+    def clip(self, gradients: Mapping[str, Any]) -> None:
+        """Clip what comes by these, which are all of a step."""
+        if self.graph.clipping and gradients:
+            self.clipped = self.graph.clipping.of([*gradients.values()])
 
     def load(self, state: Mapping[str, Array], steps: bool = False) -> None:
         """Take a state over: weights, slots and buffers.
@@ -215,15 +226,19 @@ class Training:
         count = self.arithmetic.count(t + 1)
         hooks, see, update, all_slots = self.hooks, self.hooks.see, self.graph.optimizer.update, self.slots
         gradients = hooks.gradients(gradients) if hooks.gradients else gradients
+        if self.graph.clipping:  # which may be by all of them
+            gradients = {key: see(_names(key)[2], g) for key, g in gradients.items()} if see else gradients
+            self.clip(gradients)
         for key in list(gradients):
             layer, param, gradient, name = _names(key)
             g = gradients.pop(key)
-            if see:
+            if see and not self.graph.clipping:
                 g = see(gradient, g)
             yield gradient, g
             params = self.params[layer]
             w, kept = params[param], all_slots.get(key, {})
-            after, slots = update(w, hooks.used(key, w, g) if hooks.used else g, kept, rate, count)
+            given = self.clipped(g)
+            after, slots = update(w, hooks.used(key, w, given) if hooks.used else given, kept, rate, count)
             if hooks.updated:
                 after = hooks.updated(key, w, g, after)
             for slot, value in slots.items():
@@ -240,7 +255,8 @@ class Training:
     def updating(self, lr: Any, t: Any) -> Callable[[str, Any, Any], Any]:
         """What the optimizer makes of a parameter and a gradient at a step, without consequences."""
         rate, count = self.arithmetic.scalar(lr), self.arithmetic.count(t + 1)
-        return lambda key, w, g: self.graph.optimizer.update(w, g, self.slots.get(key, {}), rate, count)[0]
+        update = self.graph.optimizer.update
+        return lambda key, w, g: update(w, self.clipped(g), self.slots.get(key, {}), rate, count)[0]
 
     def parameter(self, key: str) -> Any:
         """A parameter as it is, by "layer.param"."""

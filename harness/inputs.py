@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from isograd.dtypes import FORMATS
 from isograd.errors import ScenarioError
 from isograd.files import is_endless
-from isograd.labels import mistake_in
+from isograd.labels import are_indices, mistake_in
 from isograd.ops.op import Draw, Param
 from isograd.scenario import GaussianData, InlineData, Scenario, TableData
 
@@ -28,7 +28,7 @@ class Batch(NamedTuple):
     """What a step is given.
 
     Attributes:
-        x: samples, (B, *sample's shape), in the scenario's dtype.
+        x: samples, (B, *sample's shape), in the scenario's dtype; or whole numbers, of int64, for an embedding.
         y: labels: numbers in the dtype, (B, *the loss's shape of labels); or classes, as many, of int64.
     """
 
@@ -131,7 +131,7 @@ def make_inputs(scenario: Scenario) -> Inputs:
     _check_batches(scenario, batch_size, len(x) % batch_size or batch_size)
     rates = _rates(scenario, ceil(len(x) / batch_size))
     with np.errstate(over="ignore"):  # looked at in the next lines, where it can be named
-        x, y = x.astype(dtype), y if y.dtype == np.int64 else y.astype(dtype)
+        x, y = (values if values.dtype == np.int64 else values.astype(dtype) for values in (x, y))
         initial = {name: value.astype(dtype) for name, value in drawn.items()}
         lr = rates.astype(dtype).astype(np.float64)
     for name, values in {"data.x": x, "data.y": y, **{key.partition("/")[2]: v for key, v in initial.items()}}.items():
@@ -238,6 +238,10 @@ def _data(scenario: Scenario, rng: np.random.Generator) -> tuple[Array, Array]:
     y = y.reshape(len(y), *shape)
     if mistake := mistake_in(y, scenario.loss, outputs):
         raise ScenarioError(f"{scenario.name}: data.y: {mistake}")
+    if scenario.indices:
+        if not are_indices(x, scenario.indices):
+            raise ScenarioError(f"{scenario.name}: data.x: expected whole numbers from 0 to {scenario.indices - 1}")
+        x = x.astype(np.int64)
     return x, y.astype(np.int64) if scenario.loss.labels == "classes" else y
 
 

@@ -1,4 +1,4 @@
-"""Are labels such as a loss is for?"""
+"""Are labels such as a loss is for, and samples such as an embedding is for?"""
 
 from __future__ import annotations
 
@@ -30,6 +30,11 @@ def are_classes(y: Array, loss: Loss, outputs: Shape) -> Array:
     ignored = getattr(loss, "ignored", None)
     known: Array = (y >= 0) & (y < loss.classes(outputs)) & (y == np.rint(y))
     return known if ignored is None else np.asarray(known | (y == ignored))
+
+
+def are_indices(x: Array, n: int) -> bool:
+    """Whether samples are whole numbers from 0, below ``n``."""
+    return bool(((x >= 0) & (x < n) & (x == np.rint(x))).all())
 
 
 def mistake_in(y: Array, loss: Loss, outputs: Shape) -> str:

@@ -24,7 +24,7 @@ from isograd.registered import registered
 
 GROUP = "isograd.backends"
 SCENARIO, SPEC, OPS = f"{__package__}.scenario", f"{__package__}.spec", f"{__package__}.ops"
-OPTIONAL = ("schedules",)  # what a backend may say nothing of
+OPTIONAL = ("schedules", "clippings")  # what a backend may say nothing of
 FAULTS = "isograd.wrappers"
 
 
@@ -160,6 +160,7 @@ SORTS = [
     ("loss", "losses", "Loss"),
     ("optimizer", "optimizers", "Optimizer"),
     ("schedule", "schedules", "Schedule"),
+    ("clipping", "clippings", "Clipping"),
 ]
 """What operations there are: word, table of a backend, class."""
 

@@ -13,7 +13,7 @@ from isograd.errors import ScenarioError, TraceError
 from isograd.findings import check_source
 from isograd.inputs import Inputs, fingerprint, state_of
 from isograd.judging import FACTOR
-from isograd.labels import are_classes
+from isograd.labels import are_classes, are_indices
 from isograd.loading import parse_scenario
 from isograd.reference import make_reference
 from isograd.scenario import Scenario
@@ -68,7 +68,8 @@ def _fit(scenario: Scenario, inputs: Inputs) -> bool:
     """Whether inputs from a file are such as the scenario could have."""
     samples, order = inputs.x.shape[0] if inputs.x.ndim else 0, inputs.order
     dtype, classes = FORMATS[scenario.dtype].dtype, scenario.loss.labels == "classes"
-    numbers = [inputs.x, *inputs.initial.values(), *([] if classes else [inputs.y])]
+    indices = bool(scenario.indices)
+    numbers = [*inputs.initial.values(), *([] if classes else [inputs.y]), *([] if indices else [inputs.x])]
     loss, outputs = scenario.loss, scenario.outputs
     return (
         {name: value.shape for name, value in inputs.initial.items()}
@@ -76,6 +77,7 @@ def _fit(scenario: Scenario, inputs: Inputs) -> bool:
         and inputs.x.shape == (samples, *scenario.data.sample)
         and inputs.y.shape == (samples, *loss.label_shape(outputs))
         and (not classes or (inputs.y.dtype == np.int64 and bool(are_classes(inputs.y, loss, outputs).all())))
+        and (not indices or (inputs.x.dtype == np.int64 and are_indices(inputs.x, scenario.indices)))
         and order.shape == (scenario.epochs, samples)
         and order.dtype == np.int64
         and bool(((order >= 0) & (order < samples)).all())

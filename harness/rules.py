@@ -13,7 +13,7 @@ from isograd.backend import Backend, Session
 from isograd.dtypes import FORMATS
 from isograd.graph import Hooks, Training, narrows, training
 from isograd.inputs import Array, Batch, Inputs
-from isograd.ops import LAYERS, LOSSES, OPTIMIZERS, SCHEDULES
+from isograd.ops import CLIPPINGS, LAYERS, LOSSES, OPTIMIZERS, SCHEDULES
 from isograd.scenario import Scenario
 
 
@@ -31,6 +31,7 @@ class Rules(Backend):
     losses = LOSSES
     optimizers = OPTIMIZERS
     schedules = SCHEDULES
+    clippings = CLIPPINGS
     dtypes = FORMATS
 
     def __init__(self, arithmetic: str | Arithmetic = "", rounded: bool = False, hooks: Hooks | None = None) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, StrictBool, StrictInt, StringConstraints, Tag, model_validator
 
-from isograd.ops import AnyLayer, AnyLoss, AnyOptimizer, AnySchedule
-from isograd.ops.op import Layer, Loss, Optimizer, Param, Schedule, Shape
+from isograd.ops import AnyClipping, AnyLayer, AnyLoss, AnyOptimizer, AnySchedule
+from isograd.ops.op import Clipping, Layer, Loss, Optimizer, Param, Schedule, Shape
 from isograd.source import Expect, Finding, Published
 from isograd.spec import Count, DType, Matrix, Spec, Step, remembered
 
@@ -145,6 +145,7 @@ class Scenario(Spec):
     loss: AnyLoss
     optimizer: AnyOptimizer
     schedule: AnySchedule | None = None
+    clipping: AnyClipping | None = None
     evaluate: StrictBool = False
     truth: Literal["reference", "published"] = "reference"
     batch_gradient_is_mean: StrictBool = False
@@ -164,7 +165,7 @@ class Scenario(Spec):
                 feeds = self._feeds(i)
                 _check_inputs(layer, feeds, shapes)
                 used.update(feeds)
-                shapes[layer.name] = layer.shape(*(shapes[name] for name in feeds))
+                shapes[layer.name] = _shape(layer, [shapes[name] for name in feeds])
             except ValueError as error:
                 raise ValueError(f"layers.{i}.{error}") from None
         for i, layer in enumerate(self.layers[:-1]):
@@ -172,10 +173,29 @@ class Scenario(Spec):
                 raise ValueError(
                     f"layers.{i}.name: nothing takes the output of {layer.name!r}; expected a layer that does"
                 )
+        self._samples_fit()
         self._labels_fit(shapes[self.layers[-1].name])
         if self.truth == "published" and not self.published:
             raise ValueError('truth: "published" needs [[published]] values to compare with')
         return self
+
+    def _samples_fit(self) -> None:
+        """Only samples can be whole numbers, and then nothing else takes them."""
+        for i, layer in enumerate(self.layers):
+            fed = [name == SAMPLES for name in self._feeds(i)]
+            if layer.indices and not all(fed):
+                raise ValueError(
+                    f"layers.{i}.inputs: {layer.kind} takes whole numbers, which only the samples x can be"
+                )
+            if self.indices and not layer.indices and any(fed):
+                raise ValueError(
+                    f"layers.{i}.inputs: the samples x are whole numbers, which {layer.kind} does not take"
+                )
+
+    @property
+    def indices(self) -> int:
+        """Of how many things samples are, where they are whole numbers; 0: they are any numbers."""
+        return min((layer.indices for layer in self.layers if layer.indices), default=0)
 
     def _labels_fit(self, outputs: Shape) -> None:
         try:
@@ -256,13 +276,24 @@ class Scenario(Spec):
         return self.shapes()[self.layers[-1].name]
 
     @property
-    def ops(self) -> tuple[Layer | Loss | Optimizer | Schedule, ...]:
+    def ops(self) -> tuple[Layer | Loss | Optimizer | Schedule | Clipping, ...]:
         """Every operation."""
-        return (*self.layers, self.loss, self.optimizer, *([self.schedule] if self.schedule else []))
+        more = [op for op in (self.schedule, self.clipping) if op]
+        return (*self.layers, self.loss, self.optimizer, *more)
 
 
 def _may_broadcast(loss: Loss) -> bool:
     return "width_1_labels" in type(loss).model_fields
+
+
+def _shape(layer: Layer, given: list[Shape]) -> Shape:
+    """The shape of its output, for which its parameters are known; ValueError where outputs have too few axes."""
+    try:
+        layer.parameters(*given)
+        return layer.shape(*given)
+    except IndexError:
+        shapes = " and ".join(str(list(shape)) for shape in given)
+        raise ValueError(f"inputs: expected outputs with more axes for {layer.kind}; got shape {shapes}") from None
 
 
 def _check_inputs(layer: Layer, feeds: tuple[str, ...], shapes: Mapping[str, Shape]) -> None:

@@ -17,7 +17,7 @@ from isograd.calibration.causes import Causes
 from isograd.calibration.overflows import makes_numbers_of_nan, overflowing_scenarios, overflows
 from isograd.calibration.report import write
 from isograd.calibration.same import equivalent, is_seeded
-from isograd.calibration.scenarios import SCALES, random_scenarios
+from isograd.calibration.scenarios import SCALES, graph_scenarios, random_scenarios
 from isograd.calibration.tables import table_scenarios
 from isograd.calibration.tools import assert_close, mean_difference, means
 from isograd.calibration.wide import wide_scenarios
@@ -258,3 +258,13 @@ def test_a_cause_is_the_seeded_one_if_its_value_is_within_its_error() -> None:
         named = make_change("gradient_scale", {"by": str(value)})
         assert is_seeded(Trial(named, 0.1, ("", 0), {"by": Solved(value, 1e-7, 1.0)}), seeded) == same
     assert not is_seeded(Trial(make_change("update_scale", {"by": "1.5"}), 0.1, ("", 0)), seeded)
+
+
+def test_graphs_at_random_are_the_same_each_time_and_use_the_whole_vocabulary() -> None:
+    lots = [list(graph_scenarios("float32", 60, seed=5)) for _ in range(2)]
+    assert lots[0] == lots[1]
+    kinds = {layer.kind for scenario in lots[0] for layer in scenario.layers}
+    assert len(kinds) > 45
+    assert len({scenario.loss.kind for scenario in lots[0]}) > 12
+    assert any(scenario.clipping for scenario in lots[0])
+    assert any(scenario.schedule for scenario in lots[0])

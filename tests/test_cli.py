@@ -219,7 +219,7 @@ MISTAKES = [
     ("lr = 0.1", "lr = -1", "optimizer.lr: "),
     ("lr = 0.1", "rate = 0.1", "optimizer.rate: unknown key; expected one of dampening, kind, lr"),
     ("epochs = 2", "epochs = 0.5", "epochs: "),
-    ("epochs = 2", "epoch = 2", "epoch: unknown key; expected one of batch_gradient_is_mean, batch_size, data, "),
+    ("epochs = 2", "epoch = 2", "epoch: unknown key; expected one of batch_gradient_is_mean, batch_size, clipping, "),
     (
         'kind = "sigmoid"',
         'kind = "softpluss"',

@@ -14,7 +14,7 @@ from isograd import listing, static
 from isograd.backend import GROUP, backend_class, backend_names
 from isograd.changes.catalogue import CATALOGUE as CHANGES
 from isograd.loading import find_scenarios
-from isograd.ops import LAYERS, LOSSES, OPTIMIZERS, SCHEDULES
+from isograd.ops import CLIPPINGS, LAYERS, LOSSES, OPTIMIZERS, SCHEDULES
 from isograd.spec import DType
 
 TARGETS = {point.name: point.value for point in entry_points(group=GROUP)}
@@ -26,6 +26,7 @@ def test_the_kinds_are_the_operations() -> None:
         "loss": sorted(LOSSES),
         "optimizer": sorted(OPTIMIZERS),
         "schedule": sorted(SCHEDULES),
+        "clipping": sorted(CLIPPINGS),
         "dtype": sorted(get_args(DType)),
     }
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from isograd.loading import json_schema
-from isograd.ops import LAYERS, LOSSES, OPTIMIZERS, SCHEDULES
+from isograd.ops import CLIPPINGS, LAYERS, LOSSES, OPTIMIZERS, SCHEDULES
 
 ROOT = Path(__file__).parent.parent
 
@@ -22,7 +22,7 @@ def kinds() -> set[str]:
 
 
 def test_the_schema_knows_every_operation() -> None:
-    assert {*LAYERS, *LOSSES, *OPTIMIZERS, *SCHEDULES} <= kinds()
+    assert {*LAYERS, *LOSSES, *OPTIMIZERS, *SCHEDULES, *CLIPPINGS} <= kinds()
 
 
 def test_what_the_files_place_says_is_not_asked_for() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from isograd.dtypes import FORMATS
-from isograd.ops import LAYERS, LOSSES, OPTIMIZERS, SCHEDULES
+from isograd.ops import CLIPPINGS, LAYERS, LOSSES, OPTIMIZERS, SCHEDULES
 from isograd.rules import Rules
 
 
@@ -21,6 +21,7 @@ class NumpyBackend(Rules):
     losses = LOSSES
     optimizers = OPTIMIZERS
     schedules = SCHEDULES
+    clippings = CLIPPINGS
     dtypes = FORMATS
 
     def __init__(self, arithmetic: str = "") -> None:

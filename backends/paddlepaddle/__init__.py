@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from isograd.backend import Backend, Session
-from isograd.backends.paddlepaddle.rows import DEVIATIONS, LAYERS, LOSSES, OPTIMIZERS, SCHEDULES, paddle
+from isograd.backends.paddlepaddle.rows import CLIPPINGS, DEVIATIONS, LAYERS, LOSSES, OPTIMIZERS, SCHEDULES, paddle
 from isograd.inputs import Array, Batch, Inputs
 from isograd.ops.op import Param
 from isograd.scenario import SAMPLES, Scenario
@@ -23,6 +24,7 @@ class PaddleBackend(Backend):
     losses = LOSSES
     optimizers = OPTIMIZERS
     schedules = SCHEDULES
+    clippings = CLIPPINGS
     deviations = DEVIATIONS
     dtypes = dict.fromkeys(("float32", "float64"))  # no 16-bit kernel of `linear` on the CPU (3.3.1)
 
@@ -36,6 +38,19 @@ class PaddleBackend(Backend):
             "onednn": str(flags["FLAGS_use_onednn"]),
         }
 
+    def programs(self) -> Mapping[str, Any]:
+        """Its own names, and the hands of every framework."""
+        from isograd.backends.paddlepaddle.programs import names  # the atlas's alone
+
+        return names()
+
+    def missing(self, scenario: Scenario) -> list[str]:
+        """Also norms of a parameter of ours that is several of PaddlePaddle's, each of which has its own."""
+        split = [op.kind for op in scenario.layers if op.kind in LAYERS and LAYERS[op.kind].stacked]
+        by_norm = scenario.optimizer.kind == "lamb" or (scenario.clipping and scenario.clipping.kind == "norm")
+        text = "a norm of each parameter, where projections are split"
+        return super().missing(scenario) + ([f"{text}: {split[0]}"] if split and by_norm else [])
+
     def session(self, scenario: Scenario, inputs: Inputs) -> Session:
         """The model as layers, with the scenario's initial values."""
         paddle.set_device("cpu")  # where PaddlePaddle has no switch for determinism; its deterministic flags are CUDA's
@@ -44,21 +59,37 @@ class PaddleBackend(Backend):
 
 
 class Held(NamedTuple):
-    """A tensor that stays the same one from step to step, its shape as we have it, and whether its axes are turned."""
+    """Tensors that stay the same ones from step to step and stand one below the other in what we have of them.
 
-    tensor: Any
+    Attributes:
+        tensors: mostly one.
+        shape: its shape as we have it.
+        transposed: the axes of each are turned.
+    """
+
+    tensors: tuple[Any, ...]
     shape: tuple[int, ...]
     transposed: bool = False
 
-    def canonical(self, tensor: Any) -> Array:
-        """The numbers of it, or of its gradient, in the mathematical layout."""
-        values: Array = tensor.numpy()
-        return values.T if self.transposed else values.reshape(self.shape)
+    def numbers(self) -> Array:
+        """The numbers, in the mathematical layout."""
+        return self._joined([tensor.numpy() for tensor in self.tensors])
+
+    def gradient(self) -> Array:
+        """Those of the gradient, likewise."""
+        return self._joined([tensor.grad.numpy() for tensor in self.tensors])
+
+    def _joined(self, values: list[Array]) -> Array:
+        turned = [value.T for value in values] if self.transposed else values
+        return turned[0].reshape(self.shape) if len(turned) == 1 else np.concatenate(turned)
 
     def set(self, value: Array) -> None:
         """Copy numbers in, which come in the mathematical layout."""
-        value = value.T if self.transposed else value.reshape(self.tensor.shape)
-        self.tensor.set_value(np.ascontiguousarray(value))
+        for tensor, part in zip(
+            self.tensors, np.split(value, len(self.tensors)) if value.ndim else [value], strict=True
+        ):
+            part = part.T if self.transposed else part.reshape(tensor.shape)
+            tensor.set_value(np.ascontiguousarray(part))
 
 
 class PaddleSession(Session):
@@ -86,7 +117,9 @@ class PaddleSession(Session):
     def _held(self, key: str, param: Param) -> Held:
         layer, _, name = key.partition(".")
         row = LAYERS[self.scenario.layer(layer).kind]
-        return Held(getattr(self.layers[layer], row.names.get(name, name)), param.shape, name in row.transposed)
+        theirs = row.stacked.get(name) or (row.names.get(name, name),)
+        tensors = tuple(attrgetter(own)(self.layers[layer]) for own in theirs)
+        return Held(tensors, param.shape, name in row.transposed)
 
     def _make_schedule(self) -> None:
         op, schedule = self.scenario.optimizer, self.scenario.schedule
@@ -100,15 +133,19 @@ class PaddleSession(Session):
         op = self.scenario.optimizer
         self.steps, self.per_epoch = inputs.steps, inputs.steps_per_epoch
         self._make_schedule()
-        row, tensors = OPTIMIZERS[op.kind], [held.tensor for held in self.weights.values()]
+        row, tensors = OPTIMIZERS[op.kind], [tensor for held in self.weights.values() for tensor in held.tensors]
         self.optimizer = row.build(op, self.schedule or op.lr, tensors)
+        if clipping := self.scenario.clipping:  # what every optimizer's `grad_clip` comes to
+            self.optimizer._grad_clip = CLIPPINGS[clipping.kind].build(clipping)
         # slots are made by the first step: it is taken with gradients of 0, and what it changes is loaded anew
         sum((tensor * 0).sum() for tensor in tensors).backward()
         self.optimizer.step()
         self.optimizer.clear_grad()
         own = self.optimizer.state_dict()
         self.slots = {
-            f"{name}.{slot}": Held(own[f"{held.tensor.name}_{row.slots[slot]}_0"], held.shape, held.transposed)
+            f"{name}.{slot}": held._replace(
+                tensors=tuple(own[f"{tensor.name}_{row.slots[slot]}_0"] for tensor in held.tensors)
+            )
             for name, held in self.weights.items()
             for slot in op.slots()
         }
@@ -155,6 +192,9 @@ class PaddleSession(Session):
             a.retain_grads()
         loss.backward()
         lr = self.dtype.type(self.optimizer.get_lr())
+        gradients = {f"grad/{name}": held.gradient() for name, held in self.weights.items()}
+        if self.scenario.clipping:  # by their norm they are clipped in place
+            gradients = {name: np.array(value) for name, value in gradients.items()}
         self.optimizer.step()
         self._advance(t + 1)
         seen = {
@@ -162,8 +202,8 @@ class PaddleSession(Session):
             **{f"forward/{name}": a.numpy() for name, a in outputs.items()},
             "loss": loss.numpy(),
             **{f"backward/{name}": a.grad.numpy() for name, a in outputs.items()},
-            **{f"grad/{name}": held.canonical(held.tensor.grad) for name, held in self.weights.items()},
-            **{name: held.canonical(held.tensor) for name, held in self.state.items()},
+            **gradients,
+            **{name: held.numbers() for name, held in self.state.items()},
         }
         self.optimizer.clear_grad()
         return {**seen, **self._evaluated(x, y)} if self.scenario.evaluate else seen

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from isograd.backend import Backend, Session
-from isograd.backends.pytorch.rows import DEVIATIONS, LAYERS, LOSSES, OPTIMIZERS, SCHEDULES, torch
+from isograd.backends.pytorch.rows import CLIPPINGS, DEVIATIONS, LAYERS, LOSSES, OPTIMIZERS, SCHEDULES, torch
 from isograd.dtypes import FORMATS
 from isograd.inputs import Array, Batch, Inputs
 from isograd.scenario import SAMPLES, Scenario
@@ -39,6 +39,7 @@ class TorchBackend(Backend):
     losses = LOSSES
     optimizers = OPTIMIZERS
     schedules = SCHEDULES
+    clippings = CLIPPINGS
     dtypes = FORMATS
     deviations = DEVIATIONS
 
@@ -51,6 +52,12 @@ class TorchBackend(Backend):
             "deterministic": str(torch.are_deterministic_algorithms_enabled()),
             "mkldnn": str(torch.backends.mkldnn.is_available()),
         }
+
+    def programs(self) -> Mapping[str, Any]:
+        """Its own names, and the hands of every framework."""
+        from isograd.backends.pytorch.programs import names  # the atlas's alone
+
+        return names()
 
     def session(self, scenario: Scenario, inputs: Inputs) -> Session:
         """The model as modules, with the scenario's initial values."""
@@ -172,6 +179,10 @@ class TorchSession(Session):
         self.optimizer.zero_grad()
         loss.backward()
         lr = self.dtype.type(self.optimizer.param_groups[0]["lr"])
+        gradients = {f"grad/{name}": to_array(p.grad) for name, p in self.parameters.items()}
+        if clipping := self.scenario.clipping:
+            gradients = {name: value.copy() for name, value in gradients.items()}  # they are clipped in place
+            CLIPPINGS[clipping.kind].clip(clipping, [*self.parameters.values()])
         self.optimizer.step()
         if t == 0:
             self._take_first()
@@ -181,7 +192,7 @@ class TorchSession(Session):
             **{f"forward/{name}": to_array(a.detach()) for name, a in outputs.items()},
             "loss": to_array(loss.detach()),
             **{f"backward/{name}": to_array(a.grad) for name, a in outputs.items()},
-            **{f"grad/{name}": to_array(p.grad) for name, p in self.parameters.items()},
+            **gradients,
             **self.state,
         }
         return {**seen, **self._evaluated(x, y)} if self.scenario.evaluate else seen

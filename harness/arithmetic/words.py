@@ -235,6 +235,19 @@ def up_to(index: Array, n: int) -> Any:
     return numbers.Numbers(np.minimum(index.v, n - 1), index.a)
 
 
+def whole(x: Array, n: int) -> Any:
+    """Whole numbers as an index of ``n`` places: what is none is rounded to one, and what is beyond has the last."""
+    if not isinstance(x, Marked):
+        return _index(x, n)
+    return numbers.Numbers(_index(x.v, n), x.a)
+
+
+def _index(values: Any, n: int) -> Any:
+    if values.dtype.kind not in "iu":
+        values = np.rint(np.nan_to_num(np.asarray(values, np.float64))).astype(np.int64)
+    return np.clip(values, 0, n - 1)
+
+
 def equals(index: Array, value: int, like: Array) -> Any:
     """1 where an index is a value, elsewhere 0, as numbers of the arithmetic of another array."""
     if not isinstance(like, Marked):

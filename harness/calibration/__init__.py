@@ -16,7 +16,7 @@ from isograd.backend import backend_names
 from isograd.calibration.cells import clean_cells, fault_cells
 from isograd.calibration.faults import faults_of
 from isograd.calibration.outside import GREEN, Outside, calibrate_outside
-from isograd.calibration.scenarios import SCALES, operation_scenarios, random_scenarios
+from isograd.calibration.scenarios import SCALES, graph_scenarios, operation_scenarios, random_scenarios
 from isograd.calibration.tools import TOOLS
 from isograd.describe import describe
 from isograd.judging import FACTOR
@@ -154,7 +154,7 @@ def calibrate(
         seed: other scenarios for another one.
         factor: how many envelopes an element may be off.
         jobs: child processes at once.
-        operations: likewise, scenarios that try an operation each; None: as many.
+        operations: likewise, scenarios that try an operation each, and graphs of several; None: as many of each.
         progress: is told how far it is.
     """
     operations = count if operations is None else operations
@@ -163,6 +163,7 @@ def calibrate(
     clean = []
     for dtype in dtypes:
         scenarios = [*random_scenarios(dtype, count, seed), *operation_scenarios(dtype, operations, seed)]
+        scenarios += graph_scenarios(dtype, operations, seed)
         for start in range(0, len(scenarios), CHUNK):
             part = scenarios[start : start + CHUNK]
             report = run(part, backends=names, repeat=1, factor=factor, jobs=jobs)

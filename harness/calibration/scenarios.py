@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from isograd.cases import cases, scenario_of
+from isograd.cases import DRAW, cases, labels_of, scenario_of
 from isograd.dtypes import FORMATS
 from isograd.errors import ScenarioError
 from isograd.inputs import make_inputs
 from isograd.loading import parse_scenario
+from isograd.ops import LAYERS, LOSSES
+from isograd.ops.op import Shape
 from isograd.recorder import record_here
 from isograd.rules import Rules
 from isograd.scenario import Scenario
@@ -92,6 +96,101 @@ def operation_scenarios(dtype: str, count: int, seed: int = 0) -> Iterator[Scena
         if holds(scenario):
             count -= 1
             yield scenario
+
+
+LONGEST = 12
+"""Layers of a graph at most, beside those that fit it to its loss."""
+
+LARGEST = 400
+"""Numbers of a sample of any output: beyond that a graph is slow, and shows nothing new."""
+
+
+def graph_scenarios(dtype: str, count: int, seed: int = 0) -> Iterator[Scenario]:
+    """``count`` scenarios of 1 to 12 layers at random, with a loss, an optimizer, perhaps a schedule and a clipping."""
+    number = seed * 1_000_000
+    while count:
+        number += 1
+        scenario = graph_scenario(dtype, number)
+        if scenario and holds(scenario):
+            count -= 1
+            yield scenario
+
+
+def graph_scenario(dtype: str, number: int) -> Scenario | None:
+    """A graph of examples' layers, each fed by the last output and, where it takes two, by another that fits.
+
+    None where what came together is no scenario.
+    """
+    rnd, rng = random.Random(f"graph {dtype} {number}"), np.random.Generator(np.random.PCG64(number))
+    samples = rnd.randint(3, 10)
+    loss_kind, loss = rnd.choice([*_examples("loss")])
+    layers, x, shape = _graph(rnd, rng, samples)
+    loss_op = LOSSES[loss_kind](kind=loss_kind, **loss)
+    layers += [{"name": "flat", "kind": "flatten"}] if len(shape) > 1 else []
+    layers += [{"name": "output", "kind": "linear", "outputs": prod(loss_op.sample), "weight": DRAW}]
+    layers += [{"name": "shaped", "kind": "reshape", "to": list(loss_op.sample)}] if len(loss_op.sample) > 1 else []
+    layers += [{"name": "bounded", "kind": loss_op.above}] if loss_op.above else []
+    raw: dict[str, Any] = {
+        "name": f"graph/{dtype}/{number}",
+        "title": "a graph at random",
+        "dtype": dtype,
+        "seed": number,
+        "epochs": rnd.choice([1, 2, 4]),
+        "batch_size": rnd.randint(2, samples),
+        "data": {"kind": "inline", "x": x.tolist(), "y": labels_of(loss_op, samples, rng), "shape": list(x.shape[1:])},
+        "layers": layers,
+        "loss": {"kind": loss_kind, **loss},
+    }
+    raw["data"]["x"] = x.reshape(samples, -1).tolist()
+    kind, optimizer = rnd.choice([*_examples("optimizer")])
+    raw["optimizer"] = {"kind": kind, "lr": 0.01, **optimizer}
+    for word in ("schedule", "clipping"):
+        if rnd.random() < 0.3:
+            kind, settings = rnd.choice([*_examples(word)])
+            raw[word] = {"kind": kind, **settings}
+    try:
+        return parse_scenario(json.loads(json.dumps(raw)), "a graph at random")
+    except ScenarioError:  # a last batch that is too small for a norm, a schedule longer than it may be
+        return None
+
+
+def _examples(word: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Kinds of a sort with the settings of their examples."""
+    yield from ((case.kind, dict(case.settings)) for case in cases() if case.word == word)
+
+
+def _graph(
+    rnd: random.Random, rng: np.random.Generator, samples: int
+) -> tuple[list[dict[str, Any]], np.ndarray[Any, Any], Shape]:
+    """Layers, the samples that they take, and the shape of the last output."""
+    every, wanted = [*_examples("layer")], rnd.randint(1, LONGEST)
+    kind, settings = rnd.choice(every)
+    first = LAYERS[kind](kind=kind, name="first", **settings)
+    shape = type(first).sample
+    if first.indices:
+        x = rng.integers(0, first.indices, (samples, *shape)).astype(np.float64)
+        layers, shapes = [{"name": "layer0", "kind": kind, **settings}], {"layer0": first.shape(shape)}
+    else:
+        x = rng.standard_normal((samples, *shape)) * 10 ** rnd.uniform(-1, 0.3)
+        layers, shapes = [{"name": "layer0", "kind": "scale", "factor": 1.0}], {"layer0": shape}
+    for _ in range(50):
+        if len(layers) >= wanted + 1:
+            break
+        kind, settings = rnd.choice(every)
+        last = [*shapes][-1]
+        few = LAYERS[kind].arity[0]
+        feeds = [last, *rnd.choices([*shapes], k=max(0, few - 1))]
+        name = f"layer{len(layers)}"
+        try:
+            op = LAYERS[kind](kind=kind, name=name, inputs=tuple(feeds), **settings)
+            made = op.shape(*(shapes[feed] for feed in feeds))
+            op.parameters(*(shapes[feed] for feed in feeds))
+        except (ValueError, IndexError):  # it does not fit
+            continue
+        if not op.indices and prod(made) <= LARGEST and min(made, default=1) > 0:
+            layers.append({"name": name, "kind": kind, "inputs": feeds, **settings})
+            shapes[name] = made
+    return layers, x, [*shapes.values()][-1]
 
 
 def _layers(

@@ -70,10 +70,12 @@ class ChangedSession(Session):
         graph, run = Graph.of(self.run.scenario), self.run
         layers = tuple(self.change.op(run, layer) for layer in graph.layers)
         loss, optimizer = self.change.op(run, graph.loss), self.change.op(run, graph.optimizer)
-        before, after = (*graph.layers, graph.loss, graph.optimizer), (*layers, loss, optimizer)
+        clipping = graph.clipping and self.change.op(run, graph.clipping)
+        before = (*graph.layers, graph.loss, graph.optimizer, graph.clipping)
+        after = (*layers, loss, optimizer, clipping)
         if all(a is b for a, b in zip(before, after, strict=True)):
             return graph
-        return replace(graph, layers=layers, loss=loss, optimizer=optimizer)
+        return replace(graph, layers=layers, loss=loss, optimizer=optimizer, clipping=clipping)
 
     # What a change does to gradients and updates has no rounding of its own: it is given plain arrays, with the axes of
     # runs and steps leading. Otherwise two changes would be allowed more rounding than one, and a second that does

@@ -39,6 +39,7 @@ class Sabotaged(Backend):
         self.inner, self.change = inner, change
         self.distribution, self.layers, self.losses = inner.distribution, inner.layers, inner.losses  # type: ignore[misc]
         self.optimizers, self.schedules, self.dtypes = inner.optimizers, inner.schedules, inner.dtypes  # type: ignore[misc]
+        self.clippings = inner.clippings  # type: ignore[misc]
         self.deviations = inner.deviations  # type: ignore[misc]
 
     def environment(self) -> dict[str, str]:

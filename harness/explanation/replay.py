@@ -155,13 +155,12 @@ class Replay:
         """What the optimizer adds to each parameter at a step, for the gradients that the trace has."""
         local = self.local
         training = self._training(step)
-        update, plain = training.updating(local.inputs.lr[step], step), training.arithmetic.plain
-        out = {}
-        for key in local.parameters:
-            w, g = (
-                training.arithmetic.array(v)
-                for v in (local.state(step)[f"weight/{key}"], local.recorded(f"grad/{key}", step))
-            )
+        plain, array = training.arithmetic.plain, training.arithmetic.array
+        gradients = {key: array(local.recorded(f"grad/{key}", step)) for key in local.parameters}
+        training.clip(gradients)
+        update, out = training.updating(local.inputs.lr[step], step), {}
+        for key, g in gradients.items():
+            w = array(local.state(step)[f"weight/{key}"])
             out[key] = np.asarray(plain(update(key, w, g)) - plain(w))
         return out
 

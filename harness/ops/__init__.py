@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Union, get_args
 
 from pydantic import Field
 
-from isograd.ops.op import Layer, Loss, Op, Optimizer, Schedule
+from isograd.ops.op import Clipping, Layer, Loss, Op, Optimizer, Schedule
 
 _MODULES = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)]
 
@@ -30,6 +30,7 @@ LAYERS: Mapping[str, type[Layer]] = _of(Layer)
 LOSSES: Mapping[str, type[Loss]] = _of(Loss)
 OPTIMIZERS: Mapping[str, type[Optimizer]] = _of(Optimizer)
 SCHEDULES: Mapping[str, type[Schedule]] = _of(Schedule)
+CLIPPINGS: Mapping[str, type[Clipping]] = _of(Clipping)
 
 
 def _any(classes: Mapping[str, type[Op]]) -> Any:
@@ -43,5 +44,7 @@ if TYPE_CHECKING:
     AnyLoss = Loss
     AnyOptimizer = Optimizer
     AnySchedule = Schedule
+    AnyClipping = Clipping
 else:
-    AnyLayer, AnyLoss, AnyOptimizer, AnySchedule = (_any(c) for c in (LAYERS, LOSSES, OPTIMIZERS, SCHEDULES))
+    AnyLayer, AnyLoss, AnyOptimizer = (_any(c) for c in (LAYERS, LOSSES, OPTIMIZERS))
+    AnySchedule, AnyClipping = (_any(c) for c in (SCHEDULES, CLIPPINGS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from math import prod
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -22,6 +23,7 @@ from isograd.ops.op import (
     Param,
     Shape,
 )
+from isograd.ops.resizing import Pad
 from isograd.spec import EXACT, Count
 
 Params = Mapping[str, Array]
@@ -34,6 +36,7 @@ Margin2 = tuple[Margin, Margin]
 Margin3 = tuple[Margin, Margin, Margin]
 
 NORMAL = {"draw": "normal", "scale": 0.5}
+LITTLE = {"draw": "normal", "scale": 0.05}  # where there are many outputs
 LINE = {"weight": NORMAL, "outputs": 4, "kernel": (3,)}
 IMAGE = {"weight": NORMAL, "outputs": 4, "kernel": (2, 3)}
 VOLUME = {"weight": NORMAL, "outputs": 2, "kernel": (2, 2, 2)}
@@ -192,9 +195,24 @@ class _Volume(_Kernel):
 
 
 class _Convolution(_Kernel):
+    padding_mode: Literal["zeros", "reflect", "replicate", "circular"] = "zeros"
+
+    @property
+    def _border(self) -> Pad:
+        """What puts the margins around, where they are no zeros."""
+        widths = tuple((n, n) for n in self.padding)
+        return Pad.model_validate({"kind": "pad", "name": "border", "widths": widths, "mode": self.padding_mode})
+
+    @cached_property
+    def _within(self) -> Self:
+        """The convolution of what has its margins already."""
+        return self.model_copy(update={"padding": (0,) * self.rank, "padding_mode": "zeros"})
+
     def shape(self, *x: Shape) -> Shape:
         """(out, *places), of n ⌊(n + 2 p − δ (k − 1) − 1) / s⌋ + 1."""
         places = self._places(x[0])
+        if self.padding_mode != "zeros":
+            self._border.shape(x[0])
         sizes = zip(places, self.size, self.stride, self.padding, self.dilation, strict=True)
         out = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in sizes]
         if min(out) < 1:
@@ -203,6 +221,10 @@ class _Convolution(_Kernel):
 
     def forward(self, p: Params, x: Array) -> Out:
         """Every place's window as a row: z = windows · Wᵀ, for each group."""
+        if self.padding_mode != "zeros":
+            padded = self._border.forward({}, x)
+            out = self._within.forward(p, padded.a)
+            return Out(out.a, (padded, out))
         seen = windows(pad(x, self._margins), self.size, self.stride, self.dilation)
         rows, places = self._rows(seen), seen.shape[2 : 2 + self.rank]
         z = transpose(rows @ self._kernels(p).mT, (0, 1, 3, 2))  # (B, G, O/G, places)
@@ -210,6 +232,10 @@ class _Convolution(_Kernel):
 
     def backward(self, p: Params, out: Out, d: Array, x: Array) -> Back:
         """∂L/∂W = dᵀ · windows; ∂L/∂windows = d · W, each added to where its window was; ∂L/∂b = Σ d."""
+        if self.padding_mode != "zeros":
+            padded, inner = out.saved
+            back = self._within.backward(p, inner, d, padded.a)
+            return Back(*self._border.backward({}, padded, back.inputs[0], x).inputs, **back.params)
         of_rows = self._grouped(d)
         gradients = {"weight": self._of_kernels(of_rows, out.saved, p["weight"].shape), **self._of_bias(p, d)}
         rest = [s * (k - 1) - m for k, m, s in zip(self.size, self.padding, self.dilation, strict=True)]
@@ -243,6 +269,7 @@ class Conv1d(_Line, _Convolution):
         LINE | {"padding": (1,)},
         LINE | {"dilation": (2,)},
         LINE | {"groups": 2},
+        LINE | {"weight": LITTLE, "padding": (2,), "padding_mode": "replicate"},
     )
 
 
@@ -251,8 +278,8 @@ class Conv2d(_Image, _Convolution):
 
     x is (channels, height, width) and W (out, in / groups, kh, kw): the k-th group of outputs sees the k-th group of
     channels; with as many groups as channels, each its own (depthwise). ``stride`` s, ``padding`` p with zeros on both
-    sides, ``dilation`` δ, each for height and width. As in Dumoulin and Visin, *A guide to convolution arithmetic for
-    deep learning* (2016), chapters 2 and 5.
+    sides, or as ``padding_mode`` says (`isograd.ops.resizing.Pad`), ``dilation`` δ, each for height and width. As in
+    Dumoulin and Visin, *A guide to convolution arithmetic for deep learning* (2016), chapters 2 and 5.
     """
 
     kind: Literal["conv2d"]
@@ -264,6 +291,8 @@ class Conv2d(_Image, _Convolution):
         IMAGE | {"padding": (1, 2)},
         IMAGE | {"dilation": (2, 1)},
         IMAGE | {"groups": 2},
+        IMAGE | {"weight": LITTLE, "padding": (2, 2), "padding_mode": "reflect"},
+        IMAGE | {"weight": LITTLE, "padding": (1, 1), "padding_mode": "circular", "stride": (2, 1)},
     )
 
 
@@ -279,6 +308,7 @@ class Conv3d(_Volume, _Convolution):
         VOLUME | {"padding": (0, 1, 1)},
         VOLUME | {"dilation": (1, 2, 1)},
         VOLUME | {"groups": 2},
+        VOLUME | {"weight": LITTLE, "padding": (1, 1, 1), "padding_mode": "replicate"},
     )
 
 

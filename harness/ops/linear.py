@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import prod
-from typing import Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import model_validator
 
 from isograd.arithmetic.words import reshape, sum
-from isograd.ops.op import Array, Back, Draw, InitialMatrix, InitialVector, Layer, Out, Param, Shape
+from isograd.ops.op import Array, Back, Draw, InitialMatrix, InitialTensor3, InitialVector, Layer, Out, Param, Shape
 from isograd.spec import Count
 
 Params = Mapping[str, Array]
@@ -34,12 +34,7 @@ class Linear(Layer):
 
     @model_validator(mode="after")
     def _outputs_are_known(self) -> Self:
-        if isinstance(self.weight, Draw) and self.outputs is None:
-            raise ValueError("outputs: expected the number of units, since the weight is drawn")
-        if not isinstance(self.weight, Draw) and self.outputs not in (None, len(self.weight)):
-            raise ValueError(f"outputs: expected {len(self.weight)}, the rows of the weight; got {self.outputs}")
-        if isinstance(self.bias, tuple) and len(self.bias) != self.units:
-            raise ValueError(f"bias: expected {self.units} values, one a unit; got {len(self.bias)}")
+        check_units(self.weight, self.bias, self.outputs)
         return self
 
     @property
@@ -75,6 +70,76 @@ class Linear(Layer):
             d, x = rows_of(d), rows_of(x)
         dw = d.mT @ x
         return Back(dx, weight=dw, bias=sum(d, 0)) if "bias" in p else Back(dx, weight=dw)
+
+
+class Bilinear(Layer):
+    """z_o = x₁ᵀ W_o x₂ + b_o, of two inputs' features, with W of shape (out, first, second) and b of shape (out,).
+
+    Socher et al., *Reasoning with neural tensor networks* (2013), section 3.1, the bilinear tensor product.
+    """
+
+    kind: Literal["bilinear"]
+    arity: ClassVar[tuple[int, int]] = (2, 2)
+    examples = (
+        {"weight": {"draw": "normal", "scale": 0.5}, "outputs": 4},
+        {"weight": {"draw": "normal", "scale": 0.5}, "outputs": 4, "bias": {"draw": "normal", "scale": 0.5}},
+    )
+
+    weight: InitialTensor3
+    bias: InitialVector | None = None
+    outputs: Count | None = None
+
+    @model_validator(mode="after")
+    def _outputs_are_known(self) -> Self:
+        check_units(self.weight, self.bias, self.outputs)
+        return self
+
+    @property
+    def units(self) -> int:
+        """Width of the output."""
+        return len(self.weight) if isinstance(self.weight, tuple) else self.outputs or 0
+
+    def shape(self, *x: Shape) -> Shape:
+        """As many units as the weight has matrices; ValueError where they do not fit, or inputs have several axes."""
+        if len(x[0]) != 1 or len(x[1]) != 1:
+            raise ValueError(f"inputs: expected two rows of features; got {[*map(list, x)]}")
+        own = None if isinstance(self.weight, Draw) else (len(self.weight[0]), len(self.weight[0][0]))
+        if own not in (None, (x[0][0], x[1][0])):
+            raise ValueError(f"weight: expected matrices of shape {(x[0][0], x[1][0])}, (first, second); got {own}")
+        return (self.units,)
+
+    def parameters(self, *x: Shape) -> Mapping[str, Param]:
+        """Weight (out, first, second), and bias (out,) where there is one."""
+        weight = Param((self.units, x[0][0], x[1][0]), ("out", "first", "second"), self.weight)
+        return {"weight": weight} | ({"bias": Param((self.units,), ("out",), self.bias)} if self.bias else {})
+
+    def forward(self, p: Params, x: Array, y: Array) -> Out:
+        """W x₂ first, which backward needs: (B, out, first)."""
+        w, b = p["weight"], x.shape[0]
+        right = reshape(y @ reshape(w, (prod(w.shape[:2]), w.shape[2])).mT, (b, *w.shape[:2]))
+        z = sum(right * reshape(x, (b, 1, w.shape[1])), 2)
+        return Out(z + p["bias"] if "bias" in p else z, right)
+
+    def backward(self, p: Params, out: Out, d: Array, x: Array, y: Array) -> Back:
+        """∂L/∂x₁ = Σ_o d_o W_o x₂, ∂L/∂x₂ = Σ_o d_o W_oᵀ x₁, ∂L/∂W_o = Σ_batch d_o x₁ x₂ᵀ, ∂L/∂b = Σ_batch d."""
+        w, b = p["weight"], x.shape[0]
+        units, first, second = w.shape
+        dx = sum(reshape(d, (b, units, 1)) * out.saved, 1)
+        outer = reshape(reshape(d, (b, units, 1)) * reshape(x, (b, 1, first)), (b, units * first))
+        dy = outer @ reshape(w, (units * first, second))
+        dw = reshape(outer.mT @ y, (units, first, second))
+        return Back(dx, dy, weight=dw, bias=sum(d, 0)) if "bias" in p else Back(dx, dy, weight=dw)
+
+
+def check_units(weight: Any, bias: Any, outputs: int | None) -> None:
+    """ValueError where the number of units is not known, or weight, bias and it do not fit together."""
+    if isinstance(weight, Draw) and outputs is None:
+        raise ValueError("outputs: expected the number of units, since the weight is drawn")
+    if not isinstance(weight, Draw) and outputs not in (None, len(weight)):
+        raise ValueError(f"outputs: expected {len(weight)}, the rows of the weight; got {outputs}")
+    units = outputs if isinstance(weight, Draw) else len(weight)
+    if isinstance(bias, tuple) and len(bias) != units:
+        raise ValueError(f"bias: expected {units} values, one a unit; got {len(bias)}")
 
 
 def rows_of(x: Array) -> Array:

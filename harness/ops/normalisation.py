@@ -44,6 +44,12 @@ def through(s: Standard, e: Array) -> Array:
     return (e - sum(e, s.axes, keepdims=True) / n - s.normal * along) / s.deviation
 
 
+def _check_rank(x: Shape) -> None:
+    """Channels and up to three axes of places: nobody has a norm by channels for more."""
+    if len(x) > 4:
+        raise ValueError(f"inputs: expected samples of channels and up to three axes; got {list(x)}")
+
+
 class BatchNorm(Layer):
     """a = γ (x − μ) / √(σ² + ε) + β, with mean and variance of each channel over the batch.
 
@@ -75,6 +81,7 @@ class BatchNorm(Layer):
         for name, values in (("weight", self.weight), ("bias", self.bias)):
             if isinstance(values, tuple) and len(values) != x[0][0]:
                 raise ValueError(f"{name}: expected {x[0][0]} values, one a channel; got {len(values)}")
+        _check_rank(x[0])
         return x[0]
 
     def fewest(self, *x: Shape) -> int:
@@ -267,6 +274,10 @@ class GroupNorm(_Affine):
         self._check(x[0][0], "one a channel")
         return x[0]
 
+    def fewest(self, *x: Shape) -> int:
+        """Two values a group: of one PyTorch refuses a batch of one."""
+        return 1 if prod(x[0]) > self.groups else 2
+
     def parameters(self, *x: Shape) -> Mapping[str, Param]:
         """Scale and shift: (channels,)."""
         return self._held((x[0][0],), ("channel",))
@@ -307,6 +318,7 @@ class InstanceNorm(_Affine):
         """That of the input, which has more than one place."""
         if prod(x[0][1:]) < 2:
             raise ValueError(f"inputs: expected samples (channels, places, …), with two places or more; got {x[0]}")
+        _check_rank(x[0])
         self._check(x[0][0], "one a channel")
         return x[0]
 

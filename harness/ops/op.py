@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Discriminator, Field, Tag
@@ -106,15 +106,28 @@ class Alternative(NamedTuple):
 
 
 class Layer(Op):
-    """A node of the graph: a name, and the nodes (or "x", the samples) that feed it; by default the one before."""
+    """A node of the graph: a name, and the nodes (or "x", the samples) that feed it; by default the one before.
 
-    arity: ClassVar[tuple[int, int]] = (1, 1)  # how few and how many inputs it takes
+    Attributes:
+        arity: how few and how many inputs it takes.
+        exact: only + − × ÷ and comparisons: fractions can run it.
+        sample: the shape of a sample that its examples are for.
+        indices: of how many things its inputs are, where they are whole numbers, which only samples can be; 0: they are
+            any numbers.
+    """
+
+    arity: ClassVar[tuple[int, int]] = (1, 1)
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = ({},)
-    exact: ClassVar[bool] = True  # only + − × ÷ and comparisons: fractions can run it
-    sample: ClassVar[Shape] = (3,)  # the shape of a sample that its examples are for
+    exact: ClassVar[bool] = True
+    sample: ClassVar[Shape] = (3,)
 
     name: Name
     inputs: Annotated[tuple[Name, ...], Field(max_length=100)] = ()
+
+    @property
+    def indices(self) -> int:
+        """0."""
+        return 0
 
     def shape(self, *x: Shape) -> Shape:
         """Shape of the output for inputs of these shapes; ValueError, with expected and came, where they do not fit."""
@@ -212,6 +225,16 @@ class Optimizer(Op):
         self, w: Array, g: Array, slots: Mapping[str, Array], lr: Array, t: Array
     ) -> tuple[Array, Mapping[str, Array]]:
         """The parameter after its ``t``-th update, counted from 1, and the slots."""
+        raise NotImplementedError
+
+
+class Clipping(Op):
+    """What an optimizer is given in the gradients' place."""
+
+    exact: ClassVar[bool] = True
+
+    def of(self, gradients: Sequence[Array]) -> Callable[[Array], Array]:
+        """What becomes of each gradient, where these are all of a step."""
         raise NotImplementedError
 
 

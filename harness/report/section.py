@@ -51,6 +51,7 @@ def facts(result: ScenarioResult) -> dict[str, str]:
         "Loss": _spec(scenario.loss),
         "Optimizer": _spec(scenario.optimizer),
         **({"Schedule": _spec(scenario.schedule)} if scenario.schedule else {}),
+        **({"Clipping": _spec(scenario.clipping)} if scenario.clipping else {}),
         "Steps": steps + (f", {recorded:,} steps recorded" if recorded < inputs.steps else ""),
         "Dtype": scenario.dtype,
         "Truth": "the source's own numbers" if scenario.truth == "published" else f"the hand-written rules in {wide}",

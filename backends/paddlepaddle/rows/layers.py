@@ -15,10 +15,17 @@ def _linear(op: Any, x: tuple[int, ...]) -> Any:
 
 def _conv(op: Any, x: tuple[int, ...]) -> Any:
     settings = {"stride": [*op.stride], "padding": [*op.padding], "dilation": [*op.dilation], "groups": op.groups}
+    if not op.turned and op.padding_mode != "zeros":
+        settings |= {"padding_mode": op.padding_mode, "padding": op.padding[0]}
     if op.turned:
         settings["output_padding"] = [*op.more] if any(op.more) else 0
     kind = f"Conv{op.rank}D" + ("Transpose" if op.turned else "")
     return getattr(paddle.nn, kind)(x[0], op.units, [*op.size], bias_attr=bias_of(op), **settings)
+
+
+def _conv_lacks(op: Any) -> str:
+    one_number = op.padding_mode == "zeros" or len(set(op.padding)) == 1
+    return "" if one_number else f"padding_mode={op.padding_mode} with another padding for each axis"
 
 
 def _batch_norm(op: Any, x: tuple[int, ...]) -> Any:
@@ -90,12 +97,46 @@ def _attention(op: Any, *x: tuple[int, ...]) -> Any:
     return apply
 
 
+def _embedding(op: Any, x: tuple[int, ...]) -> Any:
+    return paddle.nn.Embedding(*op.size, padding_idx=op.padding)
+
+
+def _positions(op: Any, x: tuple[int, ...]) -> Any:
+    class Positions(paddle.nn.Layer):  # type: ignore[name-defined, misc]
+        """As people write them."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = self.create_parameter([*x], dtype=paddle.get_default_dtype())
+
+        def forward(self, z: Any) -> Any:
+            """A row for each place."""
+            return z + self.weight
+
+    return Positions()
+
+
+def _sinusoids(op: Any, x: tuple[int, ...]) -> Any:
+    table = paddle.to_tensor(op.table(*x), dtype="float64").reshape([*x])
+    return lambda z: z + table.astype(z.dtype)
+
+
+def _bilinear(op: Any, *x: tuple[int, ...]) -> Any:
+    return paddle.nn.Bilinear(x[0][-1], x[1][-1], op.units, bias_attr=bias_of(op))
+
+
 LAYERS: dict[str, LayerRow] = {
+    "bilinear": LayerRow(_bilinear),
+    "embedding": LayerRow(
+        _embedding, lacks=lambda op: "" if op.padding is None else "padding: it gives zeros for that row"
+    ),
+    "positions": LayerRow(_positions),
+    "sinusoids": LayerRow(_sinusoids),
     # a weight is (in, out), for z = x W + b
     "linear": LayerRow(_linear, transposed=frozenset({"weight"})),
-    "conv1d": LayerRow(_conv),
-    "conv2d": LayerRow(_conv),
-    "conv3d": LayerRow(_conv),
+    "conv1d": LayerRow(_conv, lacks=_conv_lacks),
+    "conv2d": LayerRow(_conv, lacks=_conv_lacks),
+    "conv3d": LayerRow(_conv, lacks=_conv_lacks),
     "conv_transpose1d": LayerRow(_conv),
     "conv_transpose2d": LayerRow(_conv),
     "rnn": LayerRow(_recurrent("SimpleRNN"), lacks=_recurrent_lacks),

@@ -55,7 +55,10 @@ def _nadam(op: Any, lr: Any, parameters: Any) -> Any:
 
 
 def _rprop(op: Any, lr: Any, parameters: Any) -> Any:
-    return paddle.optimizer.Rprop(lr, (op.least, op.most), parameters, (op.down, op.up))
+    rprop = paddle.optimizer.Rprop(op.lr, (op.least, op.most), parameters, (op.down, op.up))
+    if lr != op.lr:  # which the constructor takes for a number
+        rprop.set_lr_scheduler(lr)
+    return rprop
 
 
 def _lamb(op: Any, lr: Any, parameters: Any) -> Any:
@@ -150,14 +153,17 @@ DEVIATIONS: dict[str, tuple[Deviation, ...]] = {
     ),
     "adamax": (
         *_narrow("adamax", "beta1", "beta2", "epsilon", "weight_decay"),
-        Deviation(
-            "state/*.u",
-            "ε is added to the largest gradient so far: max(β₂ u + ε, |g|), not max(β₂ u, |g| + ε)",
-            "3.3.1",
-            f"{KERNELS}adamax_kernel.cc",
-            ("*",),
-            lambda op, dtype: op.epsilon > 0,
-            always=False,  # as large as ε is beside the gradients
+        *(
+            Deviation(
+                quantity,
+                "ε is added to the largest gradient so far: max(β₂ u + ε, |g|), not max(β₂ u, |g| + ε)",
+                "3.3.1",
+                f"{KERNELS}adamax_kernel.cc",
+                ("*",),
+                lambda op, dtype: op.epsilon > 0,
+                always=False,  # as large as ε is beside the gradients
+            )
+            for quantity in ("state/*.u", "weight/*")  # where gradients are small it shows in what is divided first
         ),
     ),
     "adagrad": _narrow("adagrad", "epsilon", "start", "weight_decay"),

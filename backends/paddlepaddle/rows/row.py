@@ -25,12 +25,14 @@ class LayerRow(NamedTuple):
         names: PaddlePaddle's names of parameters and buffers, where they are not ours.
         transposed: parameters, by our names, whose axes PaddlePaddle keeps in the opposite order.
         lacks: the setting of an operation that PaddlePaddle does not have, or "".
+        stacked: of a parameter of ours, those that stand in it one below the other.
     """
 
     build: Callable[..., Any]
     names: Mapping[str, str] = {}
     transposed: frozenset[str] = frozenset()
     lacks: Callable[[Any], str] = nothing
+    stacked: Mapping[str, tuple[str, ...]] = {}
 
 
 class LossRow(NamedTuple):
@@ -75,6 +77,20 @@ class ScheduleRow(NamedTuple):
 
     build: Callable[[Any, float, int], Any]
     lacks: Callable[[Any], str] = nothing
+
+
+class ClippingRow(NamedTuple):
+    """A clipping.
+
+    Attributes:
+        build: from the operation, what an optimizer is given.
+        lacks: as a layer's.
+        without: dtypes that it does not have.
+    """
+
+    build: Callable[[Any], Any]
+    lacks: Callable[[Any], str] = nothing
+    without: frozenset[str] = frozenset()
 
 
 def of_batch(axis: int) -> int:

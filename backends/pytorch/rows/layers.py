@@ -15,7 +15,7 @@ def _linear(op: Any, x: tuple[int, ...]) -> Any:
 def _conv(op: Any, x: tuple[int, ...]) -> Any:
     settings = {"stride": op.stride, "padding": op.padding, "dilation": op.dilation, "groups": op.groups}
     kind = "ConvTranspose" if op.turned else "Conv"
-    settings |= {"output_padding": op.more} if op.turned else {}
+    settings |= {"output_padding": op.more} if op.turned else {"padding_mode": op.padding_mode}
     return getattr(torch.nn, f"{kind}{op.rank}d")(x[0], op.units, op.size, bias=op.bias is not None, **settings)
 
 
@@ -35,6 +35,17 @@ def _group_norm(op: Any, x: tuple[int, ...]) -> Any:
 
 def _instance_norm(op: Any, x: tuple[int, ...]) -> Any:
     return getattr(torch.nn, f"InstanceNorm{len(x) - 1}d")(x[0], op.epsilon, affine=op.affine)
+
+
+def _local_response_norm(op: Any, x: tuple[int, ...]) -> Any:
+    norm = torch.nn.LocalResponseNorm(op.size, op.alpha, op.beta, op.k)
+
+    def apply(z: Any) -> Any:
+        if z.dtype in (torch.float16, torch.bfloat16):  # in which there is no `avg_pool3d`, which it asks for images
+            return norm(z.flatten(2)).reshape(z.shape)
+        return norm(z)
+
+    return apply if len(x) > 2 else norm
 
 
 def _normalize(op: Any, x: tuple[int, ...]) -> Any:
@@ -66,8 +77,40 @@ def _attention(op: Any, *x: tuple[int, ...]) -> Any:
     return apply
 
 
+def _embedding(op: Any, x: tuple[int, ...]) -> Any:
+    return torch.nn.Embedding(*op.size, padding_idx=op.padding)
+
+
+def _positions(op: Any, x: tuple[int, ...]) -> Any:
+    class Positions(torch.nn.Module):  # type: ignore[name-defined, misc]
+        """As people write them."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.empty(x))
+
+        def forward(self, z: Any) -> Any:
+            """A row for each place."""
+            return z + self.weight
+
+    return Positions()
+
+
+def _sinusoids(op: Any, x: tuple[int, ...]) -> Any:
+    table = torch.tensor(op.table(*x), dtype=torch.float64).reshape(x)
+    return lambda z: z + table.to(z.dtype)
+
+
+def _bilinear(op: Any, *x: tuple[int, ...]) -> Any:
+    return torch.nn.Bilinear(x[0][-1], x[1][-1], op.units, bias=op.bias is not None)
+
+
 LAYERS: dict[str, LayerRow] = {
     "linear": LayerRow(_linear),
+    "bilinear": LayerRow(_bilinear),
+    "embedding": LayerRow(_embedding),
+    "positions": LayerRow(_positions),
+    "sinusoids": LayerRow(_sinusoids),
     "conv1d": LayerRow(_conv),
     "conv2d": LayerRow(_conv),
     "conv3d": LayerRow(_conv),
@@ -82,6 +125,6 @@ LAYERS: dict[str, LayerRow] = {
     "group_norm": LayerRow(_group_norm),
     "instance_norm": LayerRow(_instance_norm),
     "rms_norm": LayerRow(lambda op, x: torch.nn.RMSNorm(x[-1], op.epsilon)),
-    "local_response_norm": LayerRow(lambda op, x: torch.nn.LocalResponseNorm(op.size, op.alpha, op.beta, op.k)),
+    "local_response_norm": LayerRow(_local_response_norm),
     "normalize": LayerRow(_normalize),
 }

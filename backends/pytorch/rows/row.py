@@ -75,6 +75,20 @@ class ScheduleRow(NamedTuple):
     lacks: Callable[[Any], str] = nothing
 
 
+class ClippingRow(NamedTuple):
+    """A clipping.
+
+    Attributes:
+        clip: from the operation and the parameters, which have gradients that are changed in place.
+        lacks: as a layer's.
+        without: dtypes that it does not have.
+    """
+
+    clip: Callable[[Any, Any], None]
+    lacks: Callable[[Any], str] = nothing
+    without: frozenset[str] = frozenset()
+
+
 def of_batch(axis: int) -> int:
     """The axis of a batch that is an axis of a sample."""
     return axis if axis < 0 else axis + 1

@@ -30,7 +30,7 @@ class LabelsAreFeature(Change):
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
         """The first features and the last ones, where labels are numbers."""
-        if scenario.loss.labels == "values" and len(scenario.data.sample) == 1:
+        if scenario.loss.labels == "values" and len(scenario.data.sample) == 1 and not scenario.indices:
             n = scenario.data.sample[0]
             yield from (cls(index) for index in sorted({*range(n)[:COLUMNS], *range(n)[-COLUMNS:]}))
 

@@ -28,8 +28,9 @@ def of_batch(batch: Batch, what: str, change: Callable[[Array], Array]) -> Batch
 
 
 def kinds(scenario: Scenario) -> tuple[What, ...]:
-    """Samples; and labels that are numbers, alone and with the samples."""
-    return get_args(What) if scenario.loss.labels == "values" else ("samples",)
+    """Samples that are numbers; and labels that are, alone and with the samples."""
+    are = {"samples": not scenario.indices, "labels": scenario.loss.labels == "values"}
+    return tuple(what for what in get_args(What) if all(are[part] for part in what.split(" and ")))
 
 
 @dataclass(frozen=True)

@@ -180,8 +180,8 @@ class FeatureLost(Change):
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
         """Each column, where samples are rows of a table."""
-        shape = scenario.data.sample
-        yield from (cls(column) for column in range(shape[0] if len(shape) == 1 and shape[0] <= FEATURES else 0))
+        shape, numbers = scenario.data.sample, not scenario.indices
+        yield from (cls(i) for i in range(shape[0] if numbers and len(shape) == 1 and shape[0] <= FEATURES else 0))
 
     @property
     def where(self) -> str:

@@ -11,8 +11,8 @@ from typing import Any, Self, get_args
 
 from isograd.changes.change import Change, Circumstances
 from isograd.changes.places import of_layers, of_loss, of_optimizer
-from isograd.ops import LAYERS, LOSSES, OPTIMIZERS, SCHEDULES
-from isograd.ops.op import Alternative, Layer, Op, Optimizer
+from isograd.ops import CLIPPINGS, LAYERS, LOSSES, OPTIMIZERS, SCHEDULES
+from isograd.ops.op import Alternative, Clipping, Layer, Loss, Op, Optimizer
 from isograd.scenario import Scenario
 
 APART = ("kind", "name", "inputs", "weight", "bias", "outputs", "kernel", "lr", "width_1_labels")
@@ -21,12 +21,14 @@ APART = ("kind", "name", "inputs", "weight", "bias", "outputs", "kernel", "lr", 
 
 def places(scenario: Scenario) -> dict[str, Op]:
     """Every operation by its place: a layer's name, or loss, optimizer."""
-    return {**{layer.name: layer for layer in scenario.layers}, "loss": scenario.loss, "optimizer": scenario.optimizer}
+    others = {"loss": scenario.loss, "optimizer": scenario.optimizer, "clipping": scenario.clipping}
+    return {layer.name: layer for layer in scenario.layers} | {word: op for word, op in others.items() if op}
 
 
 def place_of(op: Op) -> str:
     """An operation's place."""
-    return getattr(op, "name", None) or ("loss" if hasattr(op, "gradient") else "optimizer")
+    word = "loss" if isinstance(op, Loss) else "clipping" if isinstance(op, Clipping) else "optimizer"
+    return getattr(op, "name", None) or word
 
 
 EVERY = "every "
@@ -54,13 +56,13 @@ class _OfOp(Change):
     @property
     def called(self) -> str:
         """The operation in a sentence."""
-        return f"the {self.at}" if self.at in ("loss", "optimizer") else self.at
+        return f"the {self.at}" if self.at in ("loss", "optimizer", "clipping") else self.at
 
     def touches(self, scenario: Scenario) -> frozenset[str] | None:
         """What the operation computes."""
         if self.at == "loss":
             return of_loss(scenario)
-        if self.at == "optimizer":
+        if self.at in ("optimizer", "clipping"):
             return of_optimizer(scenario)
         return of_layers(scenario, [layer.name for layer in scenario.layers if is_at(layer, self.at)])
 
@@ -143,6 +145,8 @@ def _form(op: Op, scenario: Scenario) -> object:
             x = [shapes[feed] for feed in scenario.feeds()[op.name]]
             held = {name: param.shape for name, param in {**op.parameters(*x), **op.buffers(*x)}.items()}
             return op.shape(*x), held
+        if isinstance(op, Clipping):
+            return ()
         return op.slots() if isinstance(op, Optimizer) else op.label_shape(scenario.outputs)  # type: ignore[attr-defined]
     except ValueError:
         return None
@@ -194,5 +198,7 @@ class Definition(_OfOp):
 @cache
 def _alternatives() -> Mapping[str, Alternative]:
     """Every alternative of every operation, by its name."""
-    ops: Iterator[type[Op]] = chain.from_iterable(table.values() for table in (LAYERS, LOSSES, OPTIMIZERS, SCHEDULES))
+    ops: Iterator[type[Op]] = chain.from_iterable(
+        table.values() for table in (LAYERS, LOSSES, OPTIMIZERS, SCHEDULES, CLIPPINGS)
+    )
     return {name: alternative for op in ops for name, alternative in op.alternatives.items()}
