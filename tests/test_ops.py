@@ -432,6 +432,13 @@ def test_a_first_update_goes_against_its_gradient(cls: type[Optimizer], kind: st
     np.testing.assert_array_equal(np.sign(w), -np.sign(g))
 
 
+@pytest.mark.parametrize("mode", ["linear", "cubic"])
+def test_an_axis_that_keeps_its_size_keeps_its_numbers(mode: str) -> None:
+    op = built(LAYERS["upsample"], "upsample", {"mode": mode, "size": [5, 4], "align_corners": True}, name="it")
+    x = numbers((1, 2, 3, 4), 1)
+    np.testing.assert_allclose(op.forward({}, x).a[:, :, ::4], x[:, :, ::2], rtol=1e-12)  # corners stay where they are
+
+
 # ---------------------------------------------------------------- clippings
 
 

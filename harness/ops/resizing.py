@@ -107,8 +107,8 @@ def mapped(x: Array, axis: int, of: Map) -> Array:
     """A map on an axis: (…, n, …) gives (…, m, …)."""
     parts = gathered(x, axis, [[seen.at for seen in places] for places in of])
     most = parts.shape[axis]
-    seen = [places[i] if i < len(places) else Seen(0, 0) for i in range(most) for places in of]
-    if any(each.weight not in (0, 1) or each.size for each in seen):
+    seen = [places[i] if i < len(places) else Seen(0) for i in range(most) for places in of]  # where none is stands 0
+    if any(each.weight != 1 or each.size for each in seen):
         parts = parts * reshape(_weights(seen, x), (most, len(of), *[1] * (x.ndim - axis - 1)))
     return sum(parts, axis) if most > 1 else reshape(parts, (*x.shape[:axis], len(of), *x.shape[axis + 1 :]))
 
@@ -167,6 +167,7 @@ class Upsample(Mapped):
         {"mode": "cubic", "scale": (2.0, 2.0)},
         {"mode": "cubic", "size": (5, 3)},
         {"mode": "cubic", "size": (5, 7), "align_corners": True},
+        {"mode": "linear", "size": (5, 4), "align_corners": True},
     )
     sharpness: ClassVar[float] = -0.75  # Keys' a
 

@@ -24,7 +24,9 @@ class Flatten(Layer):
     sample: ClassVar[Shape] = (2, 3)
 
     def shape(self, *x: Shape) -> Shape:
-        """As many features as there are numbers."""
+        """As many features as there are numbers; ValueError for a single number without axes."""
+        if not x[0]:
+            raise ValueError("inputs: expected samples with an axis; got single numbers")
         return (prod(x[0]),)
 
     def forward(self, p: Params, x: Array) -> Out:
