@@ -52,6 +52,7 @@ ORDER = [
     "isograd.backend",
     "isograd.rules",
     "isograd.atlas.draws",
+    "isograd.atlas.hands",
     "isograd.backends",
     "isograd.changes",
     "isograd.recorder",

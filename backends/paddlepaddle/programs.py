@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from isograd.atlas.draws import drawn
+from isograd.atlas.hands import shared_hands
 from isograd.backends.paddlepaddle.rows import paddle
-
-OTHER = 1009  # seed of what comes from above: not the numbers that a program draws
 
 
 def t(values: Any, dtype: str = "float64") -> Any:
@@ -21,30 +20,9 @@ def t(values: Any, dtype: str = "float64") -> Any:
     return paddle.to_tensor(array, dtype=dtype, stop_gradient=False)
 
 
-def draw(*shape: int, seed: int = 0, dtype: str = "float64") -> Any:
-    """A tensor of drawn numbers, followed by autograd."""
-    return t(drawn(*shape, seed=seed), dtype)
-
-
-def grad(y: Any, *xs: Any) -> Any:
-    """∂ Σ y / ∂ each x; None where there is none."""
-    return _gradients(y.sum(), xs)
-
-
-def vjp(y: Any, *xs: Any) -> Any:
-    """∂ Σ d y / ∂ each x, for drawn d."""
-    return _gradients((y * paddle.to_tensor(drawn(*y.shape, seed=OTHER), dtype=y.dtype)).sum(), xs)
-
-
-def _gradients(y: Any, xs: Sequence[Any]) -> Any:
-    found = paddle.grad(y, list(xs), allow_unused=True, retain_graph=True)
-    return found[0] if len(xs) == 1 else found
-
-
-def slope(f: Callable[[Any], Any], *points: float) -> Any:
-    """The derivative of a function of one number, at each point."""
-    x = t([float(point) for point in points])
-    return grad(f(x), x)
+def gradients(y: Any, xs: Sequence[Any]) -> Sequence[Any]:
+    """∂ y / ∂ each x; None where there is none."""
+    return paddle.grad(y, list(xs), allow_unused=True, retain_graph=True)  # type: ignore[no-any-return]
 
 
 def filled(module: Any, *, turned: Sequence[str] = (), seed: int = 0) -> Any:
@@ -98,7 +76,7 @@ def names() -> Mapping[str, Any]:
     """All of them, with defaults as they are at first, whatever the last program or session has left."""
     paddle.seed(0)
     paddle.set_default_dtype("float32")
-    hands = (t, draw, grad, vjp, slope, filled, steps, rates, shapes, plain)
     own = {"paddle": paddle, "nn": paddle.nn, "F": paddle.nn.functional, "optimizer": paddle.optimizer}
     own |= {"lr": paddle.optimizer.lr, "initializer": paddle.nn.initializer}
-    return own | {hand.__name__: hand for hand in hands}
+    hands = {hand.__name__: hand for hand in (t, filled, steps, rates, shapes, plain)}
+    return own | shared_hands(t, gradients) | hands

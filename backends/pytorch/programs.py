@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from isograd.atlas.draws import drawn
+from isograd.atlas.hands import shared_hands
 from isograd.backends.pytorch.rows import torch
-
-OTHER = 1009  # seed of what comes from above: not the numbers that a program draws
 
 
 def t(values: Any, dtype: str = "float64") -> Any:
@@ -21,30 +20,9 @@ def t(values: Any, dtype: str = "float64") -> Any:
     return torch.tensor(array, dtype=getattr(torch, dtype), requires_grad=True)
 
 
-def draw(*shape: int, seed: int = 0, dtype: str = "float64") -> Any:
-    """A tensor of drawn numbers, followed by autograd."""
-    return t(drawn(*shape, seed=seed), dtype)
-
-
-def grad(y: Any, *xs: Any) -> Any:
-    """∂ Σ y / ∂ each x; None where there is none."""
-    return _gradients(y.sum(), xs)
-
-
-def vjp(y: Any, *xs: Any) -> Any:
-    """∂ Σ d y / ∂ each x, for drawn d."""
-    return _gradients((y * torch.tensor(drawn(*y.shape, seed=OTHER), dtype=y.dtype)).sum(), xs)
-
-
-def _gradients(y: Any, xs: Sequence[Any]) -> Any:
-    found = torch.autograd.grad(y, xs, allow_unused=True, retain_graph=True)
-    return found[0] if len(xs) == 1 else found
-
-
-def slope(f: Callable[[Any], Any], *points: float) -> Any:
-    """The derivative of a function of one number, at each point."""
-    x = t([float(point) for point in points])
-    return grad(f(x), x)
+def gradients(y: Any, xs: Sequence[Any]) -> Sequence[Any]:
+    """∂ y / ∂ each x; None where there is none."""
+    return torch.autograd.grad(y, xs, allow_unused=True, retain_graph=True)  # type: ignore[no-any-return]
 
 
 def filled(module: Any, *, turned: Sequence[str] = (), seed: int = 0) -> Any:
@@ -62,7 +40,7 @@ def steps(
     make: Callable[[Any], Any], n: int = 5, *, lrs: Sequence[float] = (), scale: float = 1.0, dtype: str = "float64"
 ) -> Any:
     """What an optimizer makes of three drawn weights in each of n steps with drawn gradients of a size; (n, 3)."""
-    w = draw(3, dtype=dtype)
+    w = t(drawn(3), dtype)
     optimizer, seen = make([w]), []
     for i in range(n):
         if lrs:
@@ -76,7 +54,7 @@ def steps(
 
 def rates(make: Callable[[Any], Any], n: int = 10, lr: float = 0.1, *, told: Sequence[float] = ()) -> list[float]:
     """The learning rate before each of n steps of a schedule, which may be told a number each time."""
-    optimizer = torch.optim.SGD([draw(1)], lr=lr)
+    optimizer = torch.optim.SGD([t([0.0])], lr=lr)
     schedule, seen = make(optimizer), []
     for i in range(n):
         seen.append(float(optimizer.param_groups[0]["lr"]))
@@ -100,6 +78,7 @@ def names() -> Mapping[str, Any]:
     torch.manual_seed(0)
     torch.set_default_dtype(torch.float32)
     torch.use_deterministic_algorithms(False)
-    hands = (t, draw, grad, vjp, slope, filled, steps, rates, shapes, plain)
     own = {"torch": torch, "nn": torch.nn, "F": torch.nn.functional, "optim": torch.optim, "init": torch.nn.init}
-    return own | {"lr_scheduler": torch.optim.lr_scheduler} | {hand.__name__: hand for hand in hands}
+    own |= {"lr_scheduler": torch.optim.lr_scheduler}
+    hands = {hand.__name__: hand for hand in (t, filled, steps, rates, shapes, plain)}
+    return own | shared_hands(t, gradients) | hands

@@ -10,22 +10,11 @@ import numpy as np
 from isograd.api import judge
 from isograd.atlas.asking import Asked
 from isograd.atlas.compared import ROUNDING, Comes, Compared, compared, text_of
-from isograd.atlas.operations import (
-    ALTERNATIVE,
-    NARROWER,
-    Arrays,
-    Found,
-    Operation,
-    apart,
-    numbers_of,
-    probes,
-    solve,
-    variants,
-    worst,
-)
+from isograd.atlas.operations import ALTERNATIVE, Arrays, Operation, apart, numbers_of, probes, worst
 from isograd.atlas.programs import Answer, called, spelled
 from isograd.atlas.questions import Family, Question
 from isograd.atlas.rows import Row, Side
+from isograd.atlas.solving import NARROWER, Found, solve, variants
 from isograd.errors import IsogradError
 from isograd.judging import Verdict
 from isograd.ops.op import Op

@@ -135,15 +135,20 @@ def _differences(old: Row, new: Row) -> Iterator[str]:
                 yield f"{new.key}: {name}: was {one}; is {other}"
 
 
+EXCEPTION = re.compile(r"[A-Za-z.]+(?:Error|Exception)(?=:)")
+"""Its words may hold a tensor's number, or an address."""
+
 NUMBER = re.compile(r"[-+]?\d+\.?\d*(?:e[-+]?\d+)?")
 NEAR = 1e-2
 """Within which two numbers that are told in few digits are one: processors differ in the last digits of a sum."""
 
 
 def same_text(one: str, other: str) -> bool:
-    """Whether two texts say the same, but for the last digits of their numbers."""
+    """Whether two texts say the same, but for the last digits of their numbers, and the words of an exception."""
     if one == other:
         return True
+    if (raised := EXCEPTION.match(one)) and (also := EXCEPTION.match(other)):
+        return raised[0] == also[0]
     if NUMBER.sub("#", one) != NUMBER.sub("#", other):
         return False
     a, b = (np.array([float(number) for number in NUMBER.findall(text)]) for text in (one, other))

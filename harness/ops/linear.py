@@ -15,7 +15,40 @@ from isograd.spec import Count
 Params = Mapping[str, Array]
 
 
-class Linear(Layer):
+class _OfUnits(Layer):
+    """What has a weight for each of its units, and perhaps a bias; fields stand in this order, as in stored traces."""
+
+    examples = (
+        {"weight": {"draw": "normal", "scale": 0.5}, "outputs": 4},
+        {"weight": {"draw": "normal", "scale": 0.5}, "outputs": 4, "bias": {"draw": "normal", "scale": 0.5}},
+    )
+
+    weight: Any
+    bias: InitialVector | None = None
+    outputs: Count | None = None
+
+    @model_validator(mode="after")
+    def _outputs_are_known(self) -> Self:
+        if isinstance(self.weight, Draw) and self.outputs is None:
+            raise ValueError("outputs: expected the number of units, since the weight is drawn")
+        if not isinstance(self.weight, Draw) and self.outputs not in (None, len(self.weight)):
+            raise ValueError(f"outputs: expected {len(self.weight)}, the rows of the weight; got {self.outputs}")
+        if isinstance(self.bias, tuple) and len(self.bias) != self.units:
+            raise ValueError(f"bias: expected {self.units} values, one a unit; got {len(self.bias)}")
+        return self
+
+    @property
+    def units(self) -> int:
+        """Width of the output."""
+        return len(self.weight) if isinstance(self.weight, tuple) else self.outputs or 0
+
+    def weight_and_bias(self, weight: Param) -> Mapping[str, Param]:
+        """The weight, and bias (out,) where there is one."""
+        bias = {} if self.bias is None else {"bias": Param((self.units,), ("out",), self.bias)}
+        return {"weight": weight} | bias
+
+
+class Linear(_OfUnits):
     """z = x Wᵀ + b, with W of shape (out, in) and b of shape (out,); without ``bias``, z = x Wᵀ.
 
     The formulas are the chain rule as in Goodfellow, Bengio, Courville, *Deep Learning* (2016), section 6.5, in row
@@ -23,24 +56,7 @@ class Linear(Layer):
     """
 
     kind: Literal["linear"]
-    examples = (
-        {"weight": {"draw": "normal", "scale": 0.5}, "outputs": 4},
-        {"weight": {"draw": "normal", "scale": 0.5}, "outputs": 4, "bias": {"draw": "normal", "scale": 0.5}},
-    )
-
     weight: InitialMatrix
-    bias: InitialVector | None = None
-    outputs: Count | None = None
-
-    @model_validator(mode="after")
-    def _outputs_are_known(self) -> Self:
-        check_units(self.weight, self.bias, self.outputs)
-        return self
-
-    @property
-    def units(self) -> int:
-        """Width of the output."""
-        return len(self.weight) if isinstance(self.weight, tuple) else self.outputs or 0
 
     def shape(self, *x: Shape) -> Shape:
         """As many units as the weight has rows; ValueError where its columns are not the input's features."""
@@ -54,9 +70,7 @@ class Linear(Layer):
 
     def parameters(self, *x: Shape) -> Mapping[str, Param]:
         """Weight (out, in), and bias (out,) where there is one."""
-        weight = Param((self.units, x[0][-1]), ("out", "in"), self.weight)
-        bias = {} if self.bias is None else {"bias": Param((self.units,), ("out",), self.bias)}
-        return {"weight": weight} | bias
+        return self.weight_and_bias(Param((self.units, x[0][-1]), ("out", "in"), self.weight))
 
     def forward(self, p: Params, x: Array) -> Out:
         """Z = x Wᵀ + b."""
@@ -72,7 +86,7 @@ class Linear(Layer):
         return Back(dx, weight=dw, bias=sum(d, 0)) if "bias" in p else Back(dx, weight=dw)
 
 
-class Bilinear(Layer):
+class Bilinear(_OfUnits):
     """z_o = x₁ᵀ W_o x₂ + b_o, of two inputs' features, with W of shape (out, first, second) and b of shape (out,).
 
     Socher et al., *Reasoning with neural tensor networks* (2013), section 3.1, the bilinear tensor product.
@@ -80,24 +94,7 @@ class Bilinear(Layer):
 
     kind: Literal["bilinear"]
     arity: ClassVar[tuple[int, int]] = (2, 2)
-    examples = (
-        {"weight": {"draw": "normal", "scale": 0.5}, "outputs": 4},
-        {"weight": {"draw": "normal", "scale": 0.5}, "outputs": 4, "bias": {"draw": "normal", "scale": 0.5}},
-    )
-
     weight: InitialTensor3
-    bias: InitialVector | None = None
-    outputs: Count | None = None
-
-    @model_validator(mode="after")
-    def _outputs_are_known(self) -> Self:
-        check_units(self.weight, self.bias, self.outputs)
-        return self
-
-    @property
-    def units(self) -> int:
-        """Width of the output."""
-        return len(self.weight) if isinstance(self.weight, tuple) else self.outputs or 0
 
     def shape(self, *x: Shape) -> Shape:
         """As many units as the weight has matrices; ValueError where they do not fit, or inputs have several axes."""
@@ -110,8 +107,8 @@ class Bilinear(Layer):
 
     def parameters(self, *x: Shape) -> Mapping[str, Param]:
         """Weight (out, first, second), and bias (out,) where there is one."""
-        weight = Param((self.units, x[0][0], x[1][0]), ("out", "first", "second"), self.weight)
-        return {"weight": weight} | ({"bias": Param((self.units,), ("out",), self.bias)} if self.bias else {})
+        shape = (self.units, x[0][0], x[1][0])
+        return self.weight_and_bias(Param(shape, ("out", "first", "second"), self.weight))
 
     def forward(self, p: Params, x: Array, y: Array) -> Out:
         """W x₂ first, which backward needs: (B, out, first)."""
@@ -129,17 +126,6 @@ class Bilinear(Layer):
         dy = outer @ reshape(w, (units * first, second))
         dw = reshape(outer.mT @ y, (units, first, second))
         return Back(dx, dy, weight=dw, bias=sum(d, 0)) if "bias" in p else Back(dx, dy, weight=dw)
-
-
-def check_units(weight: Any, bias: Any, outputs: int | None) -> None:
-    """ValueError where the number of units is not known, or weight, bias and it do not fit together."""
-    if isinstance(weight, Draw) and outputs is None:
-        raise ValueError("outputs: expected the number of units, since the weight is drawn")
-    if not isinstance(weight, Draw) and outputs not in (None, len(weight)):
-        raise ValueError(f"outputs: expected {len(weight)}, the rows of the weight; got {outputs}")
-    units = outputs if isinstance(weight, Draw) else len(weight)
-    if isinstance(bias, tuple) and len(bias) != units:
-        raise ValueError(f"bias: expected {units} values, one a unit; got {len(bias)}")
 
 
 def rows_of(x: Array) -> Array:
