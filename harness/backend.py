@@ -145,7 +145,7 @@ class Backend(ABC):
 
 
 def worded(scenario: Scenario) -> list[tuple[str, Op]]:
-    """Every operation of a scenario with the word for what it is: layer, loss, optimizer or schedule."""
+    """Every operation of a scenario with the word for what it is: layer, loss, optimizer, schedule or clipping."""
     asked: list[tuple[str, Op]] = [("layer", layer) for layer in scenario.layers]
     asked += [("loss", scenario.loss), ("optimizer", scenario.optimizer)]
     more = {"schedule": scenario.schedule, "clipping": scenario.clipping}

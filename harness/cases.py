@@ -136,19 +136,26 @@ def _distributions(loss: Loss, outputs: Shape, samples: int, rng: np.random.Gene
 
 
 def _layers(kind: str, settings: Mapping[str, Any], sample: tuple[int, ...], loss: Loss) -> list[dict[str, Any]]:
-    """A layer whose output the tried one sees, so that its gradient is seen; it; and a linear one above.
-
-    Above that what the loss needs: its outputs' shape, and what keeps them within bounds.
-    """
+    """A layer whose output the tried one sees, so that its gradient is seen; it; and what the loss needs above."""
     below = {"name": "hidden", "kind": "linear", "outputs": sample[-1], "weight": DRAW, "bias": DRAW}
     two = {"inputs": ["hidden", "x", "hidden"][: LAYERS[kind].arity[0]]} if LAYERS[kind].arity[0] > 1 else {}
     tried = tried_layer(kind, settings)
-    flat = [{"name": "flat", "kind": "flatten"}] if len(tried.shape(*[sample] * max(tried.arity[0], 1))) > 1 else []
-    above = [{"name": "output", "kind": "linear", "outputs": prod(loss.sample), "weight": DRAW}]
-    above += [{"name": "shaped", "kind": "reshape", "to": list(loss.sample)}] if len(loss.sample) > 1 else []
-    above += [{"name": "bounded", "kind": loss.above}] if loss.above else []
+    flat = flattened(tried.shape(*[sample] * max(tried.arity[0], 1)))
+    above = layers_above(loss)
     below_it = [] if tried.indices else [below]  # an embedding takes samples
     return [*below_it, {"name": "tried", "kind": kind, **two, **_plain(settings)}, *flat, *above]
+
+
+def flattened(outputs: Shape) -> list[dict[str, Any]]:
+    """What brings outputs into a row, where they are none."""
+    return [{"name": "flat", "kind": "flatten"}] if len(outputs) > 1 else []
+
+
+def layers_above(loss: Loss) -> list[dict[str, Any]]:
+    """What stands between a row of numbers and a loss: its outputs' shape, and what keeps them within bounds."""
+    above: list[dict[str, Any]] = [{"name": "output", "kind": "linear", "outputs": prod(loss.sample), "weight": DRAW}]
+    above += [{"name": "shaped", "kind": "reshape", "to": list(loss.sample)}] if len(loss.sample) > 1 else []
+    return above + ([{"name": "bounded", "kind": loss.above}] if loss.above else [])
 
 
 def tried_layer(kind: str, settings: Mapping[str, Any]) -> Layer:

@@ -73,7 +73,8 @@ class Answer:
     """What came of a job: all well, or ``unsupported`` rows, or an ``error`` with the child's last lines.
 
     ``differs`` says where a second run of the job first differed from the first, as in "loss at step 3"; ``absent``
-    that the error is a backend that is not installed or cannot be imported. All text is valid and of bounded length.
+    that the error is a backend that is not installed or cannot be imported; ``late`` that none came in time. All text
+    is valid and of bounded length.
     """
 
     seconds: float = 0.0
@@ -84,6 +85,7 @@ class Answer:
     differs: str = ""
     absent: bool = False
     about: About | None = None
+    late: bool = False
 
 
 class Child:
@@ -132,7 +134,8 @@ class Child:
             pass
         if line is None:
             self._abort()
-            return Answer(timeout, error=f"no answer within {timeout:g} s; see --timeout", tail=self._tail(hung=True))
+            text = f"no answer within {timeout:g} s; see --timeout"
+            return Answer(timeout, error=text, tail=self._tail(hung=True), late=True)
         if not line:
             return Answer(error=self._how_it_ended(), tail=self._tail())
         answer = self._read(line)

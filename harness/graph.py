@@ -134,9 +134,9 @@ class Training:
     clipped: Callable[[Any], Any] = field(default=lambda g: g)
 
     def clip(self, gradients: Mapping[str, Any]) -> None:
-        """Clip what comes by these, which are all of a step."""
-        if self.graph.clipping and gradients:
-            self.clipped = self.graph.clipping.of([*gradients.values()])
+        """What comes is clipped by these, which are all of a step."""
+        some = self.graph.clipping and gradients
+        self.clipped = self.graph.clipping.of([*gradients.values()]) if some else lambda g: g  # type: ignore[union-attr]
 
     def load(self, state: Mapping[str, Array], steps: bool = False) -> None:
         """Take a state over: weights, slots and buffers.
@@ -226,14 +226,13 @@ class Training:
         count = self.arithmetic.count(t + 1)
         hooks, see, update, all_slots = self.hooks, self.hooks.see, self.graph.optimizer.update, self.slots
         gradients = hooks.gradients(gradients) if hooks.gradients else gradients
-        if self.graph.clipping:  # which may be by all of them
-            gradients = {key: see(_names(key)[2], g) for key, g in gradients.items()} if see else gradients
-            self.clip(gradients)
+        if see:  # all of them, before the first is used: they may be clipped together
+            for key, g in gradients.items():
+                gradients[key] = see(_names(key)[2], g)
+        self.clip(gradients)
         for key in list(gradients):
             layer, param, gradient, name = _names(key)
             g = gradients.pop(key)
-            if see and not self.graph.clipping:
-                g = see(gradient, g)
             yield gradient, g
             params = self.params[layer]
             w, kept = params[param], all_slots.get(key, {})

@@ -141,13 +141,26 @@ def make_inputs(scenario: Scenario) -> Inputs:
         raise ScenarioError(
             f"{scenario.name}: optimizer.lr: {scenario.optimizer.lr:g} rounds to {wrong[0]:g} in {dtype}"
         )
-    for name, value in scenario.optimizer:
-        if isinstance(value, float) and value > 0 and not dtype.type(value) > 0:
-            text = "it would do nothing, and what it guards against would be divided by"
-            raise ScenarioError(f"{scenario.name}: optimizer.{name}: {value:g} rounds to 0 in {dtype}: {text}")
+    _check_settings(scenario, dtype)
     if not np.isfinite(lr).all():
         raise ScenarioError(f"{scenario.name}: schedule: expected rates that {dtype} can hold; got {lr.max():g}")
     return Inputs(x, y, initial, order, lr, batch_size)
+
+
+def _check_settings(scenario: Scenario, dtype: Any) -> None:
+    """That the dtype holds what an optimizer and a clipping compute with."""
+    clipping = scenario.clipping or ()
+    of_each = [("optimizer", scenario.optimizer), ("clipping", clipping)]
+    for where, name, value in ((where, name, value) for where, op in of_each for name, value in op):
+        with np.errstate(over="ignore"):
+            held = dtype.type(value) if isinstance(value, float) else 1
+        if isinstance(value, float) and value > 0 and not held > 0:
+            text = "it would do nothing, and what it guards against would be divided by"
+            raise ScenarioError(f"{scenario.name}: {where}.{name}: {value:g} rounds to 0 in {dtype}: {text}")
+        if where == "clipping" and not np.isfinite(held):
+            raise ScenarioError(
+                f"{scenario.name}: {where}.{name}: expected a number that {dtype} can hold; got {value:g}"
+            )
 
 
 def _check_batches(scenario: Scenario, batch_size: int, last: int) -> None:

@@ -22,7 +22,7 @@ from isograd.atlas.operations import ALTERNATIVE, Operation, Settings, numbers_o
 from isograd.atlas.pages import read, table, write
 from isograd.atlas.programs import answer, called, spelled
 from isograd.atlas.questions import families
-from isograd.atlas.rows import Atlas, Row, Side, changes, same_text
+from isograd.atlas.rows import RULE, Atlas, Row, Side, changes, same_text
 from isograd.atlas.solving import solve
 from isograd.backends.numpy_manual import NumpyBackend
 from isograd.cli import app
@@ -42,6 +42,12 @@ class Plain(NumpyBackend):
 def test_a_programs_last_line_is_its_answer() -> None:
     assert answer(Plain(), "x = t([1.0, 2.0])\nx * 2") == {"value": {"array": [2.0, 4.0], "shape": [2]}}
     assert answer(Plain(), "(1, None, float('nan'), {'a': 'b'})") == {"value": [1, None, "nan", {"a": "b"}]}
+
+
+def test_an_array_is_told_as_its_dtype_has_it() -> None:
+    assert answer(Plain(), "t([True, False])") == {"value": {"array": [True, False], "shape": [2]}}
+    assert answer(Plain(), "t([2**60 + 1])") == {"value": {"array": [2**60 + 1], "shape": [1]}}
+    assert answer(Plain(), "t([1 + 2j, 3j])") == {"value": {"array": [1.0, 2.0, 0.0, 3.0], "shape": [2, 2]}}
 
 
 def test_what_a_framework_refuses_is_an_answer() -> None:
@@ -93,6 +99,8 @@ def array(*values: float | str, shape: list[int] | None = None) -> dict[str, Any
         ({"value": [1, 2]}, {"value": [1, 2.5]}, Comes.DIFFERS),
         ({"value": {"a": 1}}, {"value": {"b": 1}}, Comes.DIFFERS),
         ({"value": None}, {"value": 0}, Comes.DIFFERS),
+        ({"value": True}, {"value": 1}, Comes.DIFFERS),
+        (array(2**60), array(2**60 + 1), Comes.DIFFERS),
         ({"value": True}, {"value": True}, Comes.SAME),
         ({"value": "float32"}, {"value": "int64"}, Comes.DIFFERS),
         ({"raises": "ValueError: no"}, {"value": 1}, Comes.REFUSED),
@@ -200,9 +208,14 @@ def test_what_no_setting_gives_is_not_ours() -> None:
     assert "tried" in found.where
 
 
+def test_a_setting_that_takes_no_other_value_here_is_not_said_to_be_silent() -> None:
+    op = Operation(word="layer", kind="upsample", settings={"mode": "nearest", "size": [5, 7]}, sample=(2, 3, 4))
+    assert "scale" not in solve(op, numbers_of(op, Settings(op.open))).silent
+
+
 def test_what_shows_nothing_is_said_to_be_silent() -> None:
     op = operation("optimizer", "sgd")
-    assert {"nesterov", "dampening"} <= solve(op, numbers_of(op, Settings(op.open))).silent
+    assert "nesterov" in solve(op, numbers_of(op, Settings(op.open))).silent
 
 
 # ---------------------------------------------------------------- the pages' own files
@@ -251,6 +264,8 @@ def test_what_is_as_it_was_is_no_change() -> None:
         (row(comes="same", answers=("0.001", "0.001")), "was differs; a 1e-05; b 0.001; is same; a 0.001; b 0.001"),
         (row(answers=("1e-05", "0.01")), "b: was 0.001; is 0.01"),
         (row(left="differs by 2"), "a: was ; is differs by 2"),
+        (row(name="eps=1e-05"), "a: was ; is eps=1e-05"),
+        (row(verdict="DIVERGES"), "a: was ; is DIVERGES"),
         (row(asks="momentum"), "is no more"),
     ],
 )
@@ -264,6 +279,20 @@ def test_of_one_framework_alone_its_own_side_is_compared() -> None:
     assert list(changes(atlas(row()), atlas(row(comes="", answers=("2e-05",)))))
 
 
+def test_a_row_that_is_there_for_a_framework_that_is_missing_is_no_change() -> None:
+    alone = Atlas(versions={"a": "1"}, titles=atlas().titles, rows=())
+    here, there = row("epsilon, by default"), row("epsilon, by default", answers=("(shows nothing)", "1"))
+    only_b = row().model_copy(update={"sides": {"b": Side(answer="1")}})
+    assert list(changes(atlas(there, only_b), alone)) == []
+    assert len(list(changes(atlas(here, row()), alone))) == 2
+    assert list(changes(alone, atlas(here))) == []
+    assert len(list(changes(alone, atlas(row())))) == 1
+
+
+def test_by_how_much_what_is_written_instead_differs_is_no_change() -> None:
+    assert list(changes(atlas(row(left="differs by 2: loss")), atlas(row(left="differs by 3: grad")))) == []
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
@@ -273,6 +302,11 @@ def test_of_one_framework_alone_its_own_side_is_compared() -> None:
         ("epsilon=1e-05", "eps=1e-05", False),
         ("ValueError: no tensor_17", "ValueError: no tensor_42", True),
         ("ValueError: no", "TypeError: no", False),
+        ("[1, 2.5012]", "[1, 2.5013]", True),
+        ("[1, 2.5012]", "[1, 2.5022]", False),
+        ("[1000, 3]", "[1001, 3]", False),
+        ("uniform, 0.25 ± 0.001", "uniform, 0.258 ± 0.001", True),
+        ("uniform, 0.25 ± 0.001", "uniform, 0.262 ± 0.001", False),
     ],
 )
 def test_numbers_of_a_text_may_differ_in_their_last_digits(one: str, other: str, same: bool) -> None:
@@ -283,6 +317,11 @@ def test_a_row_that_nobody_expects_is_red() -> None:
     assert not row().is_red
     assert row(comes=Comes.MISTAKEN.value).is_red
     assert row(answers=("ValueError (not expected)", "1")).is_red
+    assert row(answers=("refused: ValueError", "1")).is_red
+    assert row(left="refused: ValueError").is_red
+    assert row(left="one refuses").is_red
+    assert row(answers=(RULE, RULE), verdict="DIVERGES").is_red
+    assert not row(answers=("another", RULE), verdict="EQUIVALENT").is_red
 
 
 # ---------------------------------------------------------------- the versions in use
@@ -350,6 +389,23 @@ def test_a_program_that_ends_its_process_costs_one_answer(tmp_path: Path) -> Non
     assert [answer.get("value") for answer in answers] == [1, None, 2, None]
     assert "exit code 3" in answers[1]["raises"]
     assert "NameError" in answers[3]["mistake"]
+
+
+def test_an_answer_that_does_not_come_in_time_is_a_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("isograd.atlas.asking.TIMEOUT", 6.0)
+    monkeypatch.setattr("isograd.atlas.asking.EACH", 0.0)
+    asked = Asked("tests.test_atlas:Plain", tmp_path)
+    try:
+        answers = asked.answers(["1", "import time\ntime.sleep(60)"])
+    finally:
+        asked.close()
+    assert answers[0] == {"value": 1}
+    assert "no answer within 6 s" in answers[1]["mistake"]
+
+
+def test_an_operation_is_told_in_the_frameworks_that_build_it() -> None:
+    with pytest.raises(ValueError, match="same frameworks"):
+        Operation(word="loss", kind="mse", bare={"a": "f"}, told={})
 
 
 def test_a_page_that_there_is_not_is_refused() -> None:

@@ -47,7 +47,7 @@ class PaddleBackend(Backend):
     def missing(self, scenario: Scenario) -> list[str]:
         """Also norms of a parameter of ours that is several of PaddlePaddle's, each of which has its own."""
         split = [op.kind for op in scenario.layers if op.kind in LAYERS and LAYERS[op.kind].stacked]
-        by_norm = scenario.optimizer.kind == "lamb" or (scenario.clipping and scenario.clipping.kind == "norm")
+        by_norm = scenario.optimizer.by_norm or (scenario.clipping and scenario.clipping.by_norm)
         text = "a norm of each parameter, where projections are split"
         return super().missing(scenario) + ([f"{text}: {split[0]}"] if split and by_norm else [])
 

@@ -236,7 +236,7 @@ def up_to(index: Array, n: int) -> Any:
 
 
 def whole(x: Array, n: int) -> Any:
-    """Whole numbers as an index of ``n`` places: what is none is rounded to one, and what is beyond has the last."""
+    """Whole numbers as an index of ``n`` places: what is none is rounded, what is beyond has the place at that end."""
     if not isinstance(x, Marked):
         return _index(x, n)
     return numbers.Numbers(_index(x.v, n), x.a)

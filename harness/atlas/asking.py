@@ -15,7 +15,8 @@ from isograd.errors import BackendError
 from isograd.stored import in_memory
 from isograd.trace import Trace, load_trace
 
-TIMEOUT = 120.0  # seconds for all programs of a family; the first one waits for the framework's import
+TIMEOUT = 120.0  # seconds for a few programs; the first one waits for the framework's import
+EACH = 1.0  # seconds more for each program
 
 
 class Asked:
@@ -38,12 +39,12 @@ class Asked:
             self.number += 1
             self._revive()
             job = {"kind": "atlas", "do": "ask", "backend": self.backend, "programs": list(programs[len(found) :])}
-            answer = self.child.ask(job | {"out": str(out)}, TIMEOUT)
+            answer = self.child.ask(job | {"out": str(out)}, TIMEOUT + EACH * len(job["programs"]))
             if answer.absent:
                 raise BackendError(f"backend {self.backend!r}: {answer.error}")
             found += [json.loads(line) for line in out.read_text("utf-8").splitlines()] if out.exists() else []
             if answer.error and len(found) < len(programs):
-                found.append({"raises": answer.error})  # a crash, or a hang: its program has no line
+                found.append({"mistake" if answer.late else "raises": answer.error})  # its program has no line
         return found
 
     def traces(self, operation: Operation, program: str, values: Mapping[str, Any]) -> list[Trace] | str:

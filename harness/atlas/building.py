@@ -13,7 +13,7 @@ from isograd.atlas.compared import ROUNDING, Comes, Compared, compared, text_of
 from isograd.atlas.operations import ALTERNATIVE, Arrays, Operation, apart, numbers_of, probes, worst
 from isograd.atlas.programs import Answer, called, spelled
 from isograd.atlas.questions import Family, Question
-from isograd.atlas.rows import Row, Side
+from isograd.atlas.rows import REFUSED, RULE, SETTING, SILENT, Row, Side
 from isograd.atlas.solving import NARROWER, Found, solve, variants
 from isograd.errors import IsogradError
 from isograd.judging import Verdict
@@ -92,7 +92,8 @@ def _left(instead: Answer, other: Answer) -> str:
     if "mistake" in instead:
         return f"the program does not run: {instead['mistake']}"
     came = compared(instead, other)
-    return f"{came.comes.value} by {came.difference:.2g}" if came.comes is Comes.DIFFERS else came.comes.value
+    by = f"{came.difference:.2g}" if came.difference and np.isfinite(came.difference) else came.text
+    return f"{came.comes.value} by {by}" if came.comes is Comes.DIFFERS else came.comes.value
 
 
 def _finite(value: float) -> float | None:
@@ -135,7 +136,8 @@ def _seen(operation: Operation, one: Asked) -> Seen:
         if rate and rate != values["lr"]:  # slots may start from the rate
             values = {**values, "lr": rate}
             traces = one.traces(operation, program, values)
-        assert not isinstance(traces, str)
+            if isinstance(traces, str):
+                return Seen(error=traces)
         came = [trace.columns for trace in traces]
         found = solve(operation, came, values)
         again = one.traces(operation, program, found.settings.values)
@@ -165,15 +167,19 @@ def _told(operation: Operation, one: Asked, seen: Mapping[str, Seen]) -> tuple[s
     other = next((name for name in seen if name != one.backend), None)
     if other is None or seen[other].found is None:
         return "", ""
-    found, own = _found(seen[other]), seen[one.backend].found
+    found, own, program = _found(seen[other]), seen[one.backend].found, operation.told[one.backend]
+    if not found.is_ours:  # what it is told would be settings of another rule
+        return "", ""
     here = own.settings.values if own else {}
-    usual = {name for name, value in found.settings.values.items() if name in here and here[name] == value}
-    text = spelled(operation.told[one.backend], _op(operation, found), usual)
-    if own and len(usual) == len(found.settings.values) and found.settings.alternative != own.settings.alternative:
+    same = {name for name, value in found.settings.values.items() if name in here and here[name] == value}
+    told = called(program, _op(operation, found)).keys()
+    other_rule = own and found.settings.alternative != own.settings.alternative and len(same) == len(here)
+    if other_rule or not found.settings.values.keys() <= same | found.silent | told:
         return "", "no setting says it"
-    traces = one.traces(operation, operation.told[one.backend], found.settings.values)
+    text = spelled(program, _op(operation, found), same - (own.silent if own else frozenset()))
+    traces = one.traces(operation, text, found.settings.values)
     if isinstance(traces, str):
-        return text, f"refused: {traces.splitlines()[0]}"
+        return text, f"{REFUSED}{traces.splitlines()[0]}"
     came = [trace.columns for trace in traces]
     off = apart(came, seen[other].came)
     comes = next((word for word, most in LIMITS if off <= most), Comes.DIFFERS)
@@ -202,7 +208,7 @@ def _setting_row(
         text = called(operation.told[backend], _op(operation, of.found)).get(name, "") if of.found else ""
         instead, left = told.get(backend, ("", ""))
         sides[backend] = Side(
-            answer=_value(operation, of, name, text) if of.found else f"refused: {of.error.splitlines()[0]}",
+            answer=_value(operation, of, name, text) if of.found else f"{REFUSED}{of.error.splitlines()[0]}",
             name=text,
             program=program,
             verdict=of.verdict,
@@ -226,7 +232,7 @@ def _setting_row(
 
 def _asks(operation: Operation, name: str) -> str:
     fixed = ", ".join(f"{key}={value}" for key, value in operation.settings.items() if not isinstance(value, dict))
-    what = "its definition" if name == ALTERNATIVE else f"{name}, by default"
+    what = "its definition" if name == ALTERNATIVE else f"{name}, {SETTING}"
     shape = f"samples {'×'.join(map(str, operation.sample))}" if operation.sample else ""
     given = "; ".join(part for part in (fixed, shape) if part)
     return f"{what} ({given})" if given else what
@@ -242,13 +248,13 @@ def _value(operation: Operation, seen: Seen, name: str, told: str) -> str:
     found = _found(seen)
     if name == ALTERNATIVE:
         other = operation.type.alternatives.get(found.settings.alternative)
-        known = other.sentence if other else "the rule as isograd has it"
+        known = other.sentence if other else RULE
         return known if found.is_ours else f"another: {found.where} is off by {found.apart:.2g}"
     value = found.settings.values[name]
     text = f"{value:.7g}" if isinstance(value, float) else str(value)
     as_told = told.endswith(f"={value!r}")
     said = "" if as_told else f"{text} in isograd's terms" if told else f"{text}, which cannot be told"
-    said = f"{said} (shows nothing)" if name in found.silent else said
+    said = f"{said} {SILENT}" if name in found.silent else said
     return ", ".join(part for part in (said, "kept in float32" if name in found.narrow else "") if part)
 
 

@@ -74,7 +74,8 @@ def _parts(a: Any, b: Any, where: str) -> Iterator[Compared]:
     elif _is_number(a) and _is_number(b):
         yield _of_arrays({"array": [a], "shape": []}, {"array": [b], "shape": []}, where)
     else:
-        yield Compared(Comes.SAME if a == b else Comes.DIFFERS, text="" if a == b else f"{where}another kind of answer")
+        same = type(a) is type(b) and a == b
+        yield Compared(Comes.SAME if same else Comes.DIFFERS, text="" if same else f"{where}another answer")
 
 
 def _is(value: Any, kind: str) -> bool:
@@ -100,7 +101,7 @@ def _of_arrays(a: dict[str, Any], b: dict[str, Any], where: str) -> Compared:
     if a["shape"] != b["shape"]:
         return Compared(Comes.DIFFERS, text=f"{where}shape {tuple(a['shape'])}, {tuple(b['shape'])}")
     x, y = (np.array([float(number) for number in side["array"]]) for side in (a, b))
-    if not x.size:
+    if a["array"] == b["array"]:
         return Compared(Comes.SAME)
     finite = np.isfinite(x) & np.isfinite(y)
     same = finite | (x == y) | (np.isnan(x) & np.isnan(y))
@@ -109,8 +110,11 @@ def _of_arrays(a: dict[str, Any], b: dict[str, Any], where: str) -> Compared:
     x, y = x[finite], y[finite]
     largest = float(np.abs([x, y]).max(initial=0.0)) or 1.0
     off = float(np.abs(x - y).max(initial=0.0)) / largest
-    if off <= ROUNDING:  # whether it is none at all depends on the processor
+    whole = all(isinstance(number, int) for side in (a, b) for number in side["array"])
+    if off <= ROUNDING and not whole:  # whether it is none at all depends on the processor
         return Compared(Comes.SAME)
+    if whole:
+        return Compared(Comes.DIFFERS, off, where.strip())
     return Compared(Comes.NARROW if off <= NARROW else Comes.DIFFERS, off, where.strip())
 
 

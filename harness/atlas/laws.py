@@ -31,10 +31,11 @@ def law_of(values: Any) -> dict[str, Any]:
     cut = deviation / CUT
     if largest < 2.01 * cut:
         found["normal, cut at 2 deviations"] = (cut, cut / sqrt(2 * n))
-    for law, (scale, error) in reversed(found.items()):
-        if _fits(x, law, scale):
-            return {"law": law, "scale": scale, "error": error}
-    return {"law": "another", "scale": deviation, "error": deviation / sqrt(2 * n)}
+    distance, law = min((_distance(x, law, scale), law) for law, (scale, _) in found.items())
+    if distance > sqrt(log(2 / LEVEL) / (2 * n)):  # Massart's bound for the level
+        return {"law": "another", "scale": deviation, "error": deviation / sqrt(2 * n)}
+    scale, error = found[law]
+    return {"law": law, "scale": scale, "error": error}
 
 
 def _normal(x: float) -> float:
@@ -46,8 +47,8 @@ CUT = sqrt(1 - 4 * np.exp(-2.0) / sqrt(2 * np.pi) / _INSIDE)
 """What is left of a normal law's deviation when it is cut at two: Johnson, Kotz, Balakrishnan (1994), 13.10.1."""
 
 
-def _fits(x: NDArray[np.float64], law: str, scale: float) -> bool:
-    """Whether Kolmogorov's distance is one that n numbers of the law have; Massart's bound for the level."""
+def _distance(x: NDArray[np.float64], law: str, scale: float) -> float:
+    """Kolmogorov's, of sorted numbers from a law."""
     if law == "uniform":
         share = np.clip((x / scale + 1) / 2, 0, 1)
     else:
@@ -56,5 +57,4 @@ def _fits(x: NDArray[np.float64], law: str, scale: float) -> bool:
             share = np.clip((share - _normal(-2.0)) / _INSIDE, 0, 1)
     n = len(x)
     places = np.arange(n + 1) / n
-    distance = max(float(np.abs(share - places[1:]).max()), float(np.abs(share - places[:-1]).max()))
-    return distance <= sqrt(log(2 / LEVEL) / (2 * n))
+    return max(float(np.abs(share - places[1:]).max()), float(np.abs(share - places[:-1]).max()))

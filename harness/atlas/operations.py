@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from isograd.arithmetic import make_arithmetic
-from isograd.cases import DRAW, REGISTRY, labels_of
+from isograd.cases import REGISTRY, flattened, labels_of, layers_above
 from isograd.graph import Graph, training
 from isograd.inputs import make_inputs
 from isograd.loading import parse_scenario
@@ -43,6 +43,12 @@ class Operation(BaseModel):
     bare: dict[str, str] = {}
     told: dict[str, str] = {}
     note: str = ""
+
+    @model_validator(mode="after")
+    def _is_told_where_it_is_built(self) -> Operation:
+        if self.bare.keys() != self.told.keys():
+            raise ValueError(f"{self.kind}: expected `bare` and `told` for the same frameworks")
+        return self
 
     @property
     def type(self) -> type[Op]:
@@ -109,13 +115,8 @@ def _probe(operation: Operation, values: Mapping[str, Any], scale: float) -> Sce
         two: dict[str, Any] = {"inputs": ["hidden", "x"][: max(cls.arity[0], 1)]}
         tried = cls(**chosen, name="tried", **two)
         layers.append(chosen | {"name": "tried"} | two)
-        if len(tried.shape(*[sample] * len(two["inputs"]))) > 1:
-            layers.append({"name": "flat", "kind": "flatten"})
-    outputs = {"name": "output", "kind": "linear", "outputs": prod(loss_op.sample), "weight": DRAW}
-    layers.append(outputs)
-    if operation.word == "loss":
-        layers += [{"name": "shaped", "kind": "reshape", "to": list(loss_op.sample)}]
-        layers += [{"name": "bounded", "kind": loss_op.above}] if loss_op.above else []
+        layers += flattened(tried.shape(*[sample] * len(two["inputs"])))
+    layers += layers_above(loss_op)
     more: dict[str, Any] = {"schedule": chosen} if operation.word == "schedule" else {}
     x = rng.standard_normal((6, prod(sample))) * scale
     labels = labels_of(loss_op, 6, rng)
@@ -150,8 +151,6 @@ def numbers_of(operation: Operation, settings: Settings) -> list[Arrays]:
 def _run(operation: Operation, scenario: Scenario, alternative: str) -> Arrays:
     inputs = make_inputs(scenario)
     arithmetic = make_arithmetic("float64", "float64", False)
-    if operation.word == "schedule":
-        return {"lr": inputs.lr}
     run = training(scenario, inputs, arithmetic, _graph(operation, scenario, alternative))
     columns: dict[str, list[Any]] = {}
     with np.errstate(all="ignore"):

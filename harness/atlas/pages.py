@@ -49,13 +49,14 @@ def read(path: Path) -> Atlas:
         IsogradError: there is none.
     """
     try:
-        return Atlas.model_validate_json(path.read_text("utf-8"))
+        return Atlas.model_validate_json(path.read_bytes())
     except OSError as error:
         raise IsogradError(f"{path}: expected an atlas to compare with: {error.strerror}") from None
     except ValidationError as error:
-        raise IsogradError(
-            f"{path}: expected an atlas of this version, as `isograd atlas --out` writes it: {error}"
-        ) from None
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        text = "expected an atlas of this version, as `isograd atlas --out` writes it"
+        raise IsogradError(f"{path}: {text}; {where or 'it'}: {first['msg']}") from None
 
 
 def counts(atlas: Atlas) -> Mapping[str, Mapping[str, int]]:

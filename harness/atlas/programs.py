@@ -66,9 +66,11 @@ def said(value: Any, plain: Any) -> Any:
         array = np.asarray(value)
         if array.dtype.kind not in "biufc":
             return clipped(clean(str(value)))
-        parts = [array.real, array.imag] if array.dtype.kind == "c" else [array]
-        numbers = [_number(float(number)) for part in parts for number in part.reshape(-1)]
-        return {"array": numbers, "shape": list(array.shape)}
+        if array.dtype.kind == "c":  # with real and imaginary parts as a last axis
+            array = np.stack([array.real, array.imag], -1)
+        if array.dtype.kind == "f":
+            array = array.astype(np.float64)
+        return {"array": [_number(number) for number in array.reshape(-1).tolist()], "shape": list(array.shape)}
     if isinstance(value, Mapping):
         return {str(key): said(item, plain) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -78,7 +80,7 @@ def said(value: Any, plain: Any) -> Any:
     return value if value is None or isinstance(value, bool | int) else clipped(clean(str(value)))
 
 
-def _number(value: float) -> float | str:
+def _number(value: Any) -> Any:
     return value if np.isfinite(value) else str(value)
 
 

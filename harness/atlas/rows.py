@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
+from operator import eq
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from isograd.atlas.compared import Comes
+from isograd.atlas.laws import SURE
+from isograd.judging import Verdict
+
+RULE = "the rule as isograd has it"
+SETTING = "by default"
+SILENT = "(shows nothing)"
+REFUSED = "refused: "
+"""What a row says of an operation that a framework does not run, and of what is to be written instead."""
 
 
 class Side(BaseModel):
@@ -73,10 +82,17 @@ class Row(BaseModel):
     def is_red(self) -> bool:
         """Whether something is wrong with the row itself: a program that does not run, an answer nobody expects."""
         texts = [text for side in self.sides.values() for text in (side.answer, side.left)]
-        return self.comes == Comes.MISTAKEN.value or any(word in text for text in texts for word in WRONG)
+        wrong = any(word in text for text in texts for word in WRONG)
+        refused = any(side.left == Comes.REFUSED.value for side in self.sides.values())
+        return wrong or refused or self.comes == Comes.MISTAKEN.value or any(map(_is_unlike, self.sides.values()))
 
 
-WRONG = ("the program does not run", "(not expected)")
+WRONG = ("the program does not run", "(not expected)", REFUSED)
+
+
+def _is_unlike(side: Side) -> bool:
+    """Whether our rule was found in a framework, and a run of it there is red nevertheless."""
+    return side.answer == RULE and bool(side.verdict) and not Verdict(side.verdict).green
 
 
 class Atlas(BaseModel):
@@ -106,15 +122,25 @@ class Atlas(BaseModel):
 
 def changes(old: Atlas, new: Atlas) -> Iterator[str]:
     """What is other than it was: rows that came, went, or say something else; of pages and frameworks in both."""
-    before = {row.key: row for row in old.rows if row.family in new.titles}
-    after = {row.key: row for row in new.rows}
+    both, alike = old.versions.keys() & new.versions.keys(), old.versions.keys() == new.versions.keys()
+    before, after = _rows(old, new, both), _rows(new, old, both)
     for key in {**before, **after}:
-        if key not in after:
-            yield f"{key}: is no more; it was {_told(before[key])}"
-        elif key not in before:
-            yield f"{key}: is new: {_told(after[key])}"
-        else:
+        if key in before and key in after:
             yield from _differences(before[key], after[key])
+        elif key in before and (alike or not _is_for_others(before[key], both)):
+            yield f"{key}: is no more; it was {_told(before[key])}"
+        elif key in after and (alike or f", {SETTING}" not in key):
+            yield f"{key}: is new: {_told(after[key])}"
+
+
+def _rows(atlas: Atlas, other: Atlas, both: Set[str]) -> dict[str, Row]:
+    """Of pages that both have, and of frameworks that both have asked."""
+    return {row.key: row for row in atlas.rows if row.family in other.titles and row.sides.keys() & both}
+
+
+def _is_for_others(row: Row, both: Set[str]) -> bool:
+    """Whether a row is there only for frameworks that one atlas has not asked: in the others it shows nothing."""
+    return all(SILENT in side.answer for name, side in row.sides.items() if name in both)
 
 
 def _told(row: Row) -> str:
@@ -128,19 +154,36 @@ def _differences(old: Row, new: Row) -> Iterator[str]:
         return
     for name in both:
         was, now = old.sides[name], new.sides[name]
-        for word in ("answer", "name", "left"):
-            one, other = getattr(was, word), getattr(now, word)
-            alone = word == "left" and len(new.sides) < len(old.sides)  # nobody to compare with
-            if not alone and not same_text(one, other):
-                yield f"{new.key}: {name}: was {one}; is {other}"
+        pairs = [
+            (was.answer, now.answer, same_text),
+            (was.name, now.name, eq),
+            (was.verdict, now.verdict, _same_verdict),
+        ]
+        if len(new.sides) == len(old.sides):  # with somebody to compare with
+            pairs.append((was.left, now.left, _same_left))
+        yield from (f"{new.key}: {name}: was {one}; is {other}" for one, other, same in pairs if not same(one, other))
+
+
+def _same_verdict(one: str, other: str) -> bool:
+    """Whether bits are the reference's depends on the processor."""
+    return {one, other} == {Verdict.IDENTICAL.value, Verdict.EQUIVALENT.value} or one == other
+
+
+def _same_left(one: str, other: str) -> bool:
+    """By the word: by how much it differs is of a difference, which cancels."""
+    return one.partition(" by ")[0] == other.partition(" by ")[0]
 
 
 EXCEPTION = re.compile(r"[A-Za-z.]+(?:Error|Exception)(?=:)")
 """Its words may hold a tensor's number, or an address."""
 
 NUMBER = re.compile(r"[-+]?\d+\.?\d*(?:e[-+]?\d+)?")
-NEAR = 1e-2
-"""Within which two numbers that are told in few digits are one: processors differ in the last digits of a sum."""
+DRAWN = re.compile(rf"({NUMBER.pattern}) ± ({NUMBER.pattern})")
+NEAR = 1e-4
+"""Of a number that is told in five digits: one in its last place, since processors differ in the last bits of a sum."""
+
+TINY = 1e-9
+"""Of the largest number of a text: what is left of a difference is rounding."""
 
 
 def same_text(one: str, other: str) -> bool:
@@ -149,12 +192,20 @@ def same_text(one: str, other: str) -> bool:
         return True
     if (raised := EXCEPTION.match(one)) and (also := EXCEPTION.match(other)):
         return raised[0] == also[0]
+    drawn = [DRAWN.findall(text) for text in (one, other)]
+    for (a, off), (b, off_b) in zip(*drawn, strict=False):
+        if abs(float(a) - float(b)) > SURE * (float(off) + float(off_b)):
+            return False
+    one, other = DRAWN.sub("±", one), DRAWN.sub("±", other)
     if NUMBER.sub("#", one) != NUMBER.sub("#", other):
         return False
-    a, b = (np.array([float(number) for number in NUMBER.findall(text)]) for text in (one, other))
+    texts = [*zip(NUMBER.findall(one), NUMBER.findall(other), strict=True)]
+    if any(a != b for a, b in texts if _is_whole(a) and _is_whole(b)):
+        return False
+    a, b = np.array([(float(a), float(b)) for a, b in texts]).reshape(-1, 2).T
     size = np.maximum(np.abs(a), np.abs(b))
     return bool((np.abs(a - b) <= NEAR * size + TINY * size.max(initial=0.0)).all())
 
 
-TINY = 1e-9
-"""Of the largest number of a text: what is left of a difference is rounding."""
+def _is_whole(number: str) -> bool:
+    return not set(number) & {".", "e"}

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from isograd.atlas.compared import NARROW, ROUNDING
 from isograd.atlas.operations import Arrays, Operation, Settings, apart, distances, numbers_of, worst
+from isograd.errors import IsogradError
 
 NARROWER = 2.0**-14
 """Of the largest number: what keeping a setting in float32 can do. 1 − β₂ = 0.001 is off by 3e-5 then."""
@@ -109,7 +110,7 @@ def _far(operation: Operation, came: Sequence[Arrays], settings: Settings) -> fl
     """
     try:
         off = [distance for distance, _ in distances(came, numbers_of(operation, settings))]
-    except Exception:  # noqa: BLE001  # a combination that the operation refuses: by a spec, a shape, or by dividing
+    except (ValueError, ArithmeticError, IsogradError):  # refused: by a spec, a shape, or by dividing
         return float("inf")
     return float(np.mean(np.log10(np.clip(off, ROUNDING, MOST)) - np.log10(ROUNDING)))
 
@@ -227,7 +228,11 @@ def _is_short(value: Any) -> bool:
 
 
 def _is_silent(operation: Operation, best: Settings, name: str) -> bool:
-    """Whether no other value of a setting changes anything."""
-    here = numbers_of(operation, best)
-    tried = (_far(operation, here, best.with_(name, value)) for value in _candidates(operation, name))
-    return not any(0 < far < np.inf for far in tried)
+    """Whether no other value of a setting changes anything, of those that the operation takes."""
+    here, taken = numbers_of(operation, best), False
+    for value in _candidates(operation, name):
+        far = _far(operation, here, best.with_(name, value))
+        if 0 < far < np.inf:
+            return False
+        taken = taken or far == 0
+    return taken

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from isograd.cases import DRAW, cases, labels_of, scenario_of
+from isograd.cases import cases, flattened, labels_of, layers_above, scenario_of
 from isograd.dtypes import FORMATS
 from isograd.errors import ScenarioError
 from isograd.inputs import make_inputs
@@ -126,10 +126,7 @@ def graph_scenario(dtype: str, number: int) -> Scenario | None:
     loss_kind, loss = rnd.choice([*_examples("loss")])
     layers, x, shape = _graph(rnd, rng, samples)
     loss_op = LOSSES[loss_kind](kind=loss_kind, **loss)
-    layers += [{"name": "flat", "kind": "flatten"}] if len(shape) > 1 else []
-    layers += [{"name": "output", "kind": "linear", "outputs": prod(loss_op.sample), "weight": DRAW}]
-    layers += [{"name": "shaped", "kind": "reshape", "to": list(loss_op.sample)}] if len(loss_op.sample) > 1 else []
-    layers += [{"name": "bounded", "kind": loss_op.above}] if loss_op.above else []
+    layers += flattened(shape) + layers_above(loss_op)
     raw: dict[str, Any] = {
         "name": f"graph/{dtype}/{number}",
         "title": "a graph at random",

@@ -40,7 +40,7 @@ class _ByNorm(Clipping):
     epsilon: NotNegative = 1e-6
 
     def scale(self, norm: Array) -> Array:
-        """min(1, c / (‖g‖ + ε)); of a norm of 0 it is 1."""
+        """min(1, c / (‖g‖ + ε))."""
         return self.bound / maximum(norm + self.epsilon, self.bound)
 
 
@@ -48,6 +48,7 @@ class ByNorm(_ByNorm):
     """By the norm of each parameter's gradient."""
 
     kind: Literal["norm"]
+    by_norm: ClassVar[bool] = True
 
     def of(self, gradients: Sequence[Array]) -> Callable[[Array], Array]:
         """Each by its own."""

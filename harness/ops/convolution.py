@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from math import prod
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -203,7 +202,7 @@ class _Convolution(_Kernel):
         widths = tuple((n, n) for n in self.padding)
         return Pad.model_validate({"kind": "pad", "name": "border", "widths": widths, "mode": self.padding_mode})
 
-    @cached_property
+    @property
     def _within(self) -> Self:
         """The convolution of what has its margins already."""
         return self.model_copy(update={"padding": (0,) * self.rank, "padding_mode": "zeros"})

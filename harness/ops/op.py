@@ -200,10 +200,12 @@ class Optimizer(Op):
 
     Attributes:
         usual: settings that frameworks have by default, but for the learning rate.
+        by_norm: it computes with a norm of each parameter: where one is split, nothing is as before.
         lr: the learning rate; a schedule starts from it.
     """
 
     exact: ClassVar[bool] = True
+    by_norm: ClassVar[bool] = False
     usual: ClassVar[tuple[Mapping[str, Any], ...]] = ({},)
 
     lr: Positive
@@ -229,9 +231,14 @@ class Optimizer(Op):
 
 
 class Clipping(Op):
-    """What an optimizer is given in the gradients' place."""
+    """What an optimizer is given in the gradients' place.
+
+    Attributes:
+        by_norm: as an optimizer's.
+    """
 
     exact: ClassVar[bool] = True
+    by_norm: ClassVar[bool] = False
 
     def of(self, gradients: Sequence[Array]) -> Callable[[Array], Array]:
         """What becomes of each gradient, where these are all of a step."""

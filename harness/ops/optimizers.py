@@ -418,6 +418,7 @@ class Lamb(Moments):
     """
 
     kind: Literal["lamb"]
+    by_norm: ClassVar[bool] = True
     examples = (
         {"lr": 0.01, "epsilon": 1e-2},
         {"lr": 0.01},

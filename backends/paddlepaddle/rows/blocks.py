@@ -9,9 +9,9 @@ from isograd.backends.paddlepaddle.rows.layers import DEVIATIONS as OF_LAYERS
 from isograd.backends.paddlepaddle.rows.row import LayerRow, paddle
 
 
-def causal(places: int) -> Any:
-    """True where a place may be seen."""
-    return paddle.ones([places, places], dtype="bool").tril()
+def causal(places: int, seen: int) -> Any:
+    """True where one of the seen places is not after a place: it may be seen."""
+    return paddle.ones([places, seen], dtype="bool").tril()
 
 
 def _multi_head_attention(op: Any, *x: tuple[int, ...]) -> Any:
@@ -20,7 +20,8 @@ def _multi_head_attention(op: Any, *x: tuple[int, ...]) -> Any:
 
         def forward(self, z: Any, memory: Any = None) -> Any:
             """(B, places, features)."""
-            return super().forward(z, memory, memory, attn_mask=causal(z.shape[1]) if op.causal else None)
+            places = (z.shape[1], (z if memory is None else memory).shape[1])
+            return super().forward(z, memory, memory, attn_mask=causal(*places) if op.causal else None)
 
     return Causal(x[0][1], op.heads)
 
@@ -36,7 +37,7 @@ def _encoder(op: Any, x: tuple[int, ...]) -> Any:
 
         def forward(self, z: Any) -> Any:
             """(B, places, features)."""
-            return super().forward(z, causal(z.shape[1]) if op.causal else None)
+            return super().forward(z, causal(z.shape[1], z.shape[1]) if op.causal else None)
 
     return Masked(**_settings(op, x))
 
@@ -47,7 +48,7 @@ def _decoder(op: Any, x: tuple[int, ...], memory: tuple[int, ...]) -> Any:
 
         def forward(self, z: Any, memory: Any) -> Any:
             """(B, places, features)."""
-            return super().forward(z, memory, tgt_mask=causal(z.shape[1]))
+            return super().forward(z, memory, tgt_mask=causal(z.shape[1], z.shape[1]))
 
     return Causal(**_settings(op, x))
 

@@ -92,7 +92,10 @@ def _recurrent_lacks(op: Any) -> str:
 def _attention(op: Any, *x: tuple[int, ...]) -> Any:
     def apply(*inputs: Any) -> Any:
         heads = [z.reshape([0, 0, op.heads, -1]) for z in inputs]  # (B, places, heads, features)
-        return paddle.nn.functional.scaled_dot_product_attention(*heads, is_causal=op.causal).flatten(2)
+        options = {"is_causal": op.causal}
+        if op.causal and x[0][0] != x[1][0]:  # of other lengths its own mask begins at the other end
+            options = {"attn_mask": paddle.ones([x[0][0], x[1][0]], dtype="bool").tril()}
+        return paddle.nn.functional.scaled_dot_product_attention(*heads, **options).flatten(2)
 
     return apply
 

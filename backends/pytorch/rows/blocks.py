@@ -7,9 +7,9 @@ from typing import Any
 from isograd.backends.pytorch.rows.row import LayerRow, torch
 
 
-def causal(places: int) -> Any:
-    """True where a place is not to be seen."""
-    return torch.ones(places, places, dtype=torch.bool).triu(1)
+def causal(places: int, seen: int) -> Any:
+    """True where one of the seen places is after a place: it is not to be seen."""
+    return torch.ones(places, seen, dtype=torch.bool).triu(1)
 
 
 def _multi_head_attention(op: Any, *x: tuple[int, ...]) -> Any:
@@ -19,7 +19,7 @@ def _multi_head_attention(op: Any, *x: tuple[int, ...]) -> Any:
         def forward(self, z: Any, memory: Any = None) -> Any:
             """(B, places, features)."""
             memory = z if memory is None else memory
-            mask = causal(z.shape[1]) if op.causal else None
+            mask = causal(z.shape[1], memory.shape[1]) if op.causal else None
             return super().forward(z, memory, memory, need_weights=False, attn_mask=mask)[0]
 
     return Outputs(x[0][1], op.heads, batch_first=True)
@@ -36,7 +36,7 @@ def _encoder(op: Any, x: tuple[int, ...]) -> Any:
 
         def forward(self, z: Any) -> Any:
             """(B, places, features)."""
-            return super().forward(z, causal(z.shape[1]) if op.causal else None)
+            return super().forward(z, causal(z.shape[1], z.shape[1]) if op.causal else None)
 
     return Masked(**_settings(op, x))
 
@@ -47,7 +47,7 @@ def _decoder(op: Any, x: tuple[int, ...], memory: tuple[int, ...]) -> Any:
 
         def forward(self, z: Any, memory: Any) -> Any:
             """(B, places, features)."""
-            return super().forward(z, memory, tgt_mask=causal(z.shape[1]))
+            return super().forward(z, memory, tgt_mask=causal(z.shape[1], z.shape[1]))
 
     return Causal(**_settings(op, x))
 

@@ -16,6 +16,11 @@ COLUMNS = 8
 """Features at either end that are tried as labels."""
 
 
+def are_rows(scenario: Scenario) -> bool:
+    """Whether samples are rows of a table's numbers, and so are labels."""
+    return scenario.loss.labels == "values" and len(scenario.data.sample) == 1 and not scenario.indices
+
+
 @dataclass(frozen=True)
 class LabelsAreFeature(Change):
     """A feature is learned in the label's place."""
@@ -30,7 +35,7 @@ class LabelsAreFeature(Change):
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
         """The first features and the last ones, where labels are numbers."""
-        if scenario.loss.labels == "values" and len(scenario.data.sample) == 1 and not scenario.indices:
+        if are_rows(scenario):
             n = scenario.data.sample[0]
             yield from (cls(index) for index in sorted({*range(n)[:COLUMNS], *range(n)[-COLUMNS:]}))
 
@@ -78,7 +83,7 @@ class LabelsAreOfFeatures(Change):
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
         """Every function, where labels are numbers."""
-        if scenario.loss.labels == "values" and len(scenario.data.sample) == 1:
+        if are_rows(scenario):
             one = scenario.data.sample[0] == 1  # then nearly all of them are the feature itself
             yield from (cls(of) for of in MADE if not one or of in OF_ONE)
 
@@ -111,7 +116,7 @@ class ColumnChanged(Change):
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
         """Each of the first features and the last ones."""
-        if scenario.loss.labels == "values" and len(scenario.data.sample) == 1:
+        if are_rows(scenario):
             n = scenario.data.sample[0]
             columns = sorted({*range(n)[:COLUMNS], *range(n)[-COLUMNS:]})
             yield from (cls(how, column) for how in get_args(Leaks) for column in columns)
