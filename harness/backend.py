@@ -115,6 +115,8 @@ class Backend(ABC):
     schedules: ClassVar[Mapping[str, Any]] = {}
     clippings: ClassVar[Mapping[str, Any]] = {}
     deviations: ClassVar[Mapping[str, tuple[Deviation, ...]]] = {}
+    has_groups: ClassVar[bool] = False
+    """Whether groups of parameters can have settings of their own."""
 
     @abstractmethod
     def environment(self) -> dict[str, str]:
@@ -141,6 +143,7 @@ class Backend(ABC):
         wanted = [(word, op, op.kind in table, _lacking(op, table, scenario.dtype)) for word, op, table in asked]
         lacks = [f"{word} {op.kind}{lacking}" for word, op, is_there, lacking in wanted if lacking or not is_there]
         lacks += [f"dtype {scenario.dtype}"] if scenario.dtype not in self.dtypes else []
+        lacks += ["groups of parameters"] if scenario.groups and not self.has_groups else []
         return list(dict.fromkeys(lacks))
 
 
@@ -148,6 +151,9 @@ def worded(scenario: Scenario) -> list[tuple[str, Op]]:
     """Every operation of a scenario with the word for what it is: layer, loss, optimizer, schedule or clipping."""
     asked: list[tuple[str, Op]] = [("layer", layer) for layer in scenario.layers]
     asked += [("loss", scenario.loss), ("optimizer", scenario.optimizer)]
+    asked += [
+        ("optimizer", optimizer) for optimizer in {own.group: own.optimizer for own in scenario.own().values()}.values()
+    ]
     more = {"schedule": scenario.schedule, "clipping": scenario.clipping}
     return asked + [(word, op) for word, op in more.items() if op]
 

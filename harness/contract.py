@@ -26,7 +26,7 @@ import pytest
 from isograd.api import run
 from isograd.assess import Cell
 from isograd.backend import parse_name, worded
-from isograd.cases import BATCH, EPOCHS, SAMPLES, Case, cases, scenario_of
+from isograd.cases import BATCH, SAMPLES, Case, cases, scenario_of
 from isograd.describe import Description, describe
 from isograd.judging import Verdict
 from isograd.listing import support_rows
@@ -41,7 +41,8 @@ TIMEOUT = 60.0  # seconds for a job of a few steps, or for the import of a frame
 
 # ---------------------------------------------------------------- the scenarios
 
-KINDS = {word: kinds for word, _, kinds in support_rows()}
+SUPPORT = support_rows()
+KINDS = {word: kinds for word, _, kinds in SUPPORT}
 ROWS = [(case, dtype) for case in cases() for dtype in KINDS["dtype"] if dtype == "float32" or case.example == 0]
 """Every example of every operation in float32; the first one in the other dtypes too."""
 
@@ -199,7 +200,7 @@ def test_its_tables_can_be_read(isograd_backend: str) -> None:
     """``layers``, ``losses``, ``optimizers`` and ``dtypes`` are mappings, of kinds that there are."""
     about = describe(isograd_backend)
     assert about.tables, f"{isograd_backend}: its class cannot be looked at: {about.absent or about.error}"
-    for word, table, kinds in support_rows():
+    for word, table, kinds in SUPPORT:
         rows = about.tables[table]
         assert not isinstance(rows, str), f"{isograd_backend}: {table}: expected a mapping from kinds; got {rows}"
         unknown = sorted(set(rows) - set(kinds))
@@ -290,7 +291,9 @@ def test_every_quantity_of_every_step_is_there(contract: Looked, dtype: str) -> 
         )
         assert got.shape[1:] == shape, f"{contract.name}: {quantity}: expected shape {shape}; got {got.shape[1:]}{hint}"
         assert got.dtype == dtype, f"{contract.name}: {quantity}: expected {dtype}, the scenario's; got {got.dtype}"
-        assert len(got) == EPOCHS * (SHORT + 1), f"{contract.name}: {quantity}: {len(got)} steps were recorded"
+        assert len(got) == contract.scenarios[name].epochs * (SHORT + 1), (
+            f"{contract.name}: {quantity}: {len(got)} steps were recorded"
+        )
 
 
 def test_the_last_batch_may_be_smaller(contract: Looked) -> None:
@@ -370,4 +373,4 @@ def test_every_row_agrees_with_the_reference(contract: Looked, case: Case, dtype
 
 def _lacks(contract: Looked, word: str, kind: str) -> bool:
     """Whether ``kind`` does not stand in the table that it belongs into."""
-    return kind not in contract.about.tables[next(table for asked, table, _ in support_rows() if asked == word)]
+    return kind not in contract.about.tables[next(table for asked, table, _ in SUPPORT if asked == word)]

@@ -12,7 +12,7 @@ from isograd.arithmetic.numbers import Arithmetic
 from isograd.dtypes import FORMATS
 from isograd.inputs import Array, Batch, Inputs
 from isograd.ops.op import Clipping, Layer, Loss, Optimizer
-from isograd.scenario import SAMPLES, Scenario
+from isograd.scenario import SAMPLES, Own, Scenario
 from isograd.spec import remembered
 
 Values = dict[str, Any]
@@ -52,6 +52,7 @@ class Graph:
         loss: of the last layer's output.
         optimizer: of every parameter.
         clipping: of the gradients, before the optimizer has them; None: none.
+        own: what other parameters than most are updated by.
         evaluates: whether each step ends with the batch in evaluation mode.
     """
 
@@ -61,6 +62,7 @@ class Graph:
     optimizer: Optimizer
     evaluates: bool = False
     clipping: Clipping | None = None
+    own: Mapping[str, Own] = field(default_factory=dict)
 
     @classmethod
     def of(cls, scenario: Scenario) -> Graph:
@@ -91,9 +93,8 @@ def _names(key: str) -> tuple[str, str, str, str]:
 
 @remembered
 def _graph(scenario: Scenario) -> Graph:
-    return Graph(
-        scenario.layers, scenario.feeds(), scenario.loss, scenario.optimizer, scenario.evaluate, scenario.clipping
-    )
+    ops = (scenario.layers, scenario.feeds(), scenario.loss, scenario.optimizer)
+    return Graph(*ops, scenario.evaluate, scenario.clipping, scenario.own())
 
 
 @dataclass(frozen=True)
@@ -224,20 +225,21 @@ class Training:
             buffers: each layer's new ones.
         """
         count = self.arithmetic.count(t + 1)
-        hooks, see, update, all_slots = self.hooks, self.hooks.see, self.graph.optimizer.update, self.slots
+        hooks, see, all_slots = self.hooks, self.hooks.see, self.slots
         gradients = hooks.gradients(gradients) if hooks.gradients else gradients
-        if see:  # all of them, before the first is used: they may be clipped together
-            for key, g in gradients.items():
-                gradients[key] = see(_names(key)[2], g)
+        for key, g in gradients.items():  # all of them, before the first is used: they may be clipped together
+            name = _names(key)[2]
+            gradients[key] = see(name, g) if see else g
+            yield name, gradients[key]
         self.clip(gradients)
         for key in list(gradients):
-            layer, param, gradient, name = _names(key)
+            layer, param, _, name = _names(key)
             g = gradients.pop(key)
-            yield gradient, g
             params = self.params[layer]
             w, kept = params[param], all_slots.get(key, {})
             given = self.clipped(g)
-            after, slots = update(w, hooks.used(key, w, given) if hooks.used else given, kept, rate, count)
+            used = hooks.used(key, w, given) if hooks.used else given
+            after, slots = self._updated(key, w, used, kept, rate, count)
             if hooks.updated:
                 after = hooks.updated(key, w, g, after)
             for slot, value in slots.items():
@@ -254,8 +256,14 @@ class Training:
     def updating(self, lr: Any, t: Any) -> Callable[[str, Any, Any], Any]:
         """What the optimizer makes of a parameter and a gradient at a step, without consequences."""
         rate, count = self.arithmetic.scalar(lr), self.arithmetic.count(t + 1)
-        update = self.graph.optimizer.update
-        return lambda key, w, g: update(w, self.clipped(g), self.slots.get(key, {}), rate, count)[0]
+        return lambda key, w, g: self._updated(key, w, self.clipped(g), self.slots.get(key, {}), rate, count)[0]
+
+    def _updated(self, key: str, w: Any, g: Any, slots: Values, rate: Any, count: Any) -> tuple[Any, Mapping[str, Any]]:
+        """A parameter and its slots after an update, by its own optimizer and at its own rate if it is in a group."""
+        own = self.graph.own.get(key)
+        if own is None:
+            return self.graph.optimizer.update(w, g, slots, rate, count)
+        return own.optimizer.update(w, g, slots, rate if own.rate == 1 else rate * own.rate, count)
 
     def parameter(self, key: str) -> Any:
         """A parameter as it is, by "layer.param"."""

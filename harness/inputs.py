@@ -150,7 +150,8 @@ def make_inputs(scenario: Scenario) -> Inputs:
 def _check_settings(scenario: Scenario, dtype: Any) -> None:
     """That the dtype holds what an optimizer and a clipping compute with."""
     clipping = scenario.clipping or ()
-    of_each = [("optimizer", scenario.optimizer), ("clipping", clipping)]
+    of_each: list[tuple[str, Any]] = [("optimizer", scenario.optimizer), ("clipping", clipping)]
+    of_each += [(f"groups.{own.group}.settings", own.optimizer) for own in scenario.own().values()]
     for where, name, value in ((where, name, value) for where, op in of_each for name, value in op):
         with np.errstate(over="ignore"):
             held = dtype.type(value) if isinstance(value, float) else 1
@@ -177,11 +178,11 @@ def _check_batches(scenario: Scenario, batch_size: int, last: int) -> None:
 
 def state_of(scenario: Scenario) -> dict[str, Param]:
     """What a training starts from and goes on with, by quantity: weights, the optimizer's slots, buffers."""
-    parameters, optimizer = scenario.parameters(), scenario.optimizer
+    parameters = scenario.parameters()
     slots = {
-        f"state/{name}.{slot}": param._replace(initial=optimizer.initial(slot))
+        f"state/{name}.{slot}": param._replace(initial=scenario.optimizer_of(name).initial(slot))
         for name, param in parameters.items()
-        for slot in optimizer.slots()
+        for slot in scenario.optimizer.slots()
     }
     weights = {WEIGHT + name: param for name, param in parameters.items()}
     return weights | slots | {f"buffer/{name}": param for name, param in scenario.buffers().items()}

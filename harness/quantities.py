@@ -17,6 +17,8 @@ def quantity_shapes(scenario: Scenario, pattern: str = "*") -> dict[str, tuple[i
         scenario: the scenario.
         pattern: a glob, or several parted by commas; only quantities that match one are kept.
     """
+    if pattern == "*":
+        return dict(_shapes(scenario))
     globs = [glob.strip() for glob in pattern.split(",")]
     return {name: shape for name, shape in _shapes(scenario).items() if any(fnmatchcase(name, glob) for glob in globs)}
 

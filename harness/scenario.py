@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
 from math import prod
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import Discriminator, Field, StrictBool, StrictInt, StringConstraints, Tag, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    StrictBool,
+    StrictInt,
+    StringConstraints,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from isograd.ops import AnyClipping, AnyLayer, AnyLoss, AnyOptimizer, AnySchedule
 from isograd.ops.op import Clipping, Layer, Loss, Optimizer, Param, Schedule, Shape
 from isograd.source import Expect, Finding, Published
-from isograd.spec import Count, DType, Matrix, Spec, Step, remembered
+from isograd.spec import Count, DType, Matrix, Positive, Spec, Step, remembered
 
 SAMPLES = "x"
 """What feeds the first layer: the name of the samples, as a node of the graph."""
@@ -120,6 +130,46 @@ class TableData(Samples):
 Data = Annotated[InlineData | GaussianData | TableData, Field(discriminator="kind")]
 
 
+# ---------------------------------------------------------------- parameters that are treated otherwise
+
+
+class Group(Spec):
+    """Parameters for which the optimizer has other settings: no decay of biases and norms, a smaller rate below.
+
+    Attributes:
+        parameters: globs of their names, as in "*.bias"; a parameter is in the first group that names it.
+        rate: their learning rate over the optimizer's, at every step.
+        settings: those of the optimizer's that are others.
+    """
+
+    parameters: Annotated[tuple[str, ...], Field(min_length=1, max_length=1000)]
+    rate: Positive = 1.0
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+    def of(self, optimizer: Optimizer) -> Optimizer:
+        """The optimizer with the group's settings; ValueError for what is none of its."""
+        known = [name for name in type(optimizer).model_fields if name not in ("kind", "lr")]
+        unknown = [name for name in self.settings if name not in known]
+        if unknown:
+            hint = "; a group's rate is `rate`, over the optimizer's" if unknown[0] == "lr" else ""
+            raise ValueError(f"settings.{unknown[0]}: {optimizer.kind} has {', '.join(known) or 'none'}{hint}")
+        return type(optimizer)(**{**dict(optimizer), **self.settings})
+
+
+class Own(NamedTuple):
+    """What a parameter of a group is updated by.
+
+    Attributes:
+        group: which group it is in.
+        optimizer: with the group's settings.
+        rate: its learning rate over that of the others.
+    """
+
+    group: int
+    optimizer: Optimizer
+    rate: float
+
+
 # ---------------------------------------------------------------- the whole
 
 
@@ -146,6 +196,7 @@ class Scenario(Spec):
     optimizer: AnyOptimizer
     schedule: AnySchedule | None = None
     clipping: AnyClipping | None = None
+    groups: Annotated[tuple[Group, ...], Field(max_length=100)] = ()
     evaluate: StrictBool = False
     truth: Literal["reference", "published"] = "reference"
     batch_gradient_is_mean: StrictBool = False
@@ -175,6 +226,7 @@ class Scenario(Spec):
                 )
         self._samples_fit()
         self._labels_fit(shapes[self.layers[-1].name])
+        self._groups_fit()
         if self.truth == "published" and not self.published:
             raise ValueError('truth: "published" needs [[published]] values to compare with')
         return self
@@ -222,6 +274,44 @@ class Scenario(Spec):
             return
         whose = "the last layer's" if width == prod(outputs) else f"as the loss {self.loss.kind} has them"
         raise ValueError(f"data.y: expected labels of width {width}, {whose}; got {labels}")
+
+    def _groups_fit(self) -> None:
+        """Each has settings of the optimizer, which keep as much as the others do, and parameters that no other has."""
+        for i, group in enumerate(self.groups):
+            try:
+                made = group.of(self.optimizer)
+            except ValidationError as error:
+                first = error.errors()[0]
+                where = ".".join(map(str, first["loc"]))
+                raise ValueError(f"groups.{i}.settings.{where}: {first['msg']}; got {first['input']!r}") from None
+            except ValueError as error:
+                raise ValueError(f"groups.{i}.{error}") from None
+            if made.slots() != self.optimizer.slots():
+                kept = " and ".join(", ".join(op.slots()) or "nothing" for op in (self.optimizer, made))
+                raise ValueError(f"groups.{i}.settings: expected as much state as the others have; got {kept}")
+            if not any(own.group == i for own in self.own().values()):
+                names = ", ".join(self.parameters()) or "none"
+                raise ValueError(f"groups.{i}.parameters: expected names that no group before it has, of {names}")
+
+    @remembered
+    def own(self) -> dict[str, Own]:
+        """Of each parameter in a group what it is updated by; all others are by the optimizer as it is."""
+        of_groups = [Own(i, group.of(self.optimizer), group.rate) for i, group in enumerate(self.groups)]
+        named = {
+            name: next((i for i, group in enumerate(self.groups) if _is_named(name, group)), None)
+            for name in self.parameters()
+        }
+        return {name: of_groups[i] for name, i in named.items() if i is not None}
+
+    def optimizer_of(self, parameter: str) -> Optimizer:
+        """What updates a parameter."""
+        own = self.own().get(parameter)
+        return own.optimizer if own else self.optimizer
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether all parameters are updated by plain gradient descent, at one rate."""
+        return self.optimizer.is_plain and not self.groups
 
     @property
     def broadcasts(self) -> bool:
@@ -279,7 +369,12 @@ class Scenario(Spec):
     def ops(self) -> tuple[Layer | Loss | Optimizer | Schedule | Clipping, ...]:
         """Every operation."""
         more = [op for op in (self.schedule, self.clipping) if op]
-        return (*self.layers, self.loss, self.optimizer, *more)
+        of_groups = {own.group: own.optimizer for own in self.own().values()}
+        return (*self.layers, self.loss, self.optimizer, *of_groups.values(), *more)
+
+
+def _is_named(parameter: str, group: Group) -> bool:
+    return any(fnmatchcase(parameter, glob) for glob in group.parameters)
 
 
 def _may_broadcast(loss: Loss) -> bool:

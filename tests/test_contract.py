@@ -94,21 +94,25 @@ def failures(outcomes: Outcomes, backend: str) -> dict[str, list[str]]:
     return {test: said for test, said in bad.items() if said}
 
 
+@pytest.mark.nightly
 def test_all_tests_of_the_contract_are_known_here(outcomes: Outcomes) -> None:
     assert sorted(outcomes[KEEP_TO_IT[0]]) == sorted([*OF_THE_CLASS, *OF_THE_RUN])
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("backend", KEEP_TO_IT)
 def test_a_backend_from_outside_passes(outcomes: Outcomes, backend: str) -> None:
     assert failures(outcomes, backend) == {}
 
 
+@pytest.mark.nightly
 def test_a_row_that_a_backend_lacks_is_skipped_with_the_reason(outcomes: Outcomes) -> None:
     said = outcomes["tests.saboteurs:LacksRelu"][ROWS_AGREE]
     assert len(said) == 1
     assert all("Skipped: tests.saboteurs:LacksRelu: no row for layer relu" in text for text in said)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("backend", BREACHES)
 def test_a_breach_fails_the_tests_that_it_should(outcomes: Outcomes, backend: str) -> None:
     tests, words = BREACHES[backend]

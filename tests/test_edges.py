@@ -59,6 +59,7 @@ def is_clear(outcome: Outcome) -> bool:
     return outcome.code in (0, 1) or (outcome.code == 2 and bool(outcome.err.strip()))
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(("command", "option"), [(c, option) for c, options in NAMED.items() for option in options])
 def test_any_value_of_an_option(
     isograd: Command, here: Path, monkeypatch: pytest.MonkeyPatch, command: str, option: str
@@ -83,6 +84,7 @@ def refused(*_: object, **__: object) -> None:
     raise IsogradError("that far, and no further")
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "request_",
     [

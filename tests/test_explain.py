@@ -168,6 +168,7 @@ def test_a_fault_that_needs_its_own_scenario_is_named(scenario: dict[str, Any], 
     assert set(account(scenario, f"{REFERENCE}[fault={fault}]").ids.split(" or ")) == expected
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("fault", PAIRS.values(), ids=list(PAIRS))
 def test_two_faults_together_are_both_named(fault: str) -> None:
     ids = account(SQUARE, f"{REFERENCE}[fault={fault}]").ids
@@ -175,6 +176,7 @@ def test_two_faults_together_are_both_named(fault: str) -> None:
     assert " + " in ids
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("stranger", STRANGERS, ids=lambda name: name.partition(":")[2])
 def test_no_cause_is_named_for_what_is_in_no_catalogue(stranger: str) -> None:
     cell = explain(recorded_here(parse_scenario(SQUARE), stranger))

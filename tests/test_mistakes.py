@@ -10,6 +10,8 @@ from tests.mistakes import further, kinds, sixth
 from tests.mistakes.kinds import MLP, Kind
 from tests.mistakes.loops import FRAMEWORKS
 
+pytestmark = pytest.mark.nightly
+
 TRIED = {
     f"{module.__name__}:{name}": module.KINDS[name]
     for module, names in (

@@ -11,7 +11,7 @@ from isograd.pytest_plugin import asked_for
 from tests.conftest import REFERENCE
 from tests.test_faults import NORMED
 
-ALWAYS = ("xor", "xor_adam", "softmax_regression", "residual_digits", "lstm_digits", "decoder_digits")
+ALWAYS = ("xor", "xor_adam", "softmax_regression", "lstm_digits")
 NETWORKS = [
     pytest.param(name, marks=[] if name.removeprefix("networks/") in ALWAYS else pytest.mark.nightly)
     for name in catalogue_names()

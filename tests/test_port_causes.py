@@ -20,6 +20,8 @@ from isograd.report.ports import Checked
 from isograd.side.operands import Arguments, Pool
 from isograd.side.program import frameworks
 
+pytestmark = pytest.mark.nightly
+
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
 

@@ -13,6 +13,8 @@ from isograd.ports.pairing import pair
 from isograd.report.ports import Checked
 from isograd.structure import Structure, Unit
 
+pytestmark = pytest.mark.nightly
+
 pytest.importorskip("torch")
 
 FILE = """

@@ -12,6 +12,8 @@ from isograd.inputs import Array
 from isograd.ports.checking import check
 from isograd.ports.layouts import as_called, fitted
 
+pytestmark = pytest.mark.nightly
+
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(2, 6, 3, 4))  # two steps of six samples
 

@@ -14,6 +14,8 @@ from isograd.report.ports import Checked
 from isograd.side.memory import remembered, saved
 from isograd.side.program import frameworks
 
+pytestmark = pytest.mark.nightly
+
 torch = pytest.importorskip("torch")
 pytest.importorskip("paddle")
 

@@ -17,6 +17,8 @@ from isograd.ports.trying import exchanged
 from isograd.report.ports.text import plain_text
 from isograd.structure import Call, Structure, Unit
 
+pytestmark = pytest.mark.nightly
+
 pytest.importorskip("torch")
 
 FILE = """

@@ -10,6 +10,8 @@ import pytest
 from isograd.ports.checking import check
 from isograd.report.ports import Checked
 
+pytestmark = pytest.mark.nightly
+
 pytest.importorskip("torch")
 
 FILE = """

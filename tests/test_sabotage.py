@@ -17,6 +17,8 @@ from isograd.trace import MODES, Mode
 from tests.conftest import REFERENCE
 from tests.saboteurs import LATE, SOON
 
+pytestmark = pytest.mark.nightly
+
 LONG = "article/sum_regression"  # a thousand steps
 
 _rng = np.random.Generator(np.random.PCG64(1))

@@ -14,6 +14,8 @@ from tests.samples.listed import Sample
 from tests.samples.measure import EXPECTED, FINDING, GREEN, UNSUPPORTED, Checker, checker, sample_in
 from tests.samples.sides import WAYS, weights
 
+pytestmark = pytest.mark.nightly
+
 ROOT = Path(__file__).parents[1]
 
 

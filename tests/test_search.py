@@ -33,6 +33,8 @@ from isograd.trace import Trace
 from tests.test_faults import MIXED
 from tests.test_sabotage import SQUARE
 
+pytestmark = pytest.mark.nightly
+
 DRAWN = {"draw": "normal", "scale": 0.5}
 DEEP = SQUARE | {
     "name": "deep",

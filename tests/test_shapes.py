@@ -14,6 +14,8 @@ from isograd.judging import Verdict
 from tests.soak import shapes
 from tests.soak.shapes import WRONG, Case
 
+pytestmark = pytest.mark.nightly
+
 EVERYTHING = list(shapes.cases())
 FEW = 15  # of a thousand; all of them are tried in `make soak`
 

@@ -6,6 +6,8 @@ import pytest
 
 from tests.soak import scenarios, staging, traces
 
+pytestmark = pytest.mark.nightly
+
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_scenario_is_run_or_refused(seed: int) -> None:

@@ -23,6 +23,7 @@ class NumpyBackend(Rules):
     schedules = SCHEDULES
     clippings = CLIPPINGS
     dtypes = FORMATS
+    has_groups = True
 
     def __init__(self, arithmetic: str = "") -> None:
         super().__init__(arithmetic, rounded=True)

@@ -26,6 +26,7 @@ class PaddleBackend(Backend):
     schedules = SCHEDULES
     clippings = CLIPPINGS
     deviations = DEVIATIONS
+    has_groups = True
     dtypes = dict.fromkeys(("float32", "float64"))  # no 16-bit kernel of `linear` on the CPU (3.3.1)
 
     def environment(self) -> dict[str, str]:
@@ -45,11 +46,15 @@ class PaddleBackend(Backend):
         return names()
 
     def missing(self, scenario: Scenario) -> list[str]:
-        """Also norms of a parameter of ours that is several of PaddlePaddle's, each of which has its own."""
+        """Also norms of a parameter of ours that is several of PaddlePaddle's, and settings that no group can have."""
         split = [op.kind for op in scenario.layers if op.kind in LAYERS and LAYERS[op.kind].stacked]
         by_norm = scenario.optimizer.by_norm or (scenario.clipping and scenario.clipping.by_norm)
         text = "a norm of each parameter, where projections are split"
-        return super().missing(scenario) + ([f"{text}: {split[0]}"] if split and by_norm else [])
+        lacks = super().missing(scenario) + ([f"{text}: {split[0]}"] if split and by_norm else [])
+        known = OPTIMIZERS[scenario.optimizer.kind].group if scenario.optimizer.kind in OPTIMIZERS else {}
+        return lacks + [
+            f"{name} of a group" for group in scenario.groups for name in group.settings if name not in known
+        ]
 
     def session(self, scenario: Scenario, inputs: Inputs) -> Session:
         """The model as layers, with the scenario's initial values."""
@@ -134,7 +139,7 @@ class PaddleSession(Session):
         self.steps, self.per_epoch = inputs.steps, inputs.steps_per_epoch
         self._make_schedule()
         row, tensors = OPTIMIZERS[op.kind], [tensor for held in self.weights.values() for tensor in held.tensors]
-        self.optimizer = row.build(op, self.schedule or op.lr, tensors)
+        self.optimizer = row.build(op, self.schedule or op.lr, self._groups(row) if self.scenario.groups else tensors)
         if clipping := self.scenario.clipping:  # what every optimizer's `grad_clip` comes to
             self.optimizer._grad_clip = CLIPPINGS[clipping.kind].build(clipping)
         # slots are made by the first step: it is taken with gradients of 0, and what it changes is loaded anew
@@ -150,8 +155,23 @@ class PaddleSession(Session):
             for slot in op.slots()
         }
         self.counted = [
-            (own[f"{tensor.name}_{theirs}_0"], after) for tensor in tensors for theirs, after in row.counted.items()
+            (own[f"{tensor.name}_{theirs}_0"], after, self.scenario.optimizer_of(name))
+            for name, held in self.weights.items()
+            for tensor in held.tensors
+            for theirs, after in row.counted.items()
         ]
+
+    def _groups(self, row: Any) -> list[dict[str, Any]]:
+        """Parameters of no group, and of each, with PaddlePaddle's names of what is other for them."""
+        own, op = self.scenario.own(), self.scenario.optimizer
+        rest = [tensor for name, held in self.weights.items() if name not in own for tensor in held.tensors]
+        groups: list[dict[str, Any]] = [{"params": rest}] if rest else []
+        for of in {each.group: each for each in own.values()}.values():
+            other = {row.group[name]: value for name, value in of.optimizer if value != getattr(op, name)}
+            names = [name for name, each in own.items() if each.group == of.group]
+            params = [tensor for name in names for tensor in self.weights[name].tensors]
+            groups.append({"params": params, "learning_rate": of.rate, **other})
+        return groups
 
     @property
     def state(self) -> dict[str, Held]:
@@ -166,8 +186,8 @@ class PaddleSession(Session):
         """Set weights, slots and buffers, in PaddlePaddle's layout, what is counted, and the schedule."""
         for name, held in self.state.items():
             held.set(state[name])
-        for tensor, after in self.counted:
-            number = after(self.scenario.optimizer, t, self.dtype)
+        for tensor, after, op in self.counted:
+            number = after(op, t, self.dtype)
             tensor.set_value(np.full(tensor.shape, number, self.dtype))
         if self.place > self._due(t):  # anew: what `step(epoch)` gives is not right for every schedule
             self._make_schedule()

@@ -14,6 +14,9 @@ from isograd.dtypes import FORMATS
 from isograd.inputs import Array, Batch, Inputs
 from isograd.scenario import SAMPLES, Scenario
 
+ONE_RATE = ("one_cycle", "cyclic")
+"""Schedules whose highest rate is one for all groups."""
+
 BFLOAT16 = FORMATS["bfloat16"].dtype  # NumPy has none of its own, and PyTorch takes over only NumPy's own
 
 
@@ -42,6 +45,14 @@ class TorchBackend(Backend):
     clippings = CLIPPINGS
     dtypes = FORMATS
     deviations = DEVIATIONS
+    has_groups = True
+
+    def missing(self, scenario: Scenario) -> list[str]:
+        """Also a group's rate where the schedule has rates that no factor reaches, and the groups start apart."""
+        lacks, schedule = super().missing(scenario), scenario.schedule
+        rates = {own.rate for own in scenario.own().values()} - {1.0}
+        apart = schedule is not None and (schedule.kind in ONE_RATE or bool(getattr(schedule, "floor", 0)))
+        return lacks + ([f"a group's rate with schedule {schedule.kind}"] if schedule and rates and apart else [])
 
     def environment(self) -> dict[str, str]:
         """Version, device, threads and flags."""
@@ -96,8 +107,7 @@ class TorchSession(Session):
     def _make_optimizer(self, inputs: Inputs) -> None:
         op, row = self.scenario.optimizer, OPTIMIZERS[self.scenario.optimizer.kind]
         self.steps, self.per_epoch = inputs.steps, inputs.steps_per_epoch
-        # in a group, since PyTorch refuses an empty list, and a scenario may have no parameters
-        self.optimizer = row.build(op, op.lr, [{"params": [*self.parameters.values()]}])
+        self.optimizer = row.build(op, op.lr, self._groups(row))
         self.slots: dict[str, Any] = {}
         if row.slots and self.parameters:  # made by the first step: taken with gradients of 0, and then loaded anew
             for p in self.parameters.values():
@@ -109,15 +119,25 @@ class TorchSession(Session):
             }
         self._make_schedule()
 
+    def _groups(self, row: Any) -> list[dict[str, Any]]:
+        """All parameters in a group, since PyTorch refuses an empty list; those of a group in one of its own."""
+        own, op = self.scenario.own(), self.scenario.optimizer
+        groups = [{"params": [p for name, p in self.parameters.items() if name not in own]}]
+        for of in {each.group: each for each in own.values()}.values():
+            params = [p for name, p in self.parameters.items() if name in own and own[name].group == of.group]
+            groups += row.build(of.optimizer, op.lr * of.rate, [{"params": params}]).param_groups
+        self.rates = [1.0, *{each.group: each.rate for each in own.values()}.values()]
+        return groups
+
     def _make_schedule(self) -> None:
         op, schedule = self.scenario.optimizer, self.scenario.schedule
         self.schedule: Any = None
         self.place = 0
         if schedule:
             last = schedule.stays_after(self.steps, self.per_epoch)
-            for group in self.optimizer.param_groups:  # as it was before an earlier schedule
+            for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):  # as before an earlier one
                 group.pop("initial_lr", None)
-                group["lr"] = op.lr
+                group["lr"] = op.lr * rate
             self.schedule = SCHEDULES[schedule.kind].build(schedule, self.optimizer, last)
 
     def load(self, t: int, state: Mapping[str, Array]) -> None:
@@ -135,11 +155,12 @@ class TorchSession(Session):
     def _count(self, t: int) -> None:
         """Set what the optimizer knows of the number of its steps."""
         row = OPTIMIZERS[self.scenario.optimizer.kind]
-        for own in self.optimizer.state.values():
+        for key, p in self.parameters.items():
+            own = self.optimizer.state.get(p, {})
             if "step" in own:
                 own["step"].fill_(t)
             for name, after in row.counted.items():
-                own[name].fill_(after(self.scenario.optimizer, t))
+                own[name].fill_(after(self.scenario.optimizer_of(key), t))
             if t == 0:
                 own.update({name: None for name in row.first if name in own})
 

@@ -15,7 +15,7 @@ from isograd.dtypes import FORMATS
 from isograd.errors import ScenarioError
 from isograd.inputs import make_inputs
 from isograd.loading import parse_scenario
-from isograd.ops import LAYERS, LOSSES
+from isograd.ops import LAYERS, LOSSES, OPTIMIZERS
 from isograd.ops.op import Shape
 from isograd.recorder import record_here
 from isograd.rules import Rules
@@ -106,7 +106,7 @@ LARGEST = 400
 
 
 def graph_scenarios(dtype: str, count: int, seed: int = 0) -> Iterator[Scenario]:
-    """``count`` scenarios of 1 to 12 layers at random, with a loss, an optimizer, perhaps a schedule and a clipping."""
+    """``count`` graphs of 1 to 12 layers at random, with a loss, an optimizer, maybe a schedule, clipping, a group."""
     number = seed * 1_000_000
     while count:
         number += 1
@@ -145,6 +145,9 @@ def graph_scenario(dtype: str, number: int) -> Scenario | None:
         if rnd.random() < 0.3:
             kind, settings = rnd.choice([*_examples(word)])
             raw[word] = {"kind": kind, **settings}
+    if rnd.random() < 0.3:
+        own = {"weight_decay": 0.0} if "weight_decay" in OPTIMIZERS[raw["optimizer"]["kind"]].model_fields else {}
+        raw["groups"] = [{"parameters": ["*.weight"], "rate": 1.0 if own else 0.5, "settings": own}]
     try:
         return parse_scenario(json.loads(json.dumps(raw)), "a graph at random")
     except ScenarioError:  # a last batch that is too small for a norm, a schedule longer than it may be

@@ -18,7 +18,7 @@ from pydantic import ConfigDict
 
 from isograd.inputs import Array, Batch, Inputs
 from isograd.ops.op import Op
-from isograd.scenario import Scenario
+from isograd.scenario import Own, Scenario
 
 Rows = NDArray[np.int64]
 """Samples of a batch, by their numbers."""
@@ -46,6 +46,7 @@ BEGINS = {
     "samples": 1,
     "data": 1,
     "op": 1,
+    "own": 5,
     "labels": 2,
     "gradients": 4,
     "used": 5,
@@ -240,6 +241,10 @@ class Change:
         """What stands in the place of an operation: a layer, the loss, the optimizer (`isograd.changes.instead`)."""
         return op
 
+    def own(self, run: Circumstances, key: str, own: Own) -> Own | None:
+        """What updates a parameter of a group; None: what updates those of none."""
+        return own
+
     def rate(self, run: Circumstances, lr: float) -> float:
         """The learning rate of the step ``run.step``."""
         return lr
@@ -370,6 +375,11 @@ class Both(Change):
     def op(self, run: Circumstances, op: Op) -> Any:
         """One after the other."""
         return self.second.op(run.part(1), self.first.op(run.part(0), op))
+
+    def own(self, run: Circumstances, key: str, own: Own) -> Own | None:
+        """One after the other."""
+        first = self.first.own(run.part(0), key, own)
+        return first and self.second.own(run.part(1), key, first)
 
     def rate(self, run: Circumstances, lr: float) -> float:
         """One after the other."""

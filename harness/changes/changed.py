@@ -16,8 +16,9 @@ from isograd.changes.change import Change, Circumstances, Values
 from isograd.dtypes import FORMATS
 from isograd.graph import Graph, Hooks, Training, narrows
 from isograd.inputs import Array, Batch, Inputs
+from isograd.ops.op import Optimizer
 from isograd.rules import Rules
-from isograd.scenario import Scenario
+from isograd.scenario import Own, Scenario
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,26 @@ class ChangedSession(Session):
         clipping = graph.clipping and self.change.op(run, graph.clipping)
         before = (*graph.layers, graph.loss, graph.optimizer, graph.clipping)
         after = (*layers, loss, optimizer, clipping)
-        if all(a is b for a, b in zip(before, after, strict=True)):
-            return graph
-        return replace(graph, layers=layers, loss=loss, optimizer=optimizer, clipping=clipping)
+        same = all(a is b for a, b in zip(before, after, strict=True))
+        if not graph.own:
+            return graph if same else replace(graph, layers=layers, loss=loss, optimizer=optimizer, clipping=clipping)
+        own = {
+            key: self.change.own(run, key, self._own(own, graph.optimizer, optimizer)) for key, own in graph.own.items()
+        }
+        return replace(
+            graph,
+            layers=layers,
+            loss=loss,
+            optimizer=optimizer,
+            clipping=clipping,
+            own={key: of for key, of in own.items() if of},
+        )
+
+    def _own(self, own: Own, was: Optimizer, optimizer: Optimizer) -> Own:
+        """A group's optimizer, where that of all others is another: of its own are the settings that it has alone."""
+        alone = {name: value for name, value in own.optimizer if value != getattr(was, name)}
+        kept = {name: value for name, value in alone.items() if name in type(optimizer).model_fields}
+        return own._replace(optimizer=optimizer.model_copy(update=kept))
 
     # What a change does to gradients and updates has no rounding of its own: it is given plain arrays, with the axes of
     # runs and steps leading. Otherwise two changes would be allowed more rounding than one, and a second that does

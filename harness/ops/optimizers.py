@@ -425,6 +425,7 @@ class Lamb(Moments):
         {"lr": 0.01, "beta1": 0.5},
         {"lr": 0.01, "beta2": 0.9},
         {"lr": 0.01, "weight_decay": 0.1},
+        {"lr": 0.01, "weight_decay": 0.0},
     )
 
     epsilon: NotNegative = 1e-6

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from isograd.assess import Cell, ScenarioResult
 from isograd.findings import AS_PRINTED, RED, Row
 from isograd.report.overview import Rows, backends_of, verdict_row, where
+from isograd.scenario import Group
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,10 +53,17 @@ def facts(result: ScenarioResult) -> dict[str, str]:
         "Optimizer": _spec(scenario.optimizer),
         **({"Schedule": _spec(scenario.schedule)} if scenario.schedule else {}),
         **({"Clipping": _spec(scenario.clipping)} if scenario.clipping else {}),
+        **({"Groups": "; ".join(map(_group, scenario.groups))} if scenario.groups else {}),
         "Steps": steps + (f", {recorded:,} steps recorded" if recorded < inputs.steps else ""),
         "Dtype": scenario.dtype,
         "Truth": "the source's own numbers" if scenario.truth == "published" else f"the hand-written rules in {wide}",
     }
+
+
+def _group(group: Group) -> str:
+    """Which parameters have what of their own."""
+    own = ([f"{group.rate:g} of the rate"] if group.rate != 1 else []) + [f"{k} {v}" for k, v in group.settings.items()]
+    return f"{', '.join(group.parameters)}: {', '.join(own) or 'nothing of their own'}"
 
 
 def _model(result: ScenarioResult) -> str:

@@ -62,7 +62,8 @@ def _rprop(op: Any, lr: Any, parameters: Any) -> Any:
 
 
 def _lamb(op: Any, lr: Any, parameters: Any) -> Any:
-    return paddle.optimizer.Lamb(lr, op.weight_decay, op.beta1, op.beta2, op.epsilon, parameters)
+    moments = (op.beta1, op.beta2, op.epsilon)
+    return paddle.optimizer.Lamb(lr, op.weight_decay, *moments, parameters, always_adapt=True)  # without decay, too
 
 
 def _power(setting: str) -> Callable[[Any, int, Any], Any]:
@@ -110,17 +111,25 @@ def _narrow(kind: str, *settings: str) -> tuple[Deviation, ...]:
     )
 
 
+def _alike(*settings: str) -> dict[str, str]:
+    return {name: name for name in ("weight_decay", *settings)}
+
+
+OF_SGD = _alike("momentum") | {"nesterov": "use_nesterov"}
+OF_LAMB = _alike("beta1", "beta2", "epsilon") | {"weight_decay": "lamb_weight_decay"}
+OF_RMSPROP = _alike("epsilon", "momentum") | {"smoothing": "rho"}
+
 OPTIMIZERS: dict[str, OptimizerRow] = {
-    "sgd": OptimizerRow(_sgd, {"v": "velocity"}, lacks=_sgd_lacks),
-    "adam": OptimizerRow(_adam, MOMENTS | {"u": "moment2_max"}, POWERS),
-    "rmsprop": OptimizerRow(_rmsprop, {"v": "mean_square", "m": "mean_grad", "b": "momentum"}),
+    "sgd": OptimizerRow(_sgd, {"v": "velocity"}, group=OF_SGD, lacks=_sgd_lacks),
+    "adam": OptimizerRow(_adam, MOMENTS | {"u": "moment2_max"}, POWERS, _alike("beta1", "beta2", "epsilon")),
+    "rmsprop": OptimizerRow(_rmsprop, {"v": "mean_square", "m": "mean_grad", "b": "momentum"}, group=OF_RMSPROP),
     "adagrad": OptimizerRow(_adagrad, {"v": "moment"}),
     "adadelta": OptimizerRow(_adadelta, {"v": "_avg_squared_grad", "u": "_avg_squared_update"}),
     "adamax": OptimizerRow(_of_moments("Adamax"), {"m": "moment", "u": "inf_norm"}, {"beta1_pow_acc": _power("beta1")}),
     "radam": OptimizerRow(_of_moments("RAdam"), MOMENTS, OF_RADAM),
     "nadam": OptimizerRow(_nadam, MOMENTS, OF_NADAM),
     "rprop": OptimizerRow(_rprop, {"s": "learning_rates", "g": "prevs"}),
-    "lamb": OptimizerRow(_lamb, MOMENTS, POWERS),
+    "lamb": OptimizerRow(_lamb, MOMENTS, POWERS, OF_LAMB),
 }
 
 

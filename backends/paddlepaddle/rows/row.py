@@ -57,12 +57,14 @@ class OptimizerRow(NamedTuple):
         slots: PaddlePaddle's names of the slots.
         counted: its names of what it keeps for each parameter beside them and that follows from the number of steps
             done: from the operation, that number and the dtype.
+        group: its names of the settings that can be others for a group of parameters.
         lacks: as a layer's.
     """
 
     build: Callable[[Any, Any, Any], Any]
     slots: Mapping[str, str] = {}
     counted: Mapping[str, Callable[[Any, int, Any], Any]] = {}
+    group: Mapping[str, str] = {"weight_decay": "weight_decay"}
     lacks: Callable[[Any], str] = nothing
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
@@ -28,13 +29,18 @@ def _all(cls: type[Change]) -> Iterator[type[Change]]:
 CATALOGUE: dict[str, type[Change]] = {change.id: change for change in _all(Change)}
 
 
+@cache
+def _reader(name: str) -> TypeAdapter[Change]:
+    return TypeAdapter(CATALOGUE[name])
+
+
 def make_change(name: str, options: Mapping[str, str]) -> Change:
     """The change of that name with its options, as in ``{"by": "1.00001"}``; ValueError for what it does not have."""
     if name not in CATALOGUE:
         near = get_close_matches(name, CATALOGUE, n=3, cutoff=0.0)
         raise ValueError(f"fault: expected one of {len(CATALOGUE)} changes, such as {', '.join(near)}; got {name!r}")
     try:
-        change: Change = TypeAdapter(CATALOGUE[name]).validate_python(dict(options))
+        change: Change = _reader(name).validate_python(dict(options))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"])) or "options"

@@ -39,12 +39,12 @@ class Momentum(Change):
 
 def back_of(scenario: Scenario) -> int | None:
     """That what parameters have moved by tells all that a momentum remembers; None where it does not."""
-    return 0 if scenario.optimizer.is_plain else None
+    return 0 if scenario.is_plain else None
 
 
 def moved_by(run: Circumstances, recorded: Recorded) -> Values:
     """What each parameter's gradient must have been for the update of the step before, by plain gradient descent."""
-    plain = run.scenario.optimizer.is_plain
+    plain = run.scenario.is_plain
     lr = float(run.inputs.lr[run.step - 1]) if run.step and plain else 0.0
     sides = {
         key: (recorded(f"{START}weight/{key}", 1), recorded(f"weight/{key}", 1)) for key in run.inputs.weights if lr

@@ -175,7 +175,7 @@ class TermAdded(AtParameter):
             return  # it is right
         some = slice(None, None, max(1, len(wrong) // LARGE))
         wrong, base = wrong[some], base[some]
-        alike = evidence.scenario.optimizer.is_plain and evidence.scenario.schedule is None
+        alike = evidence.scenario.is_plain and evidence.scenario.schedule is None
         for name, (of, _) in TERMS.items():
             if (name.endswith(AFTER) or (alike and self.to == "the update")) and not (
                 name.endswith(AFTER) and self.to == "the update"
