@@ -117,6 +117,8 @@ class Backend(ABC):
     deviations: ClassVar[Mapping[str, tuple[Deviation, ...]]] = {}
     has_groups: ClassVar[bool] = False
     """Whether groups of parameters can have settings of their own."""
+    shares: ClassVar[bool] = False
+    """Whether a parameter can be another layer's."""
 
     @abstractmethod
     def environment(self) -> dict[str, str]:
@@ -143,6 +145,7 @@ class Backend(ABC):
         wanted = [(word, op, op.kind in table, _lacking(op, table, scenario.dtype)) for word, op, table in asked]
         lacks = [f"{word} {op.kind}{lacking}" for word, op, is_there, lacking in wanted if lacking or not is_there]
         lacks += [f"dtype {scenario.dtype}"] if scenario.dtype not in self.dtypes else []
+        lacks += ["parameters that are shared"] if scenario.shared and not self.shares else []
         lacks += ["groups of parameters"] if scenario.groups and not self.has_groups else []
         return list(dict.fromkeys(lacks))
 

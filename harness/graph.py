@@ -32,6 +32,7 @@ class Node(NamedTuple):
         forward: its output's quantity.
         backward: its output's gradient's quantity.
         passes: of what feeds it those to which gradients go on, with their places: all but the samples.
+        shared: by name, the parameters that it shares, and whose they are.
     """
 
     layer: Layer
@@ -40,6 +41,7 @@ class Node(NamedTuple):
     forward: str
     backward: str
     passes: tuple[tuple[int, str], ...]
+    shared: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Graph:
         optimizer: of every parameter.
         clipping: of the gradients, before the optimizer has them; None: none.
         own: what other parameters than most are updated by.
+        shared: parameters that are another layer's, and whose.
         evaluates: whether each step ends with the batch in evaluation mode.
     """
 
@@ -63,6 +66,7 @@ class Graph:
     evaluates: bool = False
     clipping: Clipping | None = None
     own: Mapping[str, Own] = field(default_factory=dict)
+    shared: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, scenario: Scenario) -> Graph:
@@ -81,7 +85,8 @@ class Graph:
 
     def _node(self, layer: Layer, name: str, feeds: tuple[str, ...]) -> Node:
         passes = tuple((i, feed) for i, feed in enumerate(feeds) if feed != SAMPLES)
-        return Node(layer, name, feeds, f"forward/{name}", f"backward/{name}", passes)
+        shared = {key.partition(".")[2]: of for key, of in self.shared.items() if key.partition(".")[0] == name}
+        return Node(layer, name, feeds, f"forward/{name}", f"backward/{name}", passes, shared)
 
 
 @lru_cache(maxsize=2**14)
@@ -94,7 +99,7 @@ def _names(key: str) -> tuple[str, str, str, str]:
 @remembered
 def _graph(scenario: Scenario) -> Graph:
     ops = (scenario.layers, scenario.feeds(), scenario.loss, scenario.optimizer)
-    return Graph(*ops, scenario.evaluate, scenario.clipping, scenario.own())
+    return Graph(*ops, scenario.evaluate, scenario.clipping, scenario.own(), scenario.shared)
 
 
 @dataclass(frozen=True)
@@ -187,7 +192,7 @@ class Training:
         y, values = self.arithmetic.array(batch.y, steps), {SAMPLES: self.arithmetic.array(batch.x, steps)}
         see, loss, value_of, done = self.hooks.see, self.graph.loss, values.__getitem__, []
         for node in self.graph.nodes:
-            params, x = self.params[node.name], [*map(value_of, node.feeds)]
+            params, x = self._of(node), [*map(value_of, node.feeds)]
             out = node.layer.forward(params, *x)
             a = out.a
             if see and (seen := see(node.forward, a)) is not a:
@@ -200,7 +205,7 @@ class Training:
         yield "loss", see("loss", value) if see else value
         above = {self.graph.last: loss.gradient(last, y)}
         while done:
-            (layer, name, _, _, backward, passes), params, x, out = done.pop()
+            (layer, name, _, _, backward, passes, shared), params, x, out = done.pop()
             d = above.pop(name)
             if see:
                 d = see(backward, d)
@@ -210,7 +215,8 @@ class Training:
                 dx = back.inputs[i]
                 above[feed] = above[feed] + dx if feed in above else dx
             for param, g in back.params.items():
-                gradients[f"{name}.{param}"] = g
+                key = shared.get(param) or f"{name}.{param}"
+                gradients[key] = gradients[key] + g if key in gradients else g
             if out.buffers:
                 buffers[name] = dict(out.buffers)
             del values[name]  # those that take it come after it, and are done
@@ -256,7 +262,13 @@ class Training:
     def updating(self, lr: Any, t: Any) -> Callable[[str, Any, Any], Any]:
         """What the optimizer makes of a parameter and a gradient at a step, without consequences."""
         rate, count = self.arithmetic.scalar(lr), self.arithmetic.count(t + 1)
-        return lambda key, w, g: self._updated(key, w, self.clipped(g), self.slots.get(key, {}), rate, count)[0]
+        owner = self.graph.shared
+
+        def updated(key: str, w: Any, g: Any) -> Any:
+            key = owner.get(key, key)
+            return self._updated(key, w, self.clipped(g), self.slots.get(key, {}), rate, count)[0]
+
+        return updated
 
     def _updated(self, key: str, w: Any, g: Any, slots: Values, rate: Any, count: Any) -> tuple[Any, Mapping[str, Any]]:
         """A parameter and its slots after an update, by its own optimizer and at its own rate if it is in a group."""
@@ -265,17 +277,22 @@ class Training:
             return self.graph.optimizer.update(w, g, slots, rate, count)
         return own.optimizer.update(w, g, slots, rate if own.rate == 1 else rate * own.rate, count)
 
+    def _of(self, node: Node) -> Values:
+        """A layer's parameters and buffers, with those that are another's."""
+        own = self.params[node.name]
+        return own | {param: self.parameter(key) for param, key in node.shared.items()} if node.shared else own
+
     def parameter(self, key: str) -> Any:
         """A parameter as it is, by "layer.param"."""
-        layer, _, param = key.partition(".")
+        layer, _, param = self.graph.shared.get(key, key).partition(".")
         return self.params[layer][param]
 
     def again(self, batch: Batch) -> Walk:
         """Outputs and loss of a batch by the parameters as they are, without consequences."""
         values: Values = {SAMPLES: self.arithmetic.array(batch.x)}
-        for layer, name, feeds, forward, *_ in self.graph.nodes:
-            values[name] = layer.forward(self.params[name], *[values[feed] for feed in feeds]).a
-            yield forward, values[name]
+        for node in self.graph.nodes:
+            values[node.name] = node.layer.forward(self._of(node), *[values[feed] for feed in node.feeds]).a
+            yield node.forward, values[node.name]
         yield "loss", self.graph.loss.value(values[self.graph.last], self.arithmetic.array(batch.y))
 
     def evaluated(self, batch: Batch, steps: bool = False) -> Walk:
@@ -283,8 +300,9 @@ class Training:
         if not self.graph.evaluates:
             return
         values, see = {SAMPLES: self.arithmetic.array(batch.x, steps)}, self.hooks.see
-        for layer, name, feeds, *_ in self.graph.nodes:
-            a = layer.evaluate(self.params[name], *[values[feed] for feed in feeds])
+        for node in self.graph.nodes:
+            name = node.name
+            a = node.layer.evaluate(self._of(node), *[values[feed] for feed in node.feeds])
             values[name] = see(f"eval/{name}", a) if see else a
             yield f"eval/{name}", values[name]
         loss = self.graph.loss.value(values[self.graph.last], self.arithmetic.array(batch.y, steps))

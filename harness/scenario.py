@@ -197,6 +197,7 @@ class Scenario(Spec):
     schedule: AnySchedule | None = None
     clipping: AnyClipping | None = None
     groups: Annotated[tuple[Group, ...], Field(max_length=100)] = ()
+    shared: dict[str, str] = Field(default_factory=dict)
     evaluate: StrictBool = False
     truth: Literal["reference", "published"] = "reference"
     batch_gradient_is_mean: StrictBool = False
@@ -226,6 +227,7 @@ class Scenario(Spec):
                 )
         self._samples_fit()
         self._labels_fit(shapes[self.layers[-1].name])
+        self._shared_fit()
         self._groups_fit()
         if self.truth == "published" and not self.published:
             raise ValueError('truth: "published" needs [[published]] values to compare with')
@@ -274,6 +276,19 @@ class Scenario(Spec):
             return
         whose = "the last layer's" if width == prod(outputs) else f"as the loss {self.loss.kind} has them"
         raise ValueError(f"data.y: expected labels of width {width}, {whose}; got {labels}")
+
+    def _shared_fit(self) -> None:
+        """Each is a parameter of a layer, of the shape of one of another layer, which is not itself shared."""
+        known = self._of_layers(lambda layer, shapes: layer.parameters(*shapes))
+        for name, owner in self.shared.items():
+            for each in (name, owner):
+                if each not in known:
+                    raise ValueError(f"shared: expected parameters, of {', '.join(known) or 'none'}; got {each!r}")
+            if owner in self.shared or name.partition(".")[0] == owner.partition(".")[0]:
+                raise ValueError(f"shared.{name}: expected a parameter of another layer that is its own; got {owner!r}")
+            if known[name].shape != known[owner].shape:
+                shapes = f"{list(known[name].shape)} and {list(known[owner].shape)}"
+                raise ValueError(f"shared.{name}: expected {owner} to have its shape; they have {shapes}")
 
     def _groups_fit(self) -> None:
         """Each has settings of the optimizer, which keep as much as the others do, and parameters that no other has."""
@@ -344,8 +359,9 @@ class Scenario(Spec):
 
     @remembered
     def parameters(self) -> dict[str, Param]:
-        """Every parameter by "layer.param", in the order of the layers."""
-        return self._of_layers(lambda layer, shapes: layer.parameters(*shapes))
+        """Every parameter by "layer.param", in the order of the layers; a shared one by its owner's name."""
+        every = self._of_layers(lambda layer, shapes: layer.parameters(*shapes))
+        return {name: param for name, param in every.items() if name not in self.shared}
 
     @remembered
     def buffers(self) -> dict[str, Param]:

@@ -24,6 +24,7 @@ class NumpyBackend(Rules):
     clippings = CLIPPINGS
     dtypes = FORMATS
     has_groups = True
+    shares = True
 
     def __init__(self, arithmetic: str = "") -> None:
         super().__init__(arithmetic, rounded=True)

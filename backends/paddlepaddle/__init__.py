@@ -27,6 +27,7 @@ class PaddleBackend(Backend):
     clippings = CLIPPINGS
     deviations = DEVIATIONS
     has_groups = True
+    shares = True
     dtypes = dict.fromkeys(("float32", "float64"))  # no 16-bit kernel of `linear` on the CPU (3.3.1)
 
     def environment(self) -> dict[str, str]:
@@ -51,6 +52,7 @@ class PaddleBackend(Backend):
         by_norm = scenario.optimizer.by_norm or (scenario.clipping and scenario.clipping.by_norm)
         text = "a norm of each parameter, where projections are split"
         lacks = super().missing(scenario) + ([f"{text}: {split[0]}"] if split and by_norm else [])
+        lacks += [f"shared {name}" for name, owner in scenario.shared.items() if not _can_share(scenario, name, owner)]
         known = OPTIMIZERS[scenario.optimizer.kind].group if scenario.optimizer.kind in OPTIMIZERS else {}
         return lacks + [
             f"{name} of a group" for group in scenario.groups for name in group.settings if name not in known
@@ -61,6 +63,15 @@ class PaddleBackend(Backend):
         paddle.set_device("cpu")  # where PaddlePaddle has no switch for determinism; its deterministic flags are CUDA's
         warnings.filterwarnings("ignore", "When training, we now always track global mean")  # said at every batch norm
         return PaddleSession(scenario, inputs)
+
+
+def _can_share(scenario: Scenario, name: str, owner: str) -> bool:
+    """Whether neither is split, and one that would have to be turned is a linear layer's."""
+    kinds = [(scenario.layer(each.partition(".")[0]).kind, each.partition(".")[2]) for each in (name, owner)]
+    rows = [(LAYERS[kind], key) for kind, key in kinds if kind in LAYERS]
+    turned = len({key in row.transposed for row, key in rows}) > 1
+    simple = all(key not in row.stacked and "." not in row.names.get(key, key) for row, key in rows)
+    return simple and (not turned or kinds[0] == ("linear", "weight"))
 
 
 class Held(NamedTuple):
@@ -115,9 +126,21 @@ class PaddleSession(Session):
             SAMPLES in self.feeds[op.name] and not op.parameters(*fed[op.name]) for op in scenario.layers
         )
         self.weights = {name: self._held(name, param) for name, param in scenario.parameters().items()}
+        for name, owner in scenario.shared.items():
+            self._tie(name, owner)
         self.buffers = {name: self._held(name, param) for name, param in scenario.buffers().items()}
         self._make_optimizer(inputs)
         self.load(0, inputs.initial)
+
+    def _tie(self, name: str, owner: str) -> None:
+        """Make a parameter the other's; where that lies the other way round, a linear layer takes it turned."""
+        layer, _, key = name.partition(".")
+        mine, held = self._held(name, self.scenario.parameters()[owner]), self.weights[owner]
+        module, tensor = self.layers[layer], held.tensors[0]
+        if mine.transposed == held.transposed:
+            setattr(module, LAYERS[self.scenario.layer(layer).kind].names.get(key, key), tensor)
+        else:
+            self.layers[layer] = lambda x: paddle.nn.functional.linear(x, tensor.t(), module.bias)
 
     def _held(self, key: str, param: Param) -> Held:
         layer, _, name = key.partition(".")

@@ -46,6 +46,7 @@ class TorchBackend(Backend):
     dtypes = FORMATS
     deviations = DEVIATIONS
     has_groups = True
+    shares = True
 
     def missing(self, scenario: Scenario) -> list[str]:
         """Also a group's rate where the schedule has rates that no factor reaches, and the groups start apart."""
@@ -89,10 +90,14 @@ class TorchSession(Session):
         modules = {name: layer for name, layer in self.layers.items() if isinstance(layer, torch.nn.Module)}
         self.model = torch.nn.ModuleList(modules.values())  # a `ModuleDict` refuses names such as "type" or "half"
         self.model.to(getattr(torch, scenario.dtype))
-        self.parameters = {f"{name}.{key}": p for name, layer in modules.items() for key, p in layer.named_parameters()}
+        for name, owner in scenario.shared.items():
+            self._tie(name, owner)
+        named = ((f"{name}.{key}", p) for name, layer in modules.items() for key, p in layer.named_parameters())
+        self.parameters = {name: p for name, p in named if name not in scenario.shared}
         # autograd follows an input that needs no gradient only from the first parameter on
         self.follow_samples = any(
-            SAMPLES in self.feeds[name] and not any(key.startswith(f"{name}.") for key in self.parameters)
+            SAMPLES in self.feeds[name]
+            and not any(key.startswith(f"{name}.") for key in (*self.parameters, *scenario.shared))
             for name in self.layers
         )
         own = {f"{name}.{key}": buffer for name, layer in modules.items() for key, buffer in layer.named_buffers()}
@@ -103,6 +108,12 @@ class TorchSession(Session):
         self.state |= {f"weight/{name}": to_array(p.detach()) for name, p in self.parameters.items()}
         self.state |= {f"buffer/{name}": to_array(buffer) for name, buffer in self.buffers.items()}
         self.load(0, inputs.initial)
+
+    def _tie(self, name: str, owner: str) -> None:
+        """Make a parameter the other's, as in `head.weight = embedding.weight`."""
+        (layer, _, key), (of, _, own) = name.partition("."), owner.partition(".")
+        path, _, last = key.rpartition(".")
+        setattr(self.layers[layer].get_submodule(path), last, self.layers[of].get_parameter(own))
 
     def _make_optimizer(self, inputs: Inputs) -> None:
         op, row = self.scenario.optimizer, OPTIMIZERS[self.scenario.optimizer.kind]

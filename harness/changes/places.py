@@ -149,9 +149,11 @@ def of_layers(scenario: Scenario, names: list[str]) -> frozenset[str]:
     feeds = scenario.feeds()
     found = {f"{kind}/{name}" for name in names for kind in ("forward", "eval")}
     found |= {f"backward/{feed}" for name in names for feed in feeds[name]}
-    found |= {f"{kind}/{key}" for key in scenario.parameters() if layer_of(key) in names for kind in ("grad", "weight")}
+    keys = [key for key in scenario.parameters() if layer_of(key) in names]
+    keys += [owner for key, owner in scenario.shared.items() if layer_of(key) in names]
+    found |= {f"{kind}/{key}" for key in keys for kind in ("grad", "weight")}
     slots = scenario.optimizer.slots()
-    found |= {f"state/{key}.{slot}" for key in scenario.parameters() if layer_of(key) in names for slot in slots}
+    found |= {f"state/{key}.{slot}" for key in keys for slot in slots}
     return frozenset(found | {f"buffer/{key}" for key in scenario.buffers() if layer_of(key) in names})
 
 
