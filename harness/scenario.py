@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from math import prod
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Self
 
 from pydantic import (
     Discriminator,
@@ -21,7 +21,7 @@ from pydantic import (
 from isograd.ops import AnyClipping, AnyLayer, AnyLoss, AnyOptimizer, AnySchedule
 from isograd.ops.op import Clipping, Layer, Loss, Optimizer, Param, Schedule, Shape
 from isograd.source import Expect, Finding, Published
-from isograd.spec import Count, DType, Matrix, Positive, Spec, Step, remembered
+from isograd.spec import Count, DType, Fixed, Matrix, Names, Positive, Settings, Spec, Step, remembered
 
 SAMPLES = "x"
 """What feeds the first layer: the name of the samples, as a node of the graph."""
@@ -144,7 +144,7 @@ class Group(Spec):
 
     parameters: Annotated[tuple[str, ...], Field(min_length=1, max_length=1000)]
     rate: Positive = 1.0
-    settings: dict[str, Any] = Field(default_factory=dict)
+    settings: Settings = Field(default_factory=Fixed)
 
     def of(self, optimizer: Optimizer) -> Optimizer:
         """The optimizer with the group's settings; ValueError for what is none of its."""
@@ -197,7 +197,7 @@ class Scenario(Spec):
     schedule: AnySchedule | None = None
     clipping: AnyClipping | None = None
     groups: Annotated[tuple[Group, ...], Field(max_length=100)] = ()
-    shared: dict[str, str] = Field(default_factory=dict)
+    shared: Names = Field(default_factory=Fixed)
     evaluate: StrictBool = False
     truth: Literal["reference", "published"] = "reference"
     batch_gradient_is_mean: StrictBool = False

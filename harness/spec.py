@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, StrictInt, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, StrictInt, StringConstraints
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]
 Quantity = Annotated[str, StringConstraints(pattern=r"^[a-z]+(/[a-z][a-z0-9_]*(\.[a-z0-9_]+)*)?$", max_length=300)]
@@ -38,6 +38,19 @@ Tensor4 = Annotated[tuple[Tensor3, ...], Field(min_length=1)]
 Tensor5 = Annotated[tuple[Tensor4, ...], Field(min_length=1)]
 
 
+class Fixed(dict[str, Any]):
+    """A table that nobody changes, as specs have them."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+    def __reduce__(self) -> tuple[type[Fixed], tuple[dict[str, Any]]]:
+        return Fixed, (dict(self),)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        raise TypeError("a spec cannot be changed")
+
+
 class Spec(BaseModel):
     """A part of a scenario: immutable, and every key of it known."""
 
@@ -64,3 +77,10 @@ def remembered(method: Callable[[Any], T]) -> Callable[[Any], T]:
         return value
 
     return of
+
+
+Settings = Annotated[dict[str, Any], AfterValidator(Fixed)]
+"""Settings of something, by name."""
+
+Names = Annotated[dict[str, str], AfterValidator(Fixed)]
+"""Names, each with another."""

@@ -106,6 +106,13 @@ NORMED = MIXED | {
     ],
     "optimizer": {"kind": "adam", "lr": 0.01},
 }
+GROUPED = MIXED | {
+    "name": "grouped",
+    "title": "A group of parameters, and a weight of two layers",
+    "optimizer": {"kind": "adam", "lr": 0.01, "weight_decay": 0.1, "decoupled": True},
+    "groups": [{"parameters": ["*.bias"], "rate": 0.5, "settings": {"weight_decay": 0.0}}],
+    "shared": {"second.weight": "first.weight"},
+}
 LONG = SQUARE | {"name": "long", "epochs": 200}  # 600 steps
 SCENARIOS = {raw["name"]: raw for raw in (SQUARE, KINK, LONG, MIXED, OBLONG, WIDE, HOT, NORMED)}
 
@@ -284,7 +291,7 @@ READ_OFF: dict[str, Any] = {  # what is read off a trace, as it could have been
 @pytest.mark.parametrize("name", [name for name in CATALOGUE if name not in SEEDED])
 def test_a_change_makes_nothing_wrong_before_it_takes_hold(name: str) -> None:
     seen = []
-    for raw in (SQUARE, MIXED, WIDE, PLANNED, TINY):
+    for raw in (SQUARE, MIXED, WIDE, PLANNED, TINY, GROUPED):
         scenario = parse_scenario(raw)
         inputs = make_inputs(scenario)
         right = record_here(Rules("float64"), "right", scenario, inputs)
@@ -338,7 +345,7 @@ def test_every_change_says_what_it_is(change: Any) -> None:
 def test_a_change_has_a_place_in_some_scenario_and_its_name_leads_back_to_it(name: str) -> None:
     made = [
         change
-        for raw in (SQUARE, KINK, MIXED, OBLONG, WIDE, NORMED, PLANNED)
+        for raw in (SQUARE, KINK, MIXED, OBLONG, WIDE, NORMED, PLANNED, GROUPED)
         for change in CATALOGUE[name].variants(parse_scenario(raw))
     ]
     assert made

@@ -14,8 +14,8 @@ from isograd.dtypes import FORMATS
 from isograd.inputs import Array, Batch, Inputs
 from isograd.scenario import SAMPLES, Scenario
 
-ONE_RATE = ("one_cycle", "cyclic")
-"""Schedules whose highest rate is one for all groups."""
+ONE_RATE = ("one_cycle", "cyclic", "plateau")
+"""Schedules with a number that is one for all groups: a highest rate, or a smallest fall."""
 
 BFLOAT16 = FORMATS["bfloat16"].dtype  # NumPy has none of its own, and PyTorch takes over only NumPy's own
 

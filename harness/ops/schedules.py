@@ -346,3 +346,68 @@ class Table(Schedule):
     def after(self, n: int, last: int, lr: float) -> float:
         """The factor's."""
         return lr * self.factors[n]
+
+
+FALLING = (1.0, 0.9, 0.95, 0.85, 0.86, 0.87)
+"""A metric as a run might have it."""
+
+
+class Plateau(Schedule):
+    """lr fᵏ after k falls: the rate falls where more than ``patience`` numbers in a row are no better than the best.
+
+    The numbers are ``metrics``, one for each step or epoch that is over, as a run would have measured them; for all
+    further the rate stays. Better is what is less (or more) than the best by more than ``threshold``, of the best or
+    itself. After a fall ``cooldown`` of them count as no bad ones; below ``floor``, or by less than ``epsilon``, it
+    does not fall. As PyTorch's ReduceLROnPlateau.
+    """
+
+    kind: Literal["plateau"]
+    examples = (
+        {"metrics": FALLING, "patience": 1, "factor": 0.5},
+        {"metrics": FALLING, "patience": 0, "factor": 0.5},
+        {"metrics": FALLING, "patience": 1},
+        {"metrics": FALLING, "patience": 0, "factor": 0.5, "threshold": 0.2},
+        {"metrics": (10.0, 9.9, 9.95, 9.85, 9.86), "patience": 0, "threshold": 0.08, "compared": "absolute"},
+        {"metrics": FALLING, "patience": 0, "factor": 0.25, "better": "more"},
+        {"metrics": FALLING, "patience": 0, "factor": 0.5, "floor": 0.04},
+        {"metrics": FALLING, "patience": 0, "factor": 0.5, "epsilon": 0.03},
+        {"metrics": (1.0, 1.0, 1.0, 1.0, 1.0), "patience": 0, "factor": 0.5, "cooldown": 2},
+        {"metrics": FALLING, "patience": 0, "factor": 0.5, "per": "epoch"},
+    )
+
+    metrics: Annotated[tuple[Number, ...], Field(min_length=1)]
+    factor: Part = 0.1
+    patience: Step = 10
+    threshold: NotNegative = 1e-4
+    compared: Literal["relative", "absolute"] = "relative"
+    better: Literal["less", "more"] = "less"
+    cooldown: Step = 0
+    floor: NotNegative = 0.0
+    epsilon: NotNegative = 1e-8
+
+    def last(self, whole: int) -> int:
+        """Behind the last number."""
+        return len(self.metrics)
+
+    @property
+    def forgets_in_cooldown(self) -> bool:
+        """Whether some number could be better than the best after a fall, where there is a cooldown."""
+        return bool(self.cooldown) and len({*self.metrics}) > 1
+
+    def after(self, n: int, last: int, lr: float) -> float:
+        """One number after another."""
+        best, bad, rest = self.metrics[0], 0, 0
+        for metric in self.metrics[1:n]:
+            better = self._is_better(metric, best)
+            best, bad = (metric, 0) if better else (best, bad + 1)
+            if rest:
+                rest, bad = rest - 1, 0
+            if bad > self.patience:
+                rest, bad = self.cooldown, 0
+                lower = max(lr * self.factor, self.floor)
+                lr = lower if lr - lower > self.epsilon else lr
+        return lr
+
+    def _is_better(self, metric: float, best: float) -> bool:
+        by = self.threshold * (best if self.compared == "relative" else 1)
+        return metric < best - by if self.better == "less" else metric > best + by

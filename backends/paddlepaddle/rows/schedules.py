@@ -68,6 +68,20 @@ def _table(op: Any, lr: float, last: int) -> Any:
     return paddle.optimizer.lr.LambdaDecay(lr, lambda n: op.factors[n])
 
 
+def _plateau(op: Any, lr: float, last: int) -> Any:
+    class Told(paddle.optimizer.lr.ReduceOnPlateau):  # type: ignore[name-defined, misc]
+        """Told a number at every step."""
+
+        def step(self) -> None:
+            """With the next number."""
+            super().step(next(metrics))
+
+    metrics = iter(op.metrics)
+    options = {"mode": "min" if op.better == "less" else "max", "threshold_mode": op.compared[:3]}
+    options |= {name: getattr(op, name) for name in ("factor", "patience", "threshold", "cooldown", "epsilon")}
+    return Told(lr, min_lr=op.floor, **options)
+
+
 SCHEDULES: dict[str, ScheduleRow] = {
     "cosine": ScheduleRow(_cosine, _cosine_lacks),
     "cosine_restarts": ScheduleRow(
@@ -85,4 +99,6 @@ SCHEDULES: dict[str, ScheduleRow] = {
     "one_cycle": ScheduleRow(_one_cycle, lambda op: "" if op.peak else f"rises={op.rises:g}"),
     "cyclic": ScheduleRow(_cyclic),
     "table": ScheduleRow(_table),
+    # what is better while it cools down is forgotten (docs/atlas/schedules.md)
+    "plateau": ScheduleRow(_plateau, lambda op: f"cooldown={op.cooldown}" if op.forgets_in_cooldown else ""),
 }

@@ -81,6 +81,24 @@ def _table(op: Any, optimizer: Any, last: int) -> Any:
     return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: op.factors[n])
 
 
+class _Told:
+    """A schedule that is told a number at every step."""
+
+    def __init__(self, schedule: Any, metrics: tuple[float, ...]) -> None:
+        self.schedule, self.metrics = schedule, iter(metrics)
+
+    def step(self) -> None:
+        """With the next number."""
+        self.schedule.step(next(self.metrics))
+
+
+def _plateau(op: Any, optimizer: Any, last: int) -> Any:
+    options = {"mode": "min" if op.better == "less" else "max", "threshold_mode": op.compared[:3], "eps": op.epsilon}
+    options |= {name: getattr(op, name) for name in ("factor", "patience", "threshold", "cooldown")}
+    schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, min_lr=op.floor, **options)
+    return _Told(schedule, op.metrics)
+
+
 SCHEDULES: dict[str, ScheduleRow] = {
     "cosine": ScheduleRow(_cosine),
     "cosine_restarts": ScheduleRow(
@@ -101,4 +119,5 @@ SCHEDULES: dict[str, ScheduleRow] = {
     "one_cycle": ScheduleRow(_one_cycle, lambda op: "" if op.peak else f"rises={op.rises:g}"),
     "cyclic": ScheduleRow(_cyclic),
     "table": ScheduleRow(_table),
+    "plateau": ScheduleRow(_plateau),
 }

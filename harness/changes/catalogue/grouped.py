@@ -9,7 +9,9 @@ from typing import Self
 from isograd.changes.change import Change, Circumstances
 from isograd.scenario import Own, Scenario
 
-ALL, RATE, AND = "all of it", "rate", " and "
+ALL = "all of it"
+RATE = "rate"
+AND = " and "
 
 
 @dataclass(frozen=True)
