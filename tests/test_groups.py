@@ -87,9 +87,9 @@ OPTIMIZERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "rmsprop": ({"momentum": 0.9}, {"momentum": 0.5, "smoothing": 0.9}),
     "adagrad": ({"weight_decay": 0.1}, {"weight_decay": 0.0}),
     "adadelta": ({"weight_decay": 0.1}, {"weight_decay": 0.0}),
-    "adamax": ({"weight_decay": 0.1}, {"weight_decay": 0.0}),
-    "radam": ({"weight_decay": 0.1}, {"weight_decay": 0.0}),
-    "nadam": ({"weight_decay": 0.1}, {"weight_decay": 0.0}),
+    "adamax": ({"weight_decay": 0.1}, {"weight_decay": 0.0, "beta1": 0.5, "beta2": 0.9}),
+    "radam": ({"weight_decay": 0.1}, {"weight_decay": 0.0, "beta1": 0.5, "epsilon": 1e-4}),
+    "nadam": ({"weight_decay": 0.1}, {"weight_decay": 0.0, "beta1": 0.5, "momentum_decay": 0.1}),
     "lamb": ({"weight_decay": 0.1}, {"weight_decay": 0.0, "beta1": 0.5}),
 }
 SCHEDULES: dict[str, dict[str, Any]] = {
@@ -124,6 +124,22 @@ def test_a_rate_that_a_schedule_gives_to_all_groups_alike_is_unsupported_or_righ
         assert all(verdict.green or verdict is Verdict.UNSUPPORTED for verdict in found), (schedule, found)
 
 
+@pytest.mark.parametrize(
+    "clipping",
+    [
+        {"kind": "value", "bound": 0.05},
+        {"kind": "norm", "bound": 0.1, "epsilon": 0.0},
+        {"kind": "norm", "bound": 0.1},
+        {"kind": "global_norm", "bound": 0.1},
+        {"kind": "global_norm", "bound": 0.1, "epsilon": 0.0},
+    ],
+    ids=lambda clipping: f"{clipping['kind']}-{clipping.get('epsilon', 'usual')}",
+)
+def test_gradients_of_every_group_are_clipped(clipping: dict[str, Any], isograd_backend: str) -> None:
+    found = verdicts(made(ADAMW, NO_DECAY, SLOWER, clipping=clipping), isograd_backend)
+    assert all(verdict.green or verdict is Verdict.UNSUPPORTED for verdict in found), found
+
+
 class Without(NumpyBackend):
     """A backend that knows no groups."""
 
@@ -147,11 +163,12 @@ def test_a_group_that_is_ignored_is_the_cause(change: GroupIgnored) -> None:
     assert change.says() in account.sentence
 
 
-def test_another_setting_of_the_optimizer_leaves_a_group_s_own_as_it_is() -> None:
+@pytest.mark.parametrize("group", [NO_DECAY, NO_DECAY | {"settings": {"weight_decay": 0.1}}], ids=["other", "same"])
+def test_another_setting_of_the_optimizer_leaves_a_group_s_own_as_it_is(group: dict[str, Any]) -> None:
     named = f"{REFERENCE}[fault=setting,at=optimizer,name=weight_decay,value=0.3,right=0.1]"
-    account = explain(made(ADAMW, NO_DECAY), named).account
+    account = explain(made(ADAMW, group), named).account
     assert account is not None
-    assert "weight_decay of the optimizer is 0.3" in account.sentence
+    assert "setting(optimizer.weight_decay)" in account.ids
 
 
 # ---------------------------------------------------------------- what is no group

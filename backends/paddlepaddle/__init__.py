@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from isograd.backend import Backend, Session
+from isograd.backends.paddlepaddle.lacking import norms_of_parts, of_groups, shares
 from isograd.backends.paddlepaddle.rows import CLIPPINGS, DEVIATIONS, LAYERS, LOSSES, OPTIMIZERS, SCHEDULES, paddle
 from isograd.inputs import Array, Batch, Inputs
 from isograd.ops.op import Param
@@ -47,31 +48,14 @@ class PaddleBackend(Backend):
         return names()
 
     def missing(self, scenario: Scenario) -> list[str]:
-        """Also norms of a parameter of ours that is several of PaddlePaddle's, and settings that no group can have."""
-        split = [op.kind for op in scenario.layers if op.kind in LAYERS and LAYERS[op.kind].stacked]
-        by_norm = scenario.optimizer.by_norm or (scenario.clipping and scenario.clipping.by_norm)
-        text = "a norm of each parameter, where projections are split"
-        lacks = super().missing(scenario) + ([f"{text}: {split[0]}"] if split and by_norm else [])
-        lacks += [f"shared {name}" for name, owner in scenario.shared.items() if not _can_share(scenario, name, owner)]
-        known = OPTIMIZERS[scenario.optimizer.kind].group if scenario.optimizer.kind in OPTIMIZERS else {}
-        return lacks + [
-            f"{name} of a group" for group in scenario.groups for name in group.settings if name not in known
-        ]
+        """Also what no row tells alone."""
+        return [*super().missing(scenario), *norms_of_parts(scenario), *of_groups(scenario), *shares(scenario)]
 
     def session(self, scenario: Scenario, inputs: Inputs) -> Session:
         """The model as layers, with the scenario's initial values."""
         paddle.set_device("cpu")  # where PaddlePaddle has no switch for determinism; its deterministic flags are CUDA's
         warnings.filterwarnings("ignore", "When training, we now always track global mean")  # said at every batch norm
         return PaddleSession(scenario, inputs)
-
-
-def _can_share(scenario: Scenario, name: str, owner: str) -> bool:
-    """Whether neither is split, and one that would have to be turned is a linear layer's."""
-    kinds = [(scenario.layer(each.partition(".")[0]).kind, each.partition(".")[2]) for each in (name, owner)]
-    rows = [(LAYERS[kind], key) for kind, key in kinds if kind in LAYERS]
-    turned = len({key in row.transposed for row, key in rows}) > 1
-    simple = all(key not in row.stacked and "." not in row.names.get(key, key) for row, key in rows)
-    return simple and (not turned or kinds[0] == ("linear", "weight"))
 
 
 class Held(NamedTuple):
@@ -162,9 +146,11 @@ class PaddleSession(Session):
         self.steps, self.per_epoch = inputs.steps, inputs.steps_per_epoch
         self._make_schedule()
         row, tensors = OPTIMIZERS[op.kind], [tensor for held in self.weights.values() for tensor in held.tensors]
-        self.optimizer = row.build(op, self.schedule or op.lr, self._groups(row) if self.scenario.groups else tensors)
-        if clipping := self.scenario.clipping:  # what every optimizer's `grad_clip` comes to
-            self.optimizer._grad_clip = CLIPPINGS[clipping.kind].build(clipping)
+        clipping = self.scenario.clipping
+        clip = CLIPPINGS[clipping.kind].build(clipping) if clipping else None
+        groups = self._groups(row, clip) if self.scenario.groups else tensors
+        self.optimizer = row.build(op, self.schedule or op.lr, groups)
+        self.optimizer._grad_clip = clip  # what every optimizer's `grad_clip` comes to; each group has its own
         # slots are made by the first step: it is taken with gradients of 0, and what it changes is loaded anew
         sum((tensor * 0).sum() for tensor in tensors).backward()
         self.optimizer.step()
@@ -184,16 +170,16 @@ class PaddleSession(Session):
             for theirs, after in row.counted.items()
         ]
 
-    def _groups(self, row: Any) -> list[dict[str, Any]]:
+    def _groups(self, row: Any, clip: Any) -> list[dict[str, Any]]:
         """Parameters of no group, and of each, with PaddlePaddle's names of what is other for them."""
         own, op = self.scenario.own(), self.scenario.optimizer
         rest = [tensor for name, held in self.weights.items() if name not in own for tensor in held.tensors]
-        groups: list[dict[str, Any]] = [{"params": rest}] if rest else []
+        groups: list[dict[str, Any]] = [{"params": rest, "grad_clip": clip}] if rest else []
         for of in {each.group: each for each in own.values()}.values():
             other = {row.group[name]: value for name, value in of.optimizer if value != getattr(op, name)}
             names = [name for name, each in own.items() if each.group == of.group]
             params = [tensor for name in names for tensor in self.weights[name].tensors]
-            groups.append({"params": params, "learning_rate": of.rate, **other})
+            groups.append({"params": params, "grad_clip": clip, "learning_rate": of.rate, **other})
         return groups
 
     @property

@@ -74,26 +74,19 @@ class ChangedSession(Session):
         clipping = graph.clipping and self.change.op(run, graph.clipping)
         before = (*graph.layers, graph.loss, graph.optimizer, graph.clipping)
         after = (*layers, loss, optimizer, clipping)
-        same = all(a is b for a, b in zip(before, after, strict=True))
-        if not graph.own:
-            return graph if same else replace(graph, layers=layers, loss=loss, optimizer=optimizer, clipping=clipping)
-        own = {
-            key: self.change.own(run, key, self._own(own, graph.optimizer, optimizer)) for key, own in graph.own.items()
-        }
-        return replace(
-            graph,
-            layers=layers,
-            loss=loss,
-            optimizer=optimizer,
-            clipping=clipping,
-            own={key: of for key, of in own.items() if of},
-        )
+        own = {key: self._own(key, of) for key, of in graph.own.items()}
+        if all(a is b for a, b in zip((*before, *graph.own.values()), (*after, *own.values()), strict=True)):
+            return graph
+        ops: dict[str, Any] = {"layers": layers, "loss": loss, "optimizer": optimizer, "clipping": clipping}
+        return replace(graph, **ops, own={key: of for key, of in own.items() if of})
 
-    def _own(self, own: Own, was: Optimizer, optimizer: Optimizer) -> Own:
-        """A group's optimizer, where that of all others is another: of its own are the settings that it has alone."""
-        alone = {name: value for name, value in own.optimizer if value != getattr(was, name)}
-        kept = {name: value for name, value in alone.items() if name in type(optimizer).model_fields}
-        return own._replace(optimizer=optimizer.model_copy(update=kept))
+    def _own(self, key: str, own: Own) -> Own | None:
+        """What updates a parameter of a group, changed; the settings that the group has alone it keeps."""
+        op, settings = self.change.op(self.run, own.optimizer), self.run.scenario.groups[own.group].settings
+        if op is not own.optimizer and isinstance(op, Optimizer):
+            kept = {name: getattr(own.optimizer, name) for name in settings if name in type(op).model_fields}
+            op = op.model_copy(update=kept)
+        return self.change.own(self.run, key, own if op is own.optimizer else own._replace(optimizer=op))
 
     # What a change does to gradients and updates has no rounding of its own: it is given plain arrays, with the axes of
     # runs and steps leading. Otherwise two changes would be allowed more rounding than one, and a second that does

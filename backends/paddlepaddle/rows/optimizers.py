@@ -116,18 +116,21 @@ def _alike(*settings: str) -> dict[str, str]:
 
 
 OF_SGD = _alike("momentum") | {"nesterov": "use_nesterov"}
-OF_LAMB = _alike("beta1", "beta2", "epsilon") | {"weight_decay": "lamb_weight_decay"}
+OF_MOMENTS = _alike("beta1", "beta2", "epsilon")
+OF_LAMB = OF_MOMENTS | {"weight_decay": "lamb_weight_decay"}
 OF_RMSPROP = _alike("epsilon", "momentum") | {"smoothing": "rho"}
 
 OPTIMIZERS: dict[str, OptimizerRow] = {
     "sgd": OptimizerRow(_sgd, {"v": "velocity"}, group=OF_SGD, lacks=_sgd_lacks),
-    "adam": OptimizerRow(_adam, MOMENTS | {"u": "moment2_max"}, POWERS, _alike("beta1", "beta2", "epsilon")),
+    "adam": OptimizerRow(_adam, MOMENTS | {"u": "moment2_max"}, POWERS, OF_MOMENTS),
     "rmsprop": OptimizerRow(_rmsprop, {"v": "mean_square", "m": "mean_grad", "b": "momentum"}, group=OF_RMSPROP),
     "adagrad": OptimizerRow(_adagrad, {"v": "moment"}),
     "adadelta": OptimizerRow(_adadelta, {"v": "_avg_squared_grad", "u": "_avg_squared_update"}),
-    "adamax": OptimizerRow(_of_moments("Adamax"), {"m": "moment", "u": "inf_norm"}, {"beta1_pow_acc": _power("beta1")}),
-    "radam": OptimizerRow(_of_moments("RAdam"), MOMENTS, OF_RADAM),
-    "nadam": OptimizerRow(_nadam, MOMENTS, OF_NADAM),
+    "adamax": OptimizerRow(
+        _of_moments("Adamax"), {"m": "moment", "u": "inf_norm"}, {"beta1_pow_acc": _power("beta1")}, OF_MOMENTS
+    ),
+    "radam": OptimizerRow(_of_moments("RAdam"), MOMENTS, OF_RADAM, OF_MOMENTS),
+    "nadam": OptimizerRow(_nadam, MOMENTS, OF_NADAM, OF_MOMENTS | {"momentum_decay": "momentum_decay"}),
     "rprop": OptimizerRow(_rprop, {"s": "learning_rates", "g": "prevs"}),
     "lamb": OptimizerRow(_lamb, MOMENTS, POWERS, OF_LAMB),
 }
