@@ -36,7 +36,6 @@ __all__ = [
     "make_backend",
     "parse_name",
     "split_names",
-    "worded",
 ]
 
 GROUP = "isograd.backends"
@@ -141,24 +140,13 @@ class Backend(ABC):
         """What the scenario needs and this backend does not have, as in "layer relu"; empty: it is supported."""
         tables = {"layer": self.layers, "loss": self.losses, "optimizer": self.optimizers}
         tables |= {"schedule": self.schedules, "clipping": self.clippings}
-        asked = [(word, op, tables[word]) for word, op in worded(scenario)]
+        asked = [(word, op, tables[word]) for word, op in scenario.worded()]
         wanted = [(word, op, op.kind in table, _lacking(op, table, scenario.dtype)) for word, op, table in asked]
         lacks = [f"{word} {op.kind}{lacking}" for word, op, is_there, lacking in wanted if lacking or not is_there]
         lacks += [f"dtype {scenario.dtype}"] if scenario.dtype not in self.dtypes else []
         lacks += ["parameters that are shared"] if scenario.shared and not self.shares else []
         lacks += ["groups of parameters"] if scenario.groups and not self.has_groups else []
         return list(dict.fromkeys(lacks))
-
-
-def worded(scenario: Scenario) -> list[tuple[str, Op]]:
-    """Every operation of a scenario with the word for what it is: layer, loss, optimizer, schedule or clipping."""
-    asked: list[tuple[str, Op]] = [("layer", layer) for layer in scenario.layers]
-    asked += [("loss", scenario.loss), ("optimizer", scenario.optimizer)]
-    asked += [
-        ("optimizer", optimizer) for optimizer in {own.group: own.optimizer for own in scenario.own().values()}.values()
-    ]
-    more = {"schedule": scenario.schedule, "clipping": scenario.clipping}
-    return asked + [(word, op) for word, op in more.items() if op]
 
 
 def _lacking(op: Op, table: Mapping[str, Any], dtype: str) -> str:

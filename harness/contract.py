@@ -19,13 +19,14 @@ from fnmatch import fnmatchcase
 from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from isograd.api import run
 from isograd.assess import Cell
-from isograd.backend import parse_name, worded
+from isograd.backend import parse_name
 from isograd.cases import BATCH, SAMPLES, Case, cases, scenario_of
 from isograd.describe import Description, describe
 from isograd.judging import Verdict
@@ -88,6 +89,33 @@ def chaos(loss: str) -> Scenario:
     )
 
 
+FEATURES: Mapping[str, tuple[str, dict[str, Any]]] = {
+    "groups": ("groups of parameters", {"groups": [{"parameters": ["*.bias"], "rate": 0.5}]}),
+    "shared": ("parameters that are shared", {"shared": {"output.weight": "hidden.weight"}}),
+}
+"""What a backend says that it can (`has_groups`, `shares`): how it is called where it is lacking, and what has it."""
+
+
+def feature(name: str) -> Scenario:
+    """Two layers of one size, and what a backend says that it can."""
+    drawn = {"draw": "normal", "scale": 0.5}
+    layers = [{"name": of, "kind": FIRST, "outputs": 2, "weight": drawn, "bias": drawn} for of in ("hidden", "output")]
+    return parse_scenario(
+        {
+            "name": f"contract/{name}",
+            "title": f"contract: {FEATURES[name][0]}",
+            "epochs": 2,
+            "batch_size": 2,
+            "data": {"kind": "inline", "x": [[1, 2], [3, -1], [0.5, 1]], "y": [[1, 0], [0, 1], [1, 1]]},
+            "layers": layers,
+            "loss": {"kind": "mse"},
+            "optimizer": {"kind": "sgd", "lr": 0.1},
+        }
+        | FEATURES[name][1],
+        "isograd.contract",
+    )
+
+
 def rows(globs: str) -> list[tuple[Case, str]]:
     """The rows whose names match one of the globs, which are parted by commas."""
     return [row for row in ROWS if any(fnmatchcase("-".join(_named(row)), glob.strip()) for glob in globs.split(","))]
@@ -115,6 +143,7 @@ def scenarios(globs: str) -> Iterator[Scenario]:
     for loss in CHAOTIC:
         yield chaos(loss)
         yield chaos(loss).model_copy(update={"name": chaos_name(loss) + AGAIN})
+    yield from map(feature, FEATURES)
 
 
 # ---------------------------------------------------------------- the run that all tests look at
@@ -350,6 +379,20 @@ def test_a_step_starts_from_the_state_that_was_loaded(contract: Looked) -> None:
     )
 
 
+# ---------------------------------------------------------------- what it says that it can
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_what_it_says_that_it_can_it_does(contract: Looked, name: str) -> None:
+    """Groups of parameters have their own rate, and what is shared is one parameter; or it is UNSUPPORTED."""
+    for mode in MODES:
+        cell = contract.cells[f"contract/{name}", mode]
+        if cell.verdict is Verdict.UNSUPPORTED and cell.answer.unsupported:
+            pytest.skip(f"{contract.name}: no row for {', '.join(cell.answer.unsupported)}")
+        if not cell.verdict.green:
+            pytest.fail(account(cell), pytrace=False)
+
+
 # ---------------------------------------------------------------- every row
 
 
@@ -357,7 +400,7 @@ def test_every_row_agrees_with_the_reference(contract: Looked, case: Case, dtype
     """In both modes; and what the tables lack is UNSUPPORTED, and nothing else is."""
     name = row_name(case, dtype)
     scenario = contract.scenarios[name]
-    asked = [(word, op.kind) for word, op in worded(scenario)] + [("dtype", dtype)]
+    asked = [(word, op.kind) for word, op in scenario.worded()] + [("dtype", dtype)]
     lacks = [f"{word} {kind}" for word, kind in dict.fromkeys(asked) if _lacks(contract, word, kind)]
     missing = list(contract.cells[name, "free"].answer.unsupported)
     assert set(lacks) <= set(missing), (

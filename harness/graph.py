@@ -8,7 +8,8 @@ from functools import cached_property, lru_cache
 from itertools import chain
 from typing import Any, NamedTuple
 
-from isograd.arithmetic.numbers import Arithmetic
+from isograd.arithmetic.numbers import Arithmetic, Exact
+from isograd.arithmetic.words import Marked
 from isograd.dtypes import FORMATS
 from isograd.inputs import Array, Batch, Inputs
 from isograd.ops.op import Clipping, Layer, Loss, Optimizer
@@ -275,7 +276,8 @@ class Training:
         own = self.graph.own.get(key)
         if own is None:
             return self.graph.optimizer.update(w, g, slots, rate, count)
-        return own.optimizer.update(w, g, slots, rate if own.rate == 1 else rate * own.rate, count)
+        factor = Exact(own.rate) if isinstance(rate, Marked) else own.rate  # which no dtype rounds: the product is
+        return own.optimizer.update(w, g, slots, rate if own.rate == 1 else rate * factor, count)
 
     def _of(self, node: Node) -> Values:
         """A layer's parameters and buffers, with those that are another's."""

@@ -151,7 +151,7 @@ def _check_settings(scenario: Scenario, dtype: Any) -> None:
     """That the dtype holds what an optimizer and a clipping compute with."""
     clipping = scenario.clipping or ()
     of_each: list[tuple[str, Any]] = [("optimizer", scenario.optimizer), ("clipping", clipping)]
-    of_each += [(f"groups.{own.group}.settings", own.optimizer) for own in scenario.own().values()]
+    of_each += [(f"groups.{i}.settings", of.optimizer) for i, of in enumerate(scenario.of_groups())]
     for where, name, value in ((where, name, value) for where, op in of_each for name, value in op):
         with np.errstate(over="ignore"):
             held = dtype.type(value) if isinstance(value, float) else 1

@@ -117,17 +117,18 @@ def manifest_of(backend: Backend, name: str, scenario: Scenario, inputs: Inputs,
 def _known(backend: Backend, scenario: Scenario) -> Known | None:
     """What the backend is known to do otherwise on this scenario; None: nothing."""
     found = [
-        (deviation, _where(deviation.quantity, op, scenario))
+        (deviation, where)
         for op in scenario.ops
         for deviation in backend.deviations.get(op.kind, ())
         if deviation.when(op, scenario.dtype)
+        for where in _where(deviation.quantity, op, scenario)
     ]
     if not found:
         return None
     told = dict.fromkeys(clipped(clean(deviation.reason)) for deviation, _ in found)
     follows = dict.fromkeys(glob.replace("{op}", "*") for deviation, _ in found for glob in deviation.follows)
     always = all(deviation.always for deviation, _ in found)
-    names = tuple(name for _, name in found)
+    names = tuple(dict.fromkeys(name for _, name in found))
     kept = [deviation.kept_in for deviation, _ in found if deviation.kept_in]
     other = [(name, *(glob.replace("{op}", "*") for glob in d.follows)) for d, name in found if not d.kept_in]
     return Known(
@@ -140,10 +141,15 @@ def _known(backend: Backend, scenario: Scenario) -> Known | None:
     )
 
 
-def _where(quantity: str, op: Op, scenario: Scenario) -> str:
-    """The glob with the operation's name in it, and that of the layer below."""
+def _where(quantity: str, op: Op, scenario: Scenario) -> list[str]:
+    """The glob with the operation's name in it, and that of the layer below; of a group its parameters' alone."""
     name = getattr(op, "name", "")
-    return quantity.format(op=name, below=(scenario.feeds()[name] or ("",))[0] if name else "")
+    of = next((of for of in scenario.of_groups() if of.optimizer is op), None)
+    if of is not None:
+        return [
+            quantity.replace("/*", f"/{key}" + (".*" if quantity.startswith("state/") else "")) for key in of.parameters
+        ]
+    return [quantity.format(op=name, below=(scenario.feeds()[name] or ("",))[0] if name else "")]
 
 
 @dataclass

@@ -174,7 +174,7 @@ def truth_arithmetic(scenario: Scenario, inputs: Inputs) -> str:
 
 def products(scenario: Scenario, batch: int) -> int:
     """How many products one step takes: each weight meets each place of each sample forward, and twice backward."""
-    shapes, params = scenario.shapes(), scenario.parameters()
+    shapes, params = scenario.shapes(), scenario.used()
     places = {name: prod(shapes[name.partition(".")[0]]) // param.shape[0] for name, param in params.items()}
     return 3 * batch * sum(prod(param.shape) * max(1, places[name]) for name, param in params.items())
 

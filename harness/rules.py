@@ -33,6 +33,8 @@ class Rules(Backend):
     schedules = SCHEDULES
     clippings = CLIPPINGS
     dtypes = FORMATS
+    has_groups = True
+    shares = True
 
     def __init__(self, arithmetic: str | Arithmetic = "", rounded: bool = False, hooks: Hooks | None = None) -> None:
         self.arithmetic, self.rounded, self.hooks = arithmetic, rounded, hooks

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from isograd.ops import AnyClipping, AnyLayer, AnyLoss, AnyOptimizer, AnySchedule
-from isograd.ops.op import Clipping, Layer, Loss, Optimizer, Param, Schedule, Shape
+from isograd.ops.op import Draw, Layer, Loss, Op, Optimizer, Param, Shape
 from isograd.source import Expect, Finding, Published
 from isograd.spec import Count, DType, Fixed, Matrix, Names, Positive, Settings, Spec, Step, remembered
 
@@ -147,25 +147,27 @@ class Group(Spec):
     settings: Settings = Field(default_factory=Fixed)
 
     def of(self, optimizer: Optimizer) -> Optimizer:
-        """The optimizer with the group's settings; ValueError for what is none of its."""
+        """The optimizer with the group's settings, and at its rate; ValueError for what is none of its settings."""
         known = [name for name in type(optimizer).model_fields if name not in ("kind", "lr")]
         unknown = [name for name in self.settings if name not in known]
         if unknown:
             hint = "; a group's rate is `rate`, over the optimizer's" if unknown[0] == "lr" else ""
             raise ValueError(f"settings.{unknown[0]}: {optimizer.kind} has {', '.join(known) or 'none'}{hint}")
-        return type(optimizer)(**{**dict(optimizer), **self.settings})
+        return type(optimizer)(**{**dict(optimizer), **self.settings, "lr": optimizer.lr * self.rate})
 
 
 class Own(NamedTuple):
-    """What a parameter of a group is updated by.
+    """What the parameters of a group are updated by.
 
     Attributes:
-        group: which group it is in.
-        optimizer: with the group's settings.
+        group: the group.
+        parameters: their names.
+        optimizer: with the group's settings, and its rate.
         rate: its learning rate over that of the others.
     """
 
-    group: int
+    group: Group
+    parameters: tuple[str, ...]
     optimizer: Optimizer
     rate: float
 
@@ -279,7 +281,7 @@ class Scenario(Spec):
 
     def _shared_fit(self) -> None:
         """Each is a parameter of a layer, of the shape of one of another layer, which is not itself shared."""
-        known = self._of_layers(lambda layer, shapes: layer.parameters(*shapes))
+        known = self.used()
         for name, owner in self.shared.items():
             for each in (name, owner):
                 if each not in known:
@@ -289,6 +291,10 @@ class Scenario(Spec):
             if known[name].shape != known[owner].shape:
                 shapes = f"{list(known[name].shape)} and {list(known[owner].shape)}"
                 raise ValueError(f"shared.{name}: expected {owner} to have its shape; they have {shapes}")
+            if not isinstance(known[name].initial, Draw) and known[name].initial != known[owner].initial:
+                raise ValueError(
+                    f"shared.{name}: expected the initial numbers of {owner}, or a draw, which is not made"
+                )
 
     def _groups_fit(self) -> None:
         """Each has settings of the optimizer, which keep as much as the others do, and parameters that no other has."""
@@ -297,26 +303,43 @@ class Scenario(Spec):
                 made = group.of(self.optimizer)
             except ValidationError as error:
                 first = error.errors()[0]
-                where = ".".join(map(str, first["loc"]))
-                raise ValueError(f"groups.{i}.settings.{where}: {first['msg']}; got {first['input']!r}") from None
+                got = f"; got {first['input']!r}" if first["loc"] else ""
+                where = ".".join(map(str, ("settings", *first["loc"])))
+                raise ValueError(f"groups.{i}.{where}: {first['msg'].removeprefix('Value error, ')}{got}") from None
             except ValueError as error:
                 raise ValueError(f"groups.{i}.{error}") from None
             if made.slots() != self.optimizer.slots():
                 kept = " and ".join(", ".join(op.slots()) or "nothing" for op in (self.optimizer, made))
                 raise ValueError(f"groups.{i}.settings: expected as much state as the others have; got {kept}")
-            if not any(own.group == i for own in self.own().values()):
-                names = ", ".join(self.parameters()) or "none"
-                raise ValueError(f"groups.{i}.parameters: expected names that no group before it has, of {names}")
+        self._groups_have_parameters()
+
+    def _groups_have_parameters(self) -> None:
+        taken: set[str] = set()
+        for i, of in enumerate(self.of_groups()):
+            free = [name for name in self.parameters() if name not in taken]
+            for glob in of.group.parameters:
+                if not any(fnmatchcase(name, glob) for name in free):
+                    also = f"; {', '.join(self.shared)} go by their owners' names" if self.shared else ""
+                    raise ValueError(
+                        f"groups.{i}.parameters: expected names that no group before it has, "
+                        f"of {', '.join(free) or 'none'}{also}; got {glob!r}"
+                    )
+            taken.update(of.parameters)
+
+    @remembered
+    def of_groups(self) -> tuple[Own, ...]:
+        """Each group's parameters and what they are updated by; a parameter is in the first group that names it."""
+        free, found = list(self.parameters()), []
+        for group in self.groups:
+            names = tuple(name for name in free if any(fnmatchcase(name, glob) for glob in group.parameters))
+            free = [name for name in free if name not in names]
+            found.append(Own(group, names, group.of(self.optimizer), group.rate))
+        return tuple(found)
 
     @remembered
     def own(self) -> dict[str, Own]:
         """Of each parameter in a group what it is updated by; all others are by the optimizer as it is."""
-        of_groups = [Own(i, group.of(self.optimizer), group.rate) for i, group in enumerate(self.groups)]
-        named = {
-            name: next((i for i, group in enumerate(self.groups) if _is_named(name, group)), None)
-            for name in self.parameters()
-        }
-        return {name: of_groups[i] for name, i in named.items() if i is not None}
+        return {name: of for of in self.of_groups() for name in of.parameters}
 
     def optimizer_of(self, parameter: str) -> Optimizer:
         """What updates a parameter."""
@@ -360,8 +383,12 @@ class Scenario(Spec):
     @remembered
     def parameters(self) -> dict[str, Param]:
         """Every parameter by "layer.param", in the order of the layers; a shared one by its owner's name."""
-        every = self._of_layers(lambda layer, shapes: layer.parameters(*shapes))
-        return {name: param for name, param in every.items() if name not in self.shared}
+        return {name: param for name, param in self.used().items() if name not in self.shared}
+
+    @remembered
+    def used(self) -> dict[str, Param]:
+        """What each layer uses by "layer.param": also what is shared, by the name that the layer has for it."""
+        return self._of_layers(lambda layer, shapes: layer.parameters(*shapes))
 
     @remembered
     def buffers(self) -> dict[str, Param]:
@@ -382,15 +409,17 @@ class Scenario(Spec):
         return self.shapes()[self.layers[-1].name]
 
     @property
-    def ops(self) -> tuple[Layer | Loss | Optimizer | Schedule | Clipping, ...]:
+    def ops(self) -> tuple[Op, ...]:
         """Every operation."""
-        more = [op for op in (self.schedule, self.clipping) if op]
-        of_groups = {own.group: own.optimizer for own in self.own().values()}
-        return (*self.layers, self.loss, self.optimizer, *of_groups.values(), *more)
+        return tuple(op for _, op in self.worded())
 
-
-def _is_named(parameter: str, group: Group) -> bool:
-    return any(fnmatchcase(parameter, glob) for glob in group.parameters)
+    def worded(self) -> list[tuple[str, Op]]:
+        """Every operation with the word for what it is: layer, loss, optimizer, schedule or clipping."""
+        found: list[tuple[str, Op]] = [("layer", layer) for layer in self.layers]
+        found += [("loss", self.loss), ("optimizer", self.optimizer)]
+        found += [("optimizer", of.optimizer) for of in self.of_groups()]
+        more = {"schedule": self.schedule, "clipping": self.clipping}
+        return found + [(word, op) for word, op in more.items() if op]
 
 
 def _may_broadcast(loss: Loss) -> bool:

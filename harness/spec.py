@@ -47,8 +47,10 @@ class Fixed(dict[str, Any]):
     def __reduce__(self) -> tuple[type[Fixed], tuple[dict[str, Any]]]:
         return Fixed, (dict(self),)
 
-    def __setitem__(self, key: str, value: Any) -> None:
+    def _refused(self, *given: Any, **options: Any) -> Any:
         raise TypeError("a spec cannot be changed")
+
+    __setitem__ = __delitem__ = __ior__ = update = pop = popitem = setdefault = clear = _refused
 
 
 class Spec(BaseModel):
@@ -82,5 +84,18 @@ def remembered(method: Callable[[Any], T]) -> Callable[[Any], T]:
 Settings = Annotated[dict[str, Any], AfterValidator(Fixed)]
 """Settings of something, by name."""
 
-Names = Annotated[dict[str, str], AfterValidator(Fixed)]
+
+def _flat(names: Any) -> Any:
+    """A table whose keys have dots, be they in quotes or not: TOML makes tables within tables of the latter."""
+    if not isinstance(names, dict):
+        return names
+    flat = {key: _flat(value) for key, value in names.items()}
+    return {
+        f"{key}.{inner}" if inner else key: value
+        for key, of in flat.items()
+        for inner, value in (of.items() if isinstance(of, dict) else [("", of)])
+    }
+
+
+Names = Annotated[dict[str, str], BeforeValidator(_flat), AfterValidator(Fixed)]
 """Names, each with another."""

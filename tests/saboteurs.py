@@ -106,6 +106,30 @@ def gradients(seen: Seen) -> Seen:
     return {name: value for name, value in seen.items() if name.startswith("grad/")}
 
 
+# ---------------------------------------------------------------- what it says that it can
+
+
+class IgnoresGroups(Honest):
+    """Updates all parameters at one rate, though it says that groups have their own."""
+
+    has_groups = True
+
+
+class CopiesShared(Honest):
+    """Leaves a part of the gradient of what is shared out, though it says that it shares."""
+
+    shares = True
+
+    def session(self, scenario: Scenario, inputs: Inputs) -> Session:
+        self.shared = set(scenario.shared.values())
+        return super().session(scenario, inputs)
+
+    def computed(self, run: Wrapper, seen: Seen) -> Seen:
+        for name in self.shared:
+            seen = changed(seen, f"grad/{name}", (0, 0), 0.5)
+        return seen
+
+
 # ---------------------------------------------------------------- wrong numbers
 
 SOON = 7  # a step of a short run
@@ -450,7 +474,7 @@ class LacksReluSilently(LacksRelu):
     """Has no row for ReLU, and runs it all the same."""
 
     def missing(self, scenario: Scenario) -> list[str]:
-        return []
+        return [what for what in super().missing(scenario) if "relu" not in what]
 
 
 # ---------------------------------------------------------------- wrecks

@@ -103,6 +103,7 @@ MAY_NAME = {
     "tests/samples": "they are one framework's modules, and what stands for them in the other",
     "tests/slips": "they are mistakes in ports, written in the framework that is ported to",
     "tests/test_architecture.py": "it says what may not be named",
+    "tests/test_groups.py": "it says what each framework cannot give to a group",
     "tests/test_port_alternatives.py": "it is about one framework's own functions",
     "tests/test_port_causes.py": "it is about one framework's own functions",
     "tests/test_port_orders.py": "it is about one framework's own functions",

@@ -22,8 +22,9 @@ VERSION, QUANTITIES = "test_its_environment_tells_the_version", "test_every_quan
 SHORT_BATCH, BITS = "test_the_last_batch_may_be_smaller", "test_the_same_run_gives_the_same_bits"
 OWN, STATE = "test_a_step_gives_its_own_numbers", "test_a_step_starts_from_the_state_that_was_loaded"
 ROWS_AGREE = "test_every_row_agrees_with_the_reference"
+CAN = "test_what_it_says_that_it_can_it_does"
 OF_THE_CLASS = [TABLES, EARLY, OPTION]
-OF_THE_RUN = [VERSION, QUANTITIES, SHORT_BATCH, BITS, OWN, STATE, ROWS_AGREE]
+OF_THE_RUN = [VERSION, QUANTITIES, SHORT_BATCH, BITS, OWN, STATE, CAN, ROWS_AGREE]
 
 # Each breaks the contract in one way: the tests that must fail for it, no other, and what the first of them says.
 BREACHES_OF_THE_CLASS = {
@@ -47,6 +48,8 @@ BREACHES_OF_THE_RUN = {
     "tests.saboteurs:IgnoresState": ([STATE], "IgnoresState: load() was given the weight "),
     "tests.saboteurs:LacksReluSilently": ([ROWS_AGREE], "have no row for layer relu, but missing() gives []"),
     "tests.saboteurs:SlightlyScaled": ([ROWS_AGREE], "SlightlyScaled, free: DIVERGES: grad/"),
+    "tests.saboteurs:IgnoresGroups": ([CAN], "IgnoresGroups, free: DIVERGES: weight/"),
+    "tests.saboteurs:CopiesShared": ([CAN], "CopiesShared, free: DIVERGES: grad/hidden.weight"),
     "tests.saboteurs:CannotStart": (OF_THE_RUN, "CannotStart, free: ERROR: ImportError: libframework.so: cannot open"),
 }
 BREACHES = BREACHES_OF_THE_CLASS | BREACHES_OF_THE_RUN

@@ -11,9 +11,11 @@ from isograd import Verdict, explain, run
 from isograd.backends.numpy_manual import NumpyBackend
 from isograd.changes.catalogue.shared import ShareLeftOut
 from isograd.errors import ScenarioError
+from isograd.explanation.apart import alterations
 from isograd.inputs import make_inputs
 from isograd.loading import parse_scenario
 from isograd.recorder import record_here
+from isograd.reference import products, truth_arithmetic
 from isograd.scenario import Scenario
 from tests.conftest import REFERENCE
 
@@ -58,8 +60,8 @@ def letters(**more: Any) -> Scenario:
         linear("logits", 6),
     ]
     data = {"kind": "inline", "x": x, "y": y, "shape": [5]}
-    more = {"data": data, "layers": layers, "loss": {"kind": "cross_entropy", "axis": -1}} | more
-    return made({"logits.weight": "letters.weight"}, **more)
+    raw = {"data": data, "layers": layers, "loss": {"kind": "cross_entropy", "axis": -1}} | more
+    return made(raw.pop("shared", {"logits.weight": "letters.weight"}), **raw)
 
 
 TIED = {"c.weight": "a.weight", "b.bias": "a.bias"}
@@ -95,6 +97,60 @@ def test_a_backend_shares(make: Any, dtype: str, isograd_backend: str) -> None:
     assert all(cells[isograd_backend, mode].verdict.green for mode in ("free", "resync"))
 
 
+EXPLAINED = {
+    "the first layer's": {"a.weight": "c.weight"},
+    "all of a layer": {"c.weight": "a.weight", "c.bias": "a.bias"},
+}
+
+
+@pytest.mark.parametrize("shared", EXPLAINED.values(), ids=EXPLAINED)
+@pytest.mark.parametrize(
+    "fault", ["output_scale,at=c,by=1.1", "weight_transposed,at=c", "labels_shifted", "column_changed"]
+)
+def test_a_fault_beside_what_is_shared_is_explained(fault: str, shared: dict[str, str]) -> None:
+    account = explain(made(shared), f"{REFERENCE}[fault={fault}]").account
+    assert account is not None
+    assert account.failed == ""
+    assert fault.partition(",")[0] in account.ids
+
+
+def test_what_is_turned_may_have_a_shared_bias_too(isograd_backend: str) -> None:
+    more = [
+        {"name": "letters", "kind": "embedding", "rows": 6, "features": 4, "weight": DRAW},
+        {"name": "mid", "kind": "linear", "outputs": 6, "weight": DRAW, "bias": DRAW},
+        {"name": "low", "kind": "linear", "outputs": 4, "weight": DRAW},
+        linear("logits", 6),
+    ]
+    shared = {"logits.weight": "letters.weight", "logits.bias": "mid.bias"}
+    scenario = letters(layers=more, optimizer={"kind": "sgd", "lr": 0.1}, shared=shared)
+    cells = run(scenario, backends=[isograd_backend], repeat=1, causes=False).results[0].cells
+    assert all(cell.verdict.green for cell in cells.values())
+
+
+def test_the_truth_is_exact_where_that_of_others_is() -> None:
+    layers = [linear("a"), linear("b")]
+    plain = {"layers": layers, "optimizer": {"kind": "sgd", "lr": 0.5}, "epochs": 1, "batch_size": 10}
+    tied = made({"b.weight": "a.weight"}, **plain)
+    assert truth_arithmetic(tied, make_inputs(tied)) == "exact"
+    assert products(tied, 10) == products(made({}, **plain), 10)
+
+
+def test_as_many_alterations_tell_causes_apart_as_without() -> None:
+    plain, tied = (made(shared) for shared in ({}, {"b.bias": "a.bias"}))
+    tried, expected = ([what for what, *_ in alterations(s, make_inputs(s), set())] for s in (tied, plain))
+    assert set(expected) - set(tried) == {"5 units in a instead of 4", "5 units in b instead of 4"}  # have one bias
+
+
+def test_names_need_no_quotes() -> None:
+    assert made({"c": {"weight": "a.weight"}}).shared == {"c.weight": "a.weight"}  # type: ignore[dict-item]
+
+
+def test_a_table_of_names_cannot_be_changed() -> None:
+    for change in ("update", "setdefault", "pop", "clear"):
+        with pytest.raises(TypeError, match="cannot be changed"):
+            getattr(made(TIED).shared, change)()
+
+
 class Without(NumpyBackend):
     """A backend that shares nothing."""
 
@@ -121,9 +177,10 @@ def test_a_part_that_is_missing_is_the_cause(layer: str) -> None:
         ({"a.weight": "a.weight"}, "shared.a.weight: expected a parameter of another layer"),
         ({"b.weight": "a.weight", "c.weight": "b.weight"}, "shared.c.weight: expected a parameter of another layer"),
         ({"b.weight": "a.bias"}, "expected a.bias to have its shape; they have [4, 4] and [4]"),
+        ({"norm.weight": "a.bias"}, "shared.norm.weight: expected the initial numbers of a.bias, or a draw"),
     ],
 )
 def test_what_cannot_be_shared_is_refused(shared: dict[str, str], said: str) -> None:
     with pytest.raises(ScenarioError) as caught:
-        made(shared)
+        made(shared, layers=[linear("a"), linear("b"), {"name": "norm", "kind": "layer_norm"}, linear("c")])
     assert said in str(caught.value)

@@ -23,8 +23,6 @@ class NumpyBackend(Rules):
     schedules = SCHEDULES
     clippings = CLIPPINGS
     dtypes = FORMATS
-    has_groups = True
-    shares = True
 
     def __init__(self, arithmetic: str = "") -> None:
         super().__init__(arithmetic, rounded=True)

@@ -103,8 +103,8 @@ class PaddleSession(Session):
         paddle.set_default_dtype(scenario.dtype)  # `to(dtype=…)` fails at a recurrent layer's own empty buffer (3.3.1)
         self.layers = {op.name: LAYERS[op.kind].build(op, *fed[op.name]) for op in scenario.layers}
         paddle.set_default_dtype(usual)
-        modules = {name: layer for name, layer in self.layers.items() if isinstance(layer, paddle.nn.Layer)}
-        self.model = paddle.nn.LayerDict(modules)
+        self.modules = {name: layer for name, layer in self.layers.items() if isinstance(layer, paddle.nn.Layer)}
+        self.model = paddle.nn.LayerDict(self.modules)
         # autograd follows an input that needs no gradient only from the first parameter on
         self.follow_samples = any(
             SAMPLES in self.feeds[op.name] and not op.parameters(*fed[op.name]) for op in scenario.layers
@@ -120,7 +120,7 @@ class PaddleSession(Session):
         """Make a parameter the other's; where that lies the other way round, a linear layer takes it turned."""
         layer, _, key = name.partition(".")
         mine, held = self._held(name, self.scenario.parameters()[owner]), self.weights[owner]
-        module, tensor = self.layers[layer], held.tensors[0]
+        module, tensor = self.modules[layer], held.tensors[0]
         if mine.transposed == held.transposed:
             setattr(module, LAYERS[self.scenario.layer(layer).kind].names.get(key, key), tensor)
         else:
@@ -130,7 +130,7 @@ class PaddleSession(Session):
         layer, _, name = key.partition(".")
         row = LAYERS[self.scenario.layer(layer).kind]
         theirs = row.stacked.get(name) or (row.names.get(name, name),)
-        tensors = tuple(attrgetter(own)(self.layers[layer]) for own in theirs)
+        tensors = tuple(attrgetter(own)(self.modules[layer]) for own in theirs)
         return Held(tensors, param.shape, name in row.transposed)
 
     def _make_schedule(self) -> None:
@@ -172,13 +172,12 @@ class PaddleSession(Session):
 
     def _groups(self, row: Any, clip: Any) -> list[dict[str, Any]]:
         """Parameters of no group, and of each, with PaddlePaddle's names of what is other for them."""
-        own, op = self.scenario.own(), self.scenario.optimizer
+        own = self.scenario.own()
         rest = [tensor for name, held in self.weights.items() if name not in own for tensor in held.tensors]
         groups: list[dict[str, Any]] = [{"params": rest, "grad_clip": clip}] if rest else []
-        for of in {each.group: each for each in own.values()}.values():
-            other = {row.group[name]: value for name, value in of.optimizer if value != getattr(op, name)}
-            names = [name for name, each in own.items() if each.group == of.group]
-            params = [tensor for name in names for tensor in self.weights[name].tensors]
+        for of in self.scenario.of_groups():
+            other = {row.group[name]: getattr(of.optimizer, name) for name in of.group.settings}
+            params = [tensor for name in of.parameters for tensor in self.weights[name].tensors]
             groups.append({"params": params, "grad_clip": clip, "learning_rate": of.rate, **other})
         return groups
 

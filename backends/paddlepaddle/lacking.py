@@ -16,8 +16,10 @@ def norms_of_parts(scenario: Scenario) -> list[str]:
 def of_groups(scenario: Scenario) -> list[str]:
     """Settings that no group can have, and a norm over all groups, each of which is clipped by its own."""
     row = OPTIMIZERS.get(scenario.optimizer.kind)
+    rates = {of.rate for of in scenario.of_groups()} - {1.0}
     settings = [name for group in scenario.groups for name in group.settings]
     lacks = [f"{name} of a group" for name in settings if row and name not in row.group]
+    lacks += ["a group's rate: steps have sizes of their own"] if scenario.optimizer.kind == "rprop" and rates else []
     together = scenario.groups and scenario.clipping and scenario.clipping.kind == "global_norm"
     return lacks + (["a norm over all groups"] if together else [])
 

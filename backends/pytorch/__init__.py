@@ -14,9 +14,6 @@ from isograd.dtypes import FORMATS
 from isograd.inputs import Array, Batch, Inputs
 from isograd.scenario import SAMPLES, Scenario
 
-ONE_RATE = ("one_cycle", "cyclic", "plateau")
-"""Schedules with a number that is one for all groups: a highest rate, or a smallest fall."""
-
 BFLOAT16 = FORMATS["bfloat16"].dtype  # NumPy has none of its own, and PyTorch takes over only NumPy's own
 
 
@@ -49,11 +46,13 @@ class TorchBackend(Backend):
     shares = True
 
     def missing(self, scenario: Scenario) -> list[str]:
-        """Also a group's rate where the schedule has rates that no factor reaches, and the groups start apart."""
-        lacks, schedule = super().missing(scenario), scenario.schedule
-        rates = {own.rate for own in scenario.own().values()} - {1.0}
-        apart = schedule is not None and (schedule.kind in ONE_RATE or bool(getattr(schedule, "floor", 0)))
-        return lacks + ([f"a group's rate with schedule {schedule.kind}"] if schedule and rates and apart else [])
+        """Also what groups cannot have of their own."""
+        groups, schedule = scenario.of_groups(), scenario.schedule
+        row, steps = OPTIMIZERS.get(scenario.optimizer.kind), schedule and SCHEDULES.get(schedule.kind)
+        settings = {name for of in groups for name in of.group.settings if row and name in row.common}
+        common = steps.common(schedule) if steps and any(of.rate != 1 for of in groups) else ""
+        lacks = super().missing(scenario) + [f"{name} of a group" for name in sorted(settings)]
+        return lacks + ([f"a group's rate beside the {common} of a schedule"] if common else [])
 
     def environment(self) -> dict[str, str]:
         """Version, device, threads and flags."""
@@ -132,23 +131,23 @@ class TorchSession(Session):
 
     def _groups(self, row: Any) -> list[dict[str, Any]]:
         """All parameters in a group, since PyTorch refuses an empty list; those of a group in one of its own."""
-        own, op = self.scenario.own(), self.scenario.optimizer
-        groups = [{"params": [p for name, p in self.parameters.items() if name not in own]}]
-        for of in {each.group: each for each in own.values()}.values():
-            params = [p for name, p in self.parameters.items() if name in own and own[name].group == of.group]
-            groups += row.build(of.optimizer, op.lr * of.rate, [{"params": params}]).param_groups
-        self.rates = [1.0, *{each.group: each.rate for each in own.values()}.values()]
-        return groups
+        own, groups = self.scenario.own(), self.scenario.of_groups()
+        found = [{"params": [p for name, p in self.parameters.items() if name not in own]}]
+        for of in groups:
+            params = [self.parameters[name] for name in of.parameters]
+            found += row.build(of.optimizer, of.optimizer.lr, [{"params": params}]).param_groups
+        self.rates = [self.scenario.optimizer.lr, *(of.optimizer.lr for of in groups)]
+        return found
 
     def _make_schedule(self) -> None:
-        op, schedule = self.scenario.optimizer, self.scenario.schedule
+        schedule = self.scenario.schedule
         self.schedule: Any = None
         self.place = 0
         if schedule:
             last = schedule.stays_after(self.steps, self.per_epoch)
             for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):  # as before an earlier one
                 group.pop("initial_lr", None)
-                group["lr"] = op.lr * rate
+                group["lr"] = rate
             self.schedule = SCHEDULES[schedule.kind].build(schedule, self.optimizer, last)
 
     def load(self, t: int, state: Mapping[str, Array]) -> None:

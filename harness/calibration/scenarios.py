@@ -16,7 +16,7 @@ from isograd.errors import ScenarioError
 from isograd.inputs import make_inputs
 from isograd.loading import parse_scenario
 from isograd.ops import LAYERS, LOSSES, OPTIMIZERS
-from isograd.ops.op import Shape
+from isograd.ops.op import Draw, Shape
 from isograd.recorder import record_here
 from isograd.rules import Rules
 from isograd.scenario import Scenario
@@ -146,12 +146,26 @@ def graph_scenario(dtype: str, number: int) -> Scenario | None:
             kind, settings = rnd.choice([*_examples(word)])
             raw[word] = {"kind": kind, **settings}
     if rnd.random() < 0.3:
-        own = {"weight_decay": 0.0} if "weight_decay" in OPTIMIZERS[raw["optimizer"]["kind"]].model_fields else {}
-        raw["groups"] = [{"parameters": ["*.weight"], "rate": 1.0 if own else 0.5, "settings": own}]
+        own = {"weight_decay": 0.05} if "weight_decay" in OPTIMIZERS[raw["optimizer"]["kind"]].model_fields else {}
+        raw["groups"] = [{"parameters": ["*.weight"], "rate": rnd.choice([0.5, 1.5]), "settings": own}]
     try:
-        return parse_scenario(json.loads(json.dumps(raw)), "a graph at random")
+        scenario = parse_scenario(json.loads(json.dumps(raw)), "a graph at random")
+        shared = _pair(rnd, scenario) if rnd.random() < 0.3 else {}
+        return (
+            parse_scenario(json.loads(json.dumps(raw | {"shared": shared})), "a graph at random")
+            if shared
+            else scenario
+        )
     except ScenarioError:  # a last batch that is too small for a norm, a schedule longer than it may be
         return None
+
+
+def _pair(rnd: random.Random, scenario: Scenario) -> dict[str, str]:
+    """A parameter that is drawn, and one of another layer of its shape, if there is such a one."""
+    used = scenario.used()
+    pairs = [(a, b) for a in used for b in used if used[a].shape == used[b].shape and isinstance(used[a].initial, Draw)]
+    apart = [(a, b) for a, b in pairs if a.partition(".")[0] != b.partition(".")[0]]
+    return dict([rnd.choice(apart)]) if apart else {}
 
 
 def _examples(word: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -327,6 +327,11 @@ class Circumstances:
         number = min(len(rows), len(of))  # of two changes each may have chosen by itself
         return change.data(self, Batch(self.inputs.x[rows[:number]], self.inputs.y[of[:number]]))
 
+    def lr_of(self, key: str) -> float:
+        """The step's learning rate for a parameter, which may be in a group with a rate of its own."""
+        own = self.scenario.own().get(key)
+        return self.lr * own.rate if own else self.lr
+
     def part(self, number: int) -> Circumstances:
         """The same circumstances with a memory of its own, for one of several changes."""
         part = self.parts.get(number)

@@ -82,7 +82,7 @@ class ChangedSession(Session):
 
     def _own(self, key: str, own: Own) -> Own | None:
         """What updates a parameter of a group, changed; the settings that the group has alone it keeps."""
-        op, settings = self.change.op(self.run, own.optimizer), self.run.scenario.groups[own.group].settings
+        op, settings = self.change.op(self.run, own.optimizer), own.group.settings
         if op is not own.optimizer and isinstance(op, Optimizer):
             kept = {name: getattr(own.optimizer, name) for name in settings if name in type(op).model_fields}
             op = op.model_copy(update=kept)

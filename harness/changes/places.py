@@ -170,7 +170,7 @@ def of_loss(scenario: Scenario) -> frozenset[str]:
 
 
 def matrices(scenario: Scenario) -> dict[str, Param]:
-    """The weights that are matrices, by "layer.param": of so many rows (units) and columns (inputs)."""
+    """The weights that are matrices, by "layer.param": of so many rows (units) and columns (inputs); no shared ones."""
     return {name: param for name, param in scenario.parameters().items() if param.axes == ("out", "in")}
 
 
@@ -199,5 +199,5 @@ def is_activation(scenario: Scenario, op: Op) -> bool:
     if not isinstance(op, Layer) or len(scenario.feeds()[op.name]) != 1:
         return False
     shapes, (before,) = scenario.shapes(), scenario.feeds()[op.name]
-    trained = any(key.startswith(f"{op.name}.") for key in scenario.parameters())
+    trained = any(key.startswith(f"{op.name}.") for key in scenario.used())
     return not trained and shapes[op.name] == shapes[before]

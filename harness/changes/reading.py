@@ -12,6 +12,7 @@ from isograd.changes.places import layer_of
 from isograd.dtypes import FORMATS
 from isograd.inputs import Array
 from isograd.ops.op import Layer
+from isograd.scenario import Scenario
 
 MOST = 10_000_000
 """Of more products of rows, candidates and outputs, no order is read off a trace: it would take seconds a step."""
@@ -89,10 +90,12 @@ def met(evidence: Evidence, name: str, step: int) -> Met | None:
     given = [value for value in x if value is not None]
     if a is None or len(given) < len(x):
         return None
-    return Met(layer, parameters_of(name, evidence.state(step)), given, a)
+    return Met(layer, parameters_of(scenario, name, evidence.state(step)), given, a)
 
 
-def parameters_of(layer: str, state: Mapping[str, Array]) -> dict[str, Array]:
-    """A layer's parameters and buffers in a state, by their own names."""
-    found = {name.partition("/")[2]: value for name, value in state.items() if name.startswith(("weight/", "buffer/"))}
-    return {key.partition(".")[2]: np.asarray(v, np.float64) for key, v in found.items() if layer_of(key) == layer}
+def parameters_of(scenario: Scenario, layer: str, state: Mapping[str, Array]) -> dict[str, Array]:
+    """A layer's parameters, be they another's, and buffers in a state, by their own names."""
+    keys = {key: f"weight/{scenario.shared.get(key, key)}" for key in scenario.used()}
+    keys |= {key: f"buffer/{key}" for key in scenario.buffers()}
+    of_layer = {key: name for key, name in keys.items() if layer_of(key) == layer and name in state}
+    return {key.partition(".")[2]: np.asarray(state[name], np.float64) for key, name in of_layer.items()}

@@ -250,8 +250,10 @@ def _made(scenario: Scenario, inputs: Inputs) -> tuple[Scenario, Inputs]:
     for layer in scenario.layers:
         raw = layer.model_dump()
         for param in ("weight", "bias"):
-            if param in raw and f"weight/{layer.name}.{param}" in inputs.initial:
-                raw[param] = _listed(inputs.initial[f"weight/{layer.name}.{param}"])
+            key = f"{layer.name}.{param}"
+            name = f"weight/{scenario.shared.get(key, key)}"
+            if param in raw and name in inputs.initial:
+                raw[param] = _listed(inputs.initial[name])
         layers.append(raw | ({"outputs": None} if raw.get("outputs") else {}))
     loss = scenario.loss.model_dump(exclude={"width_1_labels"})
     raw = scenario.model_dump() | {"layers": layers, "data": _inline(scenario, inputs), "loss": loss}

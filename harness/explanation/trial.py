@@ -173,7 +173,7 @@ class Trying:
     def _given(self, name: str, step: int, x: Array) -> Array:
         """What a layer that takes the samples gives for others."""
         with np.errstate(all="ignore"):
-            layer, p = self.local.scenario.layer(name), parameters_of(name, self.local.state(step))
+            layer, p = self.local.scenario.layer(name), parameters_of(self.local.scenario, name, self.local.state(step))
             return np.asarray(layer.forward(p, x.astype(np.float64)).a)
 
     def _is_near(self, name: str, value: Array) -> bool:

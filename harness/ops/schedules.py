@@ -5,6 +5,8 @@ The largest is the optimizer's, whatever a schedule starts from; n counts the st
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from functools import cached_property
 from itertools import pairwise
 from math import cos, pi, sqrt
 from typing import Annotated, Literal
@@ -389,25 +391,28 @@ class Plateau(Schedule):
         """Behind the last number."""
         return len(self.metrics)
 
-    @property
-    def forgets_in_cooldown(self) -> bool:
-        """Whether some number could be better than the best after a fall, where there is a cooldown."""
-        return bool(self.cooldown) and len({*self.metrics}) > 1
-
     def after(self, n: int, last: int, lr: float) -> float:
-        """One number after another."""
-        best, bad, rest = self.metrics[0], 0, 0
-        for metric in self.metrics[1:n]:
-            better = self._is_better(metric, best)
+        """The rate falls as often as it has to within the first n."""
+        for _ in range(bisect_right(self._falls, n)):
+            lower = max(lr * self.factor, self.floor)
+            lr = lower if lr - lower > self.epsilon else lr
+        return lr
+
+    @cached_property
+    def _falls(self) -> list[int]:
+        """After how many numbers the rate falls, each time."""
+        falls, best, bad, rest = [], self.metrics[0], 0, 0
+        for n, metric in enumerate(self.metrics[1:], 2):
+            better = self.is_better(metric, best)
             best, bad = (metric, 0) if better else (best, bad + 1)
             if rest:
                 rest, bad = rest - 1, 0
             if bad > self.patience:
+                falls.append(n)
                 rest, bad = self.cooldown, 0
-                lower = max(lr * self.factor, self.floor)
-                lr = lower if lr - lower > self.epsilon else lr
-        return lr
+        return falls
 
-    def _is_better(self, metric: float, best: float) -> bool:
+    def is_better(self, metric: float, best: float) -> bool:
+        """Whether a number is better than the best before it."""
         by = self.threshold * (best if self.compared == "relative" else 1)
         return metric < best - by if self.better == "less" else metric > best + by

@@ -53,6 +53,11 @@ def facts(result: ScenarioResult) -> dict[str, str]:
         "Optimizer": _spec(scenario.optimizer),
         **({"Schedule": _spec(scenario.schedule)} if scenario.schedule else {}),
         **({"Clipping": _spec(scenario.clipping)} if scenario.clipping else {}),
+        **(
+            {"Shared": "; ".join(f"{name} is {owner}" for name, owner in scenario.shared.items())}
+            if scenario.shared
+            else {}
+        ),
         **({"Groups": "; ".join(map(_group, scenario.groups))} if scenario.groups else {}),
         "Steps": steps + (f", {recorded:,} steps recorded" if recorded < inputs.steps else ""),
         "Dtype": scenario.dtype,
@@ -69,7 +74,7 @@ def _group(group: Group) -> str:
 def _model(result: ScenarioResult) -> str:
     """As in 2 → 4 relu → 2: the sizes of the data and of each layer that has parameters; of the others their kind."""
     scenario = result.scenario
-    shapes, trained = scenario.shapes(), {name.partition(".")[0] for name in scenario.parameters()}
+    shapes, trained = scenario.shapes(), {name.partition(".")[0] for name in scenario.used()}
     words = [_size(shapes["x"])]
     for layer in scenario.layers:
         kind = f"×{getattr(layer, 'factor', 1.0):g}" if layer.kind == "scale" else layer.kind.replace("_", " ")

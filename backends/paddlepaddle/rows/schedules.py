@@ -82,6 +82,13 @@ def _plateau(op: Any, lr: float, last: int) -> Any:
     return Told(lr, min_lr=op.floor, **options)
 
 
+def _plateau_lacks(op: Any) -> str:
+    """What is better than the best while it cools down is forgotten (docs/atlas/schedules.md)."""
+    best = [max(op.metrics[:n]) if op.better == "more" else min(op.metrics[:n]) for n in range(1, len(op.metrics))]
+    better = any(op.is_better(metric, before) for metric, before in zip(op.metrics[1:], best, strict=True))
+    return f"cooldown={op.cooldown}" if op.cooldown and better else ""
+
+
 SCHEDULES: dict[str, ScheduleRow] = {
     "cosine": ScheduleRow(_cosine, _cosine_lacks),
     "cosine_restarts": ScheduleRow(
@@ -99,6 +106,5 @@ SCHEDULES: dict[str, ScheduleRow] = {
     "one_cycle": ScheduleRow(_one_cycle, lambda op: "" if op.peak else f"rises={op.rises:g}"),
     "cyclic": ScheduleRow(_cyclic),
     "table": ScheduleRow(_table),
-    # what is better while it cools down is forgotten (docs/atlas/schedules.md)
-    "plateau": ScheduleRow(_plateau, lambda op: f"cooldown={op.cooldown}" if op.forgets_in_cooldown else ""),
+    "plateau": ScheduleRow(_plateau, _plateau_lacks),
 }

@@ -51,7 +51,7 @@ OPTIMIZERS: dict[str, OptimizerRow] = {
     "sgd": OptimizerRow(_sgd, {"v": "momentum_buffer"}, first=("momentum_buffer",)),
     "adam": OptimizerRow(_adam, MOMENTS | {"u": "max_exp_avg_sq"}),
     "rmsprop": OptimizerRow(_rmsprop, {"v": "square_avg", "m": "grad_avg", "b": "momentum_buffer"}),
-    "adagrad": OptimizerRow(_adagrad, {"v": "sum"}),
+    "adagrad": OptimizerRow(_adagrad, {"v": "sum"}, common=frozenset({"start"})),
     "adadelta": OptimizerRow(_adadelta, {"v": "square_avg", "u": "acc_delta"}),
     "adamax": OptimizerRow(
         lambda op, lr, parameters: torch.optim.Adamax(parameters, lr=lr, **_of_moments(op)),

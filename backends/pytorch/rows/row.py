@@ -54,6 +54,7 @@ class OptimizerRow(NamedTuple):
         counted: its names of what follows from the number of steps done: from the operation and that number.
         first: names of slots that its first step makes, from its gradient alone.
         lacks: as a layer's.
+        common: settings that are one for all groups.
     """
 
     build: Callable[[Any, float, Any], Any]
@@ -61,6 +62,7 @@ class OptimizerRow(NamedTuple):
     counted: Mapping[str, Callable[[Any, int], float]] = {}
     first: tuple[str, ...] = ()
     lacks: Callable[[Any], str] = nothing
+    common: frozenset[str] = frozenset()
 
 
 class ScheduleRow(NamedTuple):
@@ -69,10 +71,12 @@ class ScheduleRow(NamedTuple):
     Attributes:
         build: from the operation, the optimizer, and how often it is stepped at most: then the rate stays.
         lacks: as a layer's.
+        common: which of its numbers is one for all groups, whatever their rates are; "" for none.
     """
 
     build: Callable[[Any, Any, int], Any]
     lacks: Callable[[Any], str] = nothing
+    common: Callable[[Any], str] = nothing
 
 
 class ClippingRow(NamedTuple):

@@ -52,7 +52,7 @@ def _inverse_square_root(op: Any, optimizer: Any, last: int) -> Any:
 def _one_cycle(op: Any, optimizer: Any, last: int) -> Any:
     return torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
-        max_lr=_rate(optimizer),
+        max_lr=_rates(optimizer),
         total_steps=op.steps,
         pct_start=op.rises,
         anneal_strategy="cos" if op.shape == "cosine" else op.shape,
@@ -65,16 +65,20 @@ def _one_cycle(op: Any, optimizer: Any, last: int) -> Any:
 def _cyclic(op: Any, optimizer: Any, last: int) -> Any:
     return torch.optim.lr_scheduler.CyclicLR(
         optimizer,
-        base_lr=op.floor,
-        max_lr=_rate(optimizer),
+        base_lr=[op.floor * rate / _rates(optimizer)[0] for rate in _rates(optimizer)],
+        max_lr=_rates(optimizer),
         step_size_up=op.up,
         step_size_down=op.down,
         cycle_momentum=False,
     )
 
 
-def _rate(optimizer: Any) -> float:
-    return float(optimizer.param_groups[0]["lr"])
+def _rates(optimizer: Any) -> list[float]:
+    return [float(group["lr"]) for group in optimizer.param_groups]
+
+
+def _floor(op: Any) -> str:
+    return "floor" if op.floor else ""
 
 
 def _table(op: Any, optimizer: Any, last: int) -> Any:
@@ -95,14 +99,15 @@ class _Told:
 def _plateau(op: Any, optimizer: Any, last: int) -> Any:
     options = {"mode": "min" if op.better == "less" else "max", "threshold_mode": op.compared[:3], "eps": op.epsilon}
     options |= {name: getattr(op, name) for name in ("factor", "patience", "threshold", "cooldown")}
-    schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, min_lr=op.floor, **options)
+    least = [op.floor * rate / _rates(optimizer)[0] for rate in _rates(optimizer)]
+    schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, min_lr=least, **options)
     return _Told(schedule, op.metrics)
 
 
 SCHEDULES: dict[str, ScheduleRow] = {
-    "cosine": ScheduleRow(_cosine),
+    "cosine": ScheduleRow(_cosine, common=_floor),
     "cosine_restarts": ScheduleRow(
-        _of("CosineAnnealingWarmRestarts", T_0="period", T_mult="times", eta_min="floor"),
+        _of("CosineAnnealingWarmRestarts", T_0="period", T_mult="times", eta_min="floor"), common=_floor
     ),
     "step": ScheduleRow(_of("StepLR", step_size="every", gamma="factor")),
     "multi_step": ScheduleRow(_of("MultiStepLR", milestones="milestones", gamma="factor")),
@@ -119,5 +124,5 @@ SCHEDULES: dict[str, ScheduleRow] = {
     "one_cycle": ScheduleRow(_one_cycle, lambda op: "" if op.peak else f"rises={op.rises:g}"),
     "cyclic": ScheduleRow(_cyclic),
     "table": ScheduleRow(_table),
-    "plateau": ScheduleRow(_plateau),
+    "plateau": ScheduleRow(_plateau, common=lambda op: "epsilon" if op.epsilon else ""),
 }

@@ -268,7 +268,7 @@ class LayerAdded(_ByKind):
     @classmethod
     def places(cls, scenario: Scenario) -> list[str]:
         """Layers with parameters."""
-        trained = set(map(layer_of, scenario.parameters()))
+        trained = set(map(layer_of, scenario.used()))
         return [layer.name for layer in scenario.layers if layer.name in trained]
 
     def says(self) -> str:

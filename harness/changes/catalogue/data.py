@@ -116,7 +116,7 @@ def _nearest(evidence: Evidence, step: int) -> Rows | None:
     recorded = evidence.recorded(f"forward/{first.name}", step)
     if recorded is None or recorded.size * len(inputs.x) > MOST:
         return None
-    p = parameters_of(first.name, evidence.state(step))
+    p = parameters_of(evidence.scenario, first.name, evidence.state(step))
     outputs = first.forward(p, inputs.x.astype(np.float64)).a
     right, flat = inputs.samples(step), (len(recorded), -1)
     far_off = distances(recorded.reshape(flat), outputs.reshape(len(outputs), -1))

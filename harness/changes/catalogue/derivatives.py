@@ -48,7 +48,7 @@ class UpdatedTooEarly(Change):
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
         """Where a layer with parameters is above another."""
-        yield from [cls()] if len({layer_of(key) for key in scenario.parameters()}) > 1 else []
+        yield from [cls()] if len({layer_of(key) for key in scenario.used()}) > 1 else []
 
     def op(self, run: Circumstances, op: Op) -> Any:
         """∂L/∂x by the updated parameters."""
@@ -76,7 +76,7 @@ class PathDetached(AtLayer):
     @classmethod
     def places(cls, scenario: Scenario) -> list[str]:
         """Layers above another one with parameters."""
-        trained = {layer_of(key) for key in scenario.parameters()}
+        trained = {layer_of(key) for key in scenario.used()}
         first = next((i for i, layer in enumerate(scenario.layers) if layer.name in trained), 0)
         return [layer.name for layer in scenario.layers[first + 1 :]]
 
@@ -104,8 +104,8 @@ class InputGradientTransposed(AtLayer):
     @classmethod
     def places(cls, scenario: Scenario) -> list[str]:
         """Layers of a square weight."""
-        square = [key for key, param in matrices(scenario).items() if param.shape[0] == param.shape[1] > 1]
-        return [layer_of(key) for key in square]
+        used = {key: param.shape for key, param in scenario.used().items() if param.axes == ("out", "in")}
+        return [layer_of(key) for key, shape in used.items() if shape[0] == shape[1] > 1]
 
     def op(self, run: Circumstances, op: Op) -> Any:
         """∂L/∂x by the transposed weight; the rest as it is."""
@@ -219,13 +219,14 @@ class InputStale(AtLayer):
     @classmethod
     def places(cls, scenario: Scenario) -> list[str]:
         """Layers with parameters, of one input."""
-        feeds, trained = scenario.feeds(), set(map(layer_of, scenario.parameters()))
+        feeds, trained = scenario.feeds(), set(map(layer_of, scenario.used()))
         return [layer.name for layer in scenario.layers if layer.name in trained and len(feeds[layer.name]) == 1]
 
     def touches(self, scenario: Scenario) -> frozenset[str] | None:
         """The gradients of its layers' parameters."""
         here = {name for name in self.places(scenario) if self.is_at(name)}
-        return frozenset(f"grad/{key}" for key in scenario.parameters() if layer_of(key) in here)
+        keys = [scenario.shared.get(key, key) for key in scenario.used() if layer_of(key) in here]
+        return frozenset(f"grad/{key}" for key in keys)
 
     def op(self, run: Circumstances, op: Op) -> Any:
         """What goes back to the layers before is right."""

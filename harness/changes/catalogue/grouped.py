@@ -48,13 +48,13 @@ class GroupIgnored(Change):
 
     def touches(self, scenario: Scenario) -> frozenset[str]:
         """What the updates of the group's parameters compute."""
-        keys = [key for key, own in scenario.own().items() if self._is_of(scenario, own)]
+        keys = [key for of in scenario.of_groups() for key in of.parameters if self._is_of(of)]
         slots = scenario.optimizer.slots()
         return frozenset({f"weight/{key}" for key in keys} | {f"state/{key}.{slot}" for key in keys for slot in slots})
 
     def own(self, run: Circumstances, key: str, own: Own) -> Own | None:
         """None, or with one thing as all others have it."""
-        if not self._is_of(run.scenario, own):
+        if not self._is_of(own):
             return own
         if self.what == ALL:
             return None
@@ -63,5 +63,5 @@ class GroupIgnored(Change):
         usual = getattr(run.scenario.optimizer, self.what, None)
         return own._replace(optimizer=own.optimizer.model_copy(update={self.what: usual}))
 
-    def _is_of(self, scenario: Scenario, own: Own) -> bool:
-        return AND.join(scenario.groups[own.group].parameters) == self.at
+    def _is_of(self, own: Own) -> bool:
+        return AND.join(own.group.parameters) == self.at

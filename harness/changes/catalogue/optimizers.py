@@ -226,9 +226,9 @@ class WrittenOptimizer(Change):
     def updated(self, run: Circumstances, key: str, w: Any, g: Any, after: Any) -> Any:
         """What it makes of the gradient, from slots of its own."""
         made, slots = OPTIMIZERS[self.by], run.memory.get(key)
-        rate, count = np.float64(run.lr), np.float64(run.step + 1)
+        rate, count = np.float64(run.lr_of(key)), np.float64(run.step + 1)
         if isinstance(w, Marked):
-            rate, count = w.a.scalar(run.lr), w.a.count(run.step + 1)
+            rate, count = w.a.scalar(run.lr_of(key)), w.a.count(run.step + 1)
         if slots is None:
             slots = {slot: np.zeros(run.inputs.weights[key].shape) for slot in made.slots}
         slots = {slot: run.held(values, w) for slot, values in slots.items()}

@@ -133,10 +133,10 @@ class OtherOptimizer(Change):
         """What the other one makes of the gradient, from slots of its own."""
         if not self.by:
             return after
-        made, slots = self._made(run.lr), run.memory.get(key)
-        rate, count = np.float64(run.lr), np.float64(run.step + 1)
+        made, slots = self._made(run.lr_of(key)), run.memory.get(key)
+        rate, count = np.float64(run.lr_of(key)), np.float64(run.step + 1)
         if isinstance(w, Marked):
-            rate, count = w.a.scalar(run.lr), w.a.count(run.step + 1)
+            rate, count = w.a.scalar(run.lr_of(key)), w.a.count(run.step + 1)
         if slots is None:
             shape = run.inputs.weights[key].shape
             slots = {slot: np.full(shape, made.initial(slot)) for slot in made.slots()}

@@ -23,8 +23,12 @@ WEIGHT = "weight/"
 
 def biased(scenario: Scenario) -> list[str]:
     """The layers with a bias that is added to a product: beside a weight, and reported by its name."""
-    params = scenario.parameters()
+    params = scenario.used()
     return [layer_of(key) for key in params if key.endswith(".bias") and f"{layer_of(key)}.weight" in params]
+
+
+def _used_matrices(scenario: Scenario) -> dict[str, tuple[int, ...]]:
+    return {key: param.shape for key, param in scenario.used().items() if param.axes == ("out", "in")}
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class WeightTransposed(AtLayer):
     @classmethod
     def places(cls, scenario: Scenario) -> list[str]:
         """Linear layers whose weight has more than one element."""
-        return [layer_of(key) for key, param in matrices(scenario).items() if param.shape != (1, 1)]
+        return [layer_of(key) for key, shape in _used_matrices(scenario).items() if shape != (1, 1)]
 
     def op(self, run: Circumstances, op: Op) -> Any:
         """The rule, with Wᵀ for W, where W is square."""
@@ -49,8 +53,8 @@ class WeightTransposed(AtLayer):
             return op
         square = [
             key.partition(".")[2]
-            for key, param in matrices(run.scenario).items()
-            if layer_of(key) == op.name and param.shape[0] == param.shape[1]
+            for key, shape in _used_matrices(run.scenario).items()
+            if layer_of(key) == op.name and shape[0] == shape[1]
         ]
 
         def turned(p: Mapping[str, Array]) -> Mapping[str, Array]:

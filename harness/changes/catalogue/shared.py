@@ -20,7 +20,7 @@ class ShareLeftOut(AtLayer):
     id = "share_left_out"
     sentence = "the gradient of what {at} shares lacks the part that comes of {at}"
     formula = "∂L/∂W = Σ of its uses, «but one»"
-    origin = "a weight that is copied where it should be tied, or detached at one of its uses"
+    origin = "a weight that is detached, or a constant, at one of its uses"
 
     @classmethod
     def places(cls, scenario: Scenario) -> list[str]:
@@ -28,8 +28,10 @@ class ShareLeftOut(AtLayer):
         return [*dict.fromkeys(layer_of(key) for pair in scenario.shared.items() for key in pair)]
 
     def touches(self, scenario: Scenario) -> frozenset[str]:
-        """The gradients of what is shared."""
-        return frozenset(f"grad/{owner}" for owner in scenario.shared.values())
+        """The gradients of what its layers share."""
+        return frozenset(
+            f"grad/{pair[1]}" for pair in scenario.shared.items() if any(self.is_at(layer_of(k)) for k in pair)
+        )
 
     def op(self, run: Circumstances, op: Op) -> Any:
         """0 for the gradients of what is shared."""

@@ -97,6 +97,11 @@ REMEMBERED = ("g of before", "what came before")
 AFTER = "of after"
 
 
+def _rate_of(evidence: Evidence, key: str, step: int) -> float:
+    own = evidence.scenario.own().get(key)
+    return float(evidence.inputs.lr[step]) * (own.rate if own else 1.0)
+
+
 @dataclass(frozen=True)
 class TermAdded(AtParameter):
     """A term that is known is added to a gradient, or to an update."""
@@ -200,7 +205,7 @@ class TermAdded(AtParameter):
         w, right = evidence.state(step)[f"weight/{key}"].astype(np.float64), evidence.ruled(f"{kind}/{key}", step)
         off, due = got - right, (g if self.to == "the gradient" else right - w)
         if self.to == "the gradient that the update uses":
-            rate = -float(evidence.inputs.lr[step])  # right for plain gradient descent; the trial tells for others
+            rate = -_rate_of(evidence, key, step)  # right for plain gradient descent; the trial tells for others
             off, due = (off / rate, g) if rate else (off, due)
         start = evidence.inputs.weights[key].astype(np.float64)
         before, reported = self._before(evidence, key, step, g)
@@ -215,7 +220,7 @@ class TermAdded(AtParameter):
         if not step:
             return 0 * g, 0 * g
         before, reported = evidence.ruled(f"grad/{key}", step - 1), evidence.recorded(f"grad/{key}", step - 1)
-        rate, after = float(evidence.inputs.lr[step - 1]), evidence.recorded(f"weight/{key}", step - 1)
+        rate, after = _rate_of(evidence, key, step - 1), evidence.recorded(f"weight/{key}", step - 1)
         if self.to != "the gradient" and after is not None and rate:
             w = evidence.state(step - 1)[f"weight/{key}"].astype(np.float64)
             reported = after - w if self.to == "the update" else (w - after) / rate

@@ -158,7 +158,7 @@ def _of_several_units(scenario: Scenario) -> list[str]:
 def _stacked(scenario: Scenario) -> dict[str, str]:
     """For each linear layer the one that takes its units, by way of activations only; "" where it is not one alone."""
     shapes, feeds, linear = scenario.shapes(), scenario.feeds(), [layer_of(key) for key in matrices(scenario)]
-    trained = {layer_of(key) for key in scenario.parameters()}
+    trained = {layer_of(key) for key in scenario.used()}
 
     def above(name: str) -> str:
         takers = [taker for taker, inputs in feeds.items() if name in inputs]
