@@ -13,6 +13,7 @@ import pytest
 
 from isograd import Report, run
 from isograd.calibration.faults import fault_name
+from isograd.cases import cases, scenario_of
 from isograd.changes.catalogue import CATALOGUE
 from isograd.changes.changed import ChangedBackend
 from isograd.changes.sabotage import Sabotaged
@@ -339,6 +340,16 @@ def test_every_change_says_what_it_is(change: Any) -> None:
     assert change.sentence
     assert re.search("«.+»", change.formula)  # the offending term
     assert change.origin
+
+
+OF_COLUMNS = ("labels_are_feature", "labels_are_of_features", "column_changed")
+
+
+def test_a_label_that_is_one_number_has_no_columns() -> None:
+    case = next(case for case in cases() if case.kind == "cosine_embedding")
+    scenario = scenario_of(case, "float32", "test")
+    assert scenario.loss.label_shape(scenario.outputs) == ()
+    assert [list(CATALOGUE[name].variants(scenario)) for name in OF_COLUMNS] == [[], [], []]
 
 
 @pytest.mark.parametrize("name", list(CATALOGUE))

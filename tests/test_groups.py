@@ -93,7 +93,7 @@ OPTIMIZERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "adam": ({"weight_decay": 0.1}, {"beta1": 0.5, "beta2": 0.9, "epsilon": 1e-4}),
     "adamw": (ADAMW, {"weight_decay": 0.0}),
     "rmsprop": ({"momentum": 0.9}, {"momentum": 0.5, "smoothing": 0.9}),
-    "adagrad": ({"weight_decay": 0.1}, {"weight_decay": 0.0}),
+    "adagrad": ({"weight_decay": 0.1}, {"weight_decay": 0.0, "epsilon": 1e-4}),
     "adadelta": ({"weight_decay": 0.1}, {"weight_decay": 0.0}),
     "adamax": ({"weight_decay": 0.1}, {"weight_decay": 0.0, "beta1": 0.5, "beta2": 0.9}),
     "radam": ({"weight_decay": 0.1}, {"weight_decay": 0.0, "beta1": 0.5, "epsilon": 1e-4}),
@@ -119,7 +119,7 @@ OTHERS: dict[str, dict[str, Any]] = {
 }
 LACKS = {
     "torch": {"lamb", "started", "cosine_floor", "plateau_usual", "norm_0", "global_norm_0"},
-    "paddle": {"rprop", "started", "plain_rprop", "norm", "global_norm", "global_norm_0"},
+    "paddle": {"rprop", "plain_rprop", "norm", "global_norm", "global_norm_0"},
 }
 """What is UNSUPPORTED there, and nothing else is."""
 

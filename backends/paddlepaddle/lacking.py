@@ -5,6 +5,9 @@ from __future__ import annotations
 from isograd.backends.paddlepaddle.rows import LAYERS, OPTIMIZERS
 from isograd.scenario import Scenario
 
+RECURRENT = ("rnn", "lstm", "gru")
+"""Layers that compute with a list of their weights, as they were when it was built."""
+
 
 def norms_of_parts(scenario: Scenario) -> list[str]:
     """Norms of a parameter of ours that is several of PaddlePaddle's, each of which has its own."""
@@ -33,5 +36,6 @@ def _can_share(scenario: Scenario, *names: str) -> bool:
     of = [(scenario.layer(name.partition(".")[0]).kind, name.partition(".")[2]) for name in names]
     rows = [(LAYERS[kind], param) for kind, param in of if kind in LAYERS]
     simple = all(param not in row.stacked and "." not in row.names.get(param, param) for row, param in rows)
+    simple = simple and not any(kind in RECURRENT for kind, _ in of)
     turned = len({param in row.transposed for row, param in rows}) > 1
     return simple and (not turned or of[0] == ("linear", "weight"))

@@ -116,6 +116,7 @@ def _alike(*settings: str) -> dict[str, str]:
 
 
 OF_SGD = _alike("momentum") | {"nesterov": "use_nesterov"}
+OF_ADAGRAD = _alike("epsilon") | {"start": "initial_accumulator_value"}
 OF_MOMENTS = _alike("beta1", "beta2", "epsilon")
 OF_LAMB = OF_MOMENTS | {"weight_decay": "lamb_weight_decay"}
 OF_RMSPROP = _alike("epsilon", "momentum") | {"smoothing": "rho"}
@@ -124,7 +125,7 @@ OPTIMIZERS: dict[str, OptimizerRow] = {
     "sgd": OptimizerRow(_sgd, {"v": "velocity"}, group=OF_SGD, lacks=_sgd_lacks),
     "adam": OptimizerRow(_adam, MOMENTS | {"u": "moment2_max"}, POWERS, OF_MOMENTS),
     "rmsprop": OptimizerRow(_rmsprop, {"v": "mean_square", "m": "mean_grad", "b": "momentum"}, group=OF_RMSPROP),
-    "adagrad": OptimizerRow(_adagrad, {"v": "moment"}),
+    "adagrad": OptimizerRow(_adagrad, {"v": "moment"}, group=OF_ADAGRAD),
     "adadelta": OptimizerRow(_adadelta, {"v": "_avg_squared_grad", "u": "_avg_squared_update"}),
     "adamax": OptimizerRow(
         _of_moments("Adamax"), {"m": "moment", "u": "inf_norm"}, {"beta1_pow_acc": _power("beta1")}, OF_MOMENTS

@@ -18,7 +18,9 @@ COLUMNS = 8
 
 def are_rows(scenario: Scenario) -> bool:
     """Whether samples are rows of a table's numbers, and so are labels."""
-    return scenario.loss.labels == "values" and len(scenario.data.sample) == 1 and not scenario.indices
+    loss, samples = scenario.loss, scenario.data.sample
+    in_columns = loss.labels == "values" and len(loss.label_shape(scenario.outputs)) == 1
+    return in_columns and len(samples) == 1 and not scenario.indices
 
 
 @dataclass(frozen=True)
