@@ -259,21 +259,21 @@ def test_what_was_not_recorded_is_not_checked_and_that_is_told(options: dict[str
     )
 
 
-def test_a_change_that_cannot_cope_with_a_trace_costs_no_other_its_trial(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(self: Any, evidence: Any) -> Any:
+@pytest.mark.parametrize(("change", "method"), [("gradients_clipped", "fitted"), ("output_scale", "op")])
+def test_a_change_that_cannot_cope_with_a_trace_costs_no_other_its_trial(
+    change: str, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*given: Any) -> Any:
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr(CATALOGUE["gradients_clipped"], "fitted", fail)
+    monkeypatch.setattr(CATALOGUE[change], method, fail)
     monkeypatch.setattr(explanation, "LOUD", False)
     named = explain(recorded_here(parse_scenario(SQUARE), f"{REFERENCE}[fault=labels_shifted]")).account
     assert named is not None
     assert named.ids == "labels_shifted"
     nothing = explain(recorded_here(parse_scenario(SQUARE), STRANGERS[0])).account
     assert nothing is not None
-    assert (
-        "gradients_clipped, which failed (ZeroDivisionError: oh; please report this, with the trace)"
-        in nothing.sentence
-    )
+    assert f"{change}, which failed (ZeroDivisionError: oh; please report this, with the trace)" in nothing.sentence
 
 
 def test_a_search_that_fails_leaves_a_run_that_drifts(monkeypatch: pytest.MonkeyPatch) -> None:

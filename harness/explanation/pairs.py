@@ -205,5 +205,5 @@ class Pairs:
         at = self.place.step if step is None else step
         if at not in self._usual_at:
             every = [*self.search.candidates(at), *self.search.constants(at)]
-            self._usual_at[at] = [change for change in every if not change.precision()]
+            self._usual_at[at] = [change for change in every if not change.precision() and self.search.copes(change)]
         return self._usual_at[at]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from functools import cached_property, partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,6 +21,9 @@ from isograd.explanation.rerun import Rerun
 from isograd.explanation.trial import Trial, Trying
 from isograd.inputs import Array
 from isograd.judging import GRAVE
+from isograd.words import said_of
+
+T = TypeVar("T")
 
 ENOUGH = 64
 """Wrong numbers after which no more are counted: no change has so many values to solve for."""
@@ -112,13 +117,21 @@ class Search:
         return found
 
     def _read_off(self, change: Change, evidence: TraceEvidence) -> list[Change]:
-        """A change with its options read off the trace; one that cannot cope with a trace costs no other its trial."""
+        """A change with its options read off the trace."""
+        return self._coping(change.id, lambda: list(change.fitted(evidence)))
+
+    def copes(self, change: Change) -> bool:
+        """Whether it has not failed on this trace."""
+        return change.id not in self._failed
+
+    def _coping(self, name: str, asked: Callable[[], list[T]]) -> list[T]:
+        """What is asked of changes; one that cannot cope with a trace costs no other its trial."""
         try:
-            return list(change.fitted(evidence))
+            return asked()
         except Exception as error:
             if self.loud:
                 raise
-            self._failed[change.id] = f"{type(error).__name__}: {error}"
+            self._failed[name] = said_of(error)
             return []
 
     def _variants(self, step: int | None = None) -> tuple[list[Change], list[Change], list[Change]]:
@@ -279,7 +292,7 @@ class Search:
         for change in candidates:
             if self.effort.spent > until:
                 break
-            trials.append(trying.trial(change))
+            trials += self._coping(change.id, partial(_each, trying.trial, change))
         return trials
 
     # ------------------------------------------------------------ two together
@@ -287,9 +300,13 @@ class Search:
     def pairs(self) -> list[Trial]:
         """Two changes together; that some were not tried is said in `skipped`."""
         pairs = Pairs(self)
-        found = pairs.found()
+        found = self._coping("two changes together", pairs.found)
         self._pairs_left_out = "some pairs of changes" if pairs.left_some else ""
         return found
+
+
+def _each(trial: Callable[[Change], Trial], change: Change) -> list[Trial]:
+    return [trial(change)]
 
 
 def _width(trial: Trial) -> int:

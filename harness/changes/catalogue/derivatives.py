@@ -105,7 +105,11 @@ class InputGradientTransposed(AtLayer):
     def places(cls, scenario: Scenario) -> list[str]:
         """Layers of a square weight."""
         used = {key: param.shape for key, param in scenario.used().items() if param.axes == ("out", "in")}
-        return [layer_of(key) for key, shape in used.items() if shape[0] == shape[1] > 1]
+        return [
+            layer_of(key)
+            for key, shape in used.items()
+            if shape[0] == shape[1] > 1 and key == f"{layer_of(key)}.weight"
+        ]
 
     def op(self, run: Circumstances, op: Op) -> Any:
         """∂L/∂x by the transposed weight; the rest as it is."""

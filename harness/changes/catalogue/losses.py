@@ -116,8 +116,9 @@ class OutputsLeftOut(OfLoss):
     @classmethod
     def variants(cls, scenario: Scenario) -> Iterator[Self]:
         """Each output alone, and all but each, where labels are numbers, one an output, and outputs are few."""
-        outputs = outputs_of(scenario)
-        if scenario.loss.labels == "values" and 1 < outputs <= len(ORDINALS):
+        outputs, loss = outputs_of(scenario), scenario.loss
+        of_each = loss.labels == "values" and loss.label_shape(scenario.outputs) == (outputs,)
+        if of_each and 1 < outputs <= len(ORDINALS):
             yield from (cls(output, others) for output in range(outputs) for others in (False, True)[: outputs - 1])
 
     def says(self) -> str:
